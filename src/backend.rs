@@ -1,0 +1,1 @@
+//! What builds. A closed set, so an enum and not a trait object.

@@ -1,0 +1,132 @@
+//! Builds: what we ask of a back-end, and what a back-end says of them.
+//!
+//! These are the plain values that pass between the scheduler, which decides, and the back-ends, which act.
+//! Neither room knows the other.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{BuildId, CommitId, GitRef, ImageName, Timestamp};
+
+/// The wish to have one build: everything a back-end needs to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Order {
+    pub build: BuildId,
+    pub image: ImageName,
+    pub git_ref: GitRef,
+    /// The newest commit that an event of this build named. No back-end is bound to build just that one.
+    pub commit: Option<CommitId>,
+}
+
+/// The outcome of a trigger call, named by what can be done about it (semantics R5).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TriggerAnswer {
+    /// Accepted; `row` where the answer names the build.
+    Accepted { row: Option<RowId> },
+    /// Accepted in words, but said to be pending already or to be ignored.
+    AlreadyPending { detail: String },
+    /// Nobody can know: the call may have had its effect. Never repeated before the back-end was asked.
+    Uncertain { detail: String },
+    /// It had no effect and may be repeated: no connection, or 429. `retry_after` where the back-end says.
+    RefusedForNow { retry_after: Option<Duration>, detail: String },
+    /// It had no effect and repeating it changes nothing: wrong token, no such trigger.
+    Refused { detail: String },
+}
+
+/// The back-end's own id of a build.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RowId(pub String);
+
+/// What a back-end holds for one image, in answer to one question.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Observation {
+    /// Builds only, in any order. At most [`Observation::ROWS_MAX`].
+    pub rows: Vec<Row>,
+    /// The rows go back at least to this moment; an older build that isn't among them may still exist.
+    /// None where the whole history was read.
+    pub complete_since: Option<Timestamp>,
+    /// How far the back-end's clock is ahead of ours, in milliseconds, as its `Date` header shows. Times in
+    /// `rows` are already corrected by it.
+    pub clock_ahead_ms: i64,
+}
+
+impl Observation {
+    /// The most rows that an observation may hold: 15 running and 30 pending builds and as many finished ones.
+    pub const ROWS_MAX: usize = 100;
+}
+
+/// One build as the back-end shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    pub id: RowId,
+    pub state: RowState,
+    /// What the back-end says is made: on Docker Hub the image's tag.
+    pub label: Option<String>,
+    pub commit: Option<CommitId>,
+    pub created_at: Option<Timestamp>,
+    pub started_at: Option<Timestamp>,
+    pub finished_at: Option<Timestamp>,
+    pub log_url: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowState {
+    /// Accepted, not begun.
+    Waiting,
+    Running,
+    /// Asked to cancel, not ended: it still holds its place, and may still push.
+    Stopping,
+    Finished(Outcome),
+    /// A word we don't know: in flight until the deadline.
+    Unknown,
+}
+
+impl RowState {
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Finished(_))
+    }
+}
+
+/// How a build ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    Success,
+    Failure,
+    Cancelled,
+    /// It vanished, never started, or was given up after the time limit.
+    Lost,
+}
+
+/// Why a question got no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ObserveError {
+    #[error("the back-end refuses to show its builds: {detail}")]
+    Forbidden { detail: String },
+    #[error("the back-end asks to wait")]
+    Throttled { retry_after: Option<Duration> },
+    #[error("the back-end can't be asked: {detail}")]
+    Unavailable { detail: String },
+}
+
+/// The answer to a wish to cancel. Even `Requested` frees nothing: the end must be seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CancelAnswer {
+    Requested,
+    Unsupported,
+    Failed { detail: String },
+}
+
+/// When a back-end takes the source that it builds (semantics R4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SourceTaken {
+    /// When the build starts: an answer "still queued" extends what it covers.
+    AtStart,
+    /// When the trigger is called.
+    AtTrigger,
+    /// Nobody has published it (Docker Hub): treated as at the trigger, and the reported commit decides.
+    Unknown,
+}

@@ -1,0 +1,181 @@
+//! Events: accepted wishes for a build, and what they are made from.
+//!
+//! A source turns a request into a [`Delivery`]; the scheduler numbers its wishes and makes each an [`Event`].
+//! An event is written once and never changed: what becomes of it is told by builds and closures.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{BuildId, CommitId, EventId, GitRef, ImageName, Seq, Timestamp};
+
+/// What one request brought: any number of wishes with one cause, accepted or refused together.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    pub cause: Cause,
+    /// What this delivery may be known by when it comes again: its sender's id, and the body that was signed.
+    /// A delivery that shares any of these with an earlier one changes nothing.
+    pub fingerprints: Vec<Fingerprint>,
+    pub wishes: Vec<Wish>,
+}
+
+/// One wish, routed to an image and a ref, before it has a number.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    /// None where no rule names an image for it.
+    pub image: Option<ImageName>,
+    pub git_ref: Option<GitRef>,
+    /// The commit that was pushed, where the sender says.
+    pub commit: Option<CommitId>,
+    /// The commit that the ref pointed to before, where the sender says.
+    pub before: Option<CommitId>,
+    pub intake: Intake,
+}
+
+/// What the rules at the door made of a wish.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Intake {
+    /// It opens its key.
+    Build {
+        /// It doesn't wait for quiet: a person's tap, a call with `start_now`, a tag.
+        immediate: bool,
+        /// A person asked: it goes before pushes.
+        manual: bool,
+        /// Only if nothing of the key is open and none of it waits in a queue (`ensure`).
+        ensure: bool,
+    },
+    /// A rule of the image says that this push is not built; it closes nothing earlier.
+    Skip { rule: String },
+    /// No rule asks for it.
+    Ignore { reason: String },
+    /// The ref is gone: its open events end.
+    DeleteRef,
+}
+
+/// Where an event came from and who stands behind it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cause {
+    pub kind: CauseKind,
+    /// The name of the source in the config: `github`, the button's name, the token's name.
+    pub source: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor: Option<String>,
+    /// The id that the sender gave its delivery.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivery: Option<String>,
+    /// Free text: a person's reason, or the first line of the newest commit's message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+impl Cause {
+    /// The most bytes of each text here; longer ones are cut, so that a row of the journal stays small.
+    pub const TEXT_BYTES_MAX: usize = 200;
+
+    pub fn new(kind: CauseKind, source: impl Into<String>) -> Self {
+        Self { kind, source: source.into(), actor: None, delivery: None, reason: None }
+    }
+
+    #[must_use]
+    pub fn actor(mut self, actor: Option<&str>) -> Self {
+        self.actor = actor.map(cut);
+        self
+    }
+
+    #[must_use]
+    pub fn delivery(mut self, delivery: Option<&str>) -> Self {
+        self.delivery = delivery.map(cut);
+        self
+    }
+
+    #[must_use]
+    pub fn reason(mut self, reason: Option<&str>) -> Self {
+        self.reason = reason.map(cut);
+        self
+    }
+}
+
+/// At most [`Cause::TEXT_BYTES_MAX`] bytes, cut between characters.
+fn cut(text: &str) -> String {
+    let end = text.floor_char_boundary(Cause::TEXT_BYTES_MAX);
+    text[..end].to_owned()
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CauseKind {
+    Push,
+    Button,
+    Api,
+    /// Found by comparing the remote's head with what was built.
+    Recovered,
+}
+
+/// 128 bits that stand for a delivery: a truncated SHA-256, made by the source that took it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Fingerprint(pub [u8; 16]);
+
+impl std::fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+/// An accepted wish. Written once; its fate is told elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    pub seq: Seq,
+    pub accepted_at: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<ImageName>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub git_ref: Option<GitRef>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<CommitId>,
+    pub cause: Cause,
+    pub verdict: Verdict,
+}
+
+impl Event {
+    pub fn id(&self) -> EventId {
+        EventId { accepted_at: self.accepted_at, seq: self.seq }
+    }
+}
+
+/// What was decided about an event when it came.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// It opened its key; a build will cover it.
+    Opened,
+    /// Nothing was open, and `ensure` asked for no more than that: the newest state is built or being built.
+    AlreadyBuilt,
+    Skipped {
+        rule: String,
+    },
+    Ignored {
+        reason: String,
+    },
+    /// The push that deleted the ref.
+    RefDeleted,
+    /// The same button within the fold time: one cause with that event.
+    DuplicateOf {
+        event: EventIdText,
+    },
+}
+
+/// An event's id in a stored row: its text.
+pub type EventIdText = String;
+
+/// Why the events of a key up to a number are open no more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Closure {
+    pub at: Timestamp,
+    pub end: End,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum End {
+    BuiltBy(BuildId),
+    DroppedBy { whom: String, reason: Option<String> },
+    RefDeleted,
+}

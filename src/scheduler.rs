@@ -1,0 +1,3 @@
+//! PURE: decides when each image is built.
+
+pub mod policy;

@@ -1,0 +1,71 @@
+//! The rules of one image, as plain numbers.
+
+use std::time::Duration;
+
+use crate::build::SourceTaken;
+
+/// How one image is coalesced and how its back-end is asked. Defaults: semantics §4.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// How long a key must have been still before its build is due.
+    pub quiet: Duration,
+    /// The longest that an event waits for that stillness.
+    pub max_wait: Duration,
+    /// Whether a build may be queued at the back-end while another runs.
+    pub prequeue: bool,
+    /// When the back-end takes its source.
+    pub source_taken: SourceTaken,
+    /// Whether the back-end can be asked what it holds; if not, all below `expected_build_time` is unused.
+    pub observes: bool,
+    /// Blind mode only: how long an accepted trigger is assumed to hold its place.
+    pub expected_build_time: Duration,
+    /// The first question after a trigger.
+    pub observe_after: Duration,
+    /// Then, growing to four times this, while a build is live.
+    pub observe_every: Duration,
+    /// How long a build that nobody can see may still turn up, with a readable history.
+    pub uncertain_grace: Duration,
+    /// The same with an unreadable history.
+    pub uncertain_limit: Duration,
+    /// A build without an end is given up after this.
+    pub build_deadline: Duration,
+    /// How often a failed build is tried again by itself.
+    pub retry_failed: u32,
+    /// What the back-end's rows for a ref are called: see [`LabelRule`].
+    pub labels: Vec<LabelRule>,
+    /// Which account's limit this image's live builds count against.
+    pub account: Option<AccountId>,
+}
+
+/// One entry of `image_tags`: rows of builds of the refs that `refs` matches carry the label `label`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LabelRule {
+    /// A glob over the short name of a branch or tag.
+    pub refs: String,
+    /// The image's tag; `{tag}` and `{branch}` stand for the ref's short name.
+    pub label: String,
+}
+
+/// Which of the configured accounts; an index into [`Limits`](super::Limits).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AccountId(pub usize);
+
+impl Policy {
+    /// Semantics §4, for a back-end that can be asked and never said when it takes its source.
+    pub const DEFAULT: Self = Self {
+        quiet: Duration::from_secs(30),
+        max_wait: Duration::from_mins(10),
+        prequeue: true,
+        source_taken: SourceTaken::Unknown,
+        observes: true,
+        expected_build_time: Duration::from_mins(5),
+        observe_after: Duration::from_secs(10),
+        observe_every: Duration::from_secs(15),
+        uncertain_grace: Duration::from_mins(3),
+        uncertain_limit: Duration::from_mins(15),
+        build_deadline: Duration::from_mins(250),
+        retry_failed: 0,
+        labels: Vec::new(),
+        account: None,
+    };
+}

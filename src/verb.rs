@@ -1,0 +1,47 @@
+//! What people may do to images beside asking for builds (semantics R9).
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{ImageName, Timestamp};
+
+/// A person's word, and to which images it goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Command {
+    pub verb: Verb,
+    pub scope: Scope,
+    /// Who says so: a token's name, or `local` for a client on this machine.
+    pub whom: String,
+    pub reason: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    All,
+    Image(ImageName),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verb {
+    /// Go on accepting, trigger nothing; until a moment, or until resumed.
+    Pause {
+        until: Option<Timestamp>,
+    },
+    Resume,
+    /// What is open is due now.
+    Start,
+    /// End what is open, as dropped by a person.
+    Drop,
+    /// Ask the back-end to cancel what it holds; the places stay taken until the end is seen.
+    Cancel,
+}
+
+/// A pause: who, why, until when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    pub whom: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    pub since: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+}
