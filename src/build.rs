@@ -89,6 +89,19 @@ impl RowState {
     }
 }
 
+/// Where a build of ours stands, as it is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BuildState {
+    /// The intent is on disk; the call is being made.
+    Triggering,
+    /// The call's outcome is unknown; the back-end is being asked.
+    Uncertain,
+    Queued,
+    Running,
+    Finished,
+}
+
 /// How a build ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -1,13 +1,86 @@
-//! The loop that owns the scheduler, and the handle by which others reach it.
+//! The loop that owns the scheduler: it takes in what happened, decides, writes, and only then acts.
+//!
+//! What waits is taken in together and makes one step and one flush: group commit is the performance design.
+//! Effects run as tasks with time limits, and what comes of them comes back as inputs. Only this room knows the
+//! time; only `handle.rs` lets others in.
 
+pub mod clock;
+mod counters;
+mod effects;
+mod handle;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+
+use self::clock::Clock;
+use self::counters::Counters;
+pub use self::handle::Handle;
+use crate::backend::Backend;
 use crate::event::Delivery;
-use crate::model::{BuildId, EventId, GitRef, ImageName, Timestamp};
-use crate::status::{BuildView, Health, LaneView, Receipt};
+use crate::journal::{Journal, JournalError, Reader, Retention, encode};
+use crate::model::{BuildId, EventId, GitRef, ImageName, Seq, Timestamp};
+use crate::scheduler::policy::Policy;
+use crate::scheduler::{Decision, Effect, Input, Scheduler, Settings, Snapshot, Step, Ticket};
+use crate::status::{Picture, Receipt};
 use crate::verb::Command;
 
-/// The way to the driver for everyone else: cheap to clone, shared by all requests.
-#[derive(Clone)]
-pub struct Handle {}
+/// Requests on their way to the driver. Beyond it they are refused with 503, at once.
+const INBOX_MAX: usize = 4_096;
+/// The most requests that one step takes in.
+const STEP_MAX: usize = 1_024;
+/// How long the end waits for trigger calls under way, so that their outcome is known and not uncertain.
+const ENDING_LIMIT: Duration = Duration::from_secs(10);
+
+/// The one owner of the scheduler.
+pub struct Driver {
+    scheduler: Scheduler,
+    journal: Journal,
+    backends: Arc<BTreeMap<ImageName, Backend>>,
+    inbox: mpsc::Receiver<Message>,
+    picture: watch::Sender<Picture>,
+    counters: watch::Sender<Counters>,
+    clock: Clock,
+    /// Calls under way; each ends by itself within its time limit.
+    calls: JoinSet<Input>,
+    /// What calls have brought and no step has taken in yet.
+    answers: VecDeque<Input>,
+    waiting: BTreeMap<Ticket, oneshot::Sender<Decision>>,
+    newest_ticket: u64,
+    history: Duration,
+    watchdog: Option<Duration>,
+}
+
+/// What the driver is made of.
+pub struct Parts {
+    pub journal: Journal,
+    pub reader: Reader,
+    pub snapshot: Snapshot,
+    pub settings: Settings,
+    pub backends: BTreeMap<ImageName, Backend>,
+    /// How long history is kept.
+    pub history: Duration,
+    /// Where receipts can be read: the address of `/v1/events`.
+    pub receipts_url: String,
+    /// How often the service manager wants to hear that the loop turns.
+    pub watchdog: Option<Duration>,
+}
+
+/// What somebody wants of the driver, and where the answer goes.
+enum Message {
+    Deliver(Delivery, oneshot::Sender<Decision>),
+    Command(Command, oneshot::Sender<Decision>),
+    Hint(ImageName),
+}
+
+/// What one wait brought.
+enum Waited {
+    Inputs(Vec<Input>),
+    Ending,
+}
 
 /// A delivery that is on disk.
 #[derive(Clone, Debug)]
@@ -71,48 +144,186 @@ pub const LIST_LIMIT_MAX: usize = 1_000;
 /// The rows of a page when nobody says.
 pub const LIST_LIMIT_DEFAULT: usize = 100;
 
-impl Handle {
-    /// Hands a delivery in and waits until it is on disk.
-    pub async fn accept(&self, _delivery: Delivery) -> Result<Acceptance, Unavailable> {
-        unimplemented!()
+impl Driver {
+    /// Takes up where the journal ends. Nothing runs yet; the first step is written by [`drive`](Self::drive).
+    pub fn new(parts: Parts) -> (Self, Handle, Step) {
+        let policies: Arc<BTreeMap<ImageName, Policy>> = Arc::new(parts.settings.policies.clone());
+        let mut clock = Clock::new();
+        let (scheduler, first_step) = Scheduler::recover(parts.settings, parts.snapshot, clock.now());
+        let (sender, inbox) = mpsc::channel(INBOX_MAX);
+        let (picture, picture_seen) = watch::channel(Picture::of(&scheduler, policies));
+        let (counters, counters_seen) = watch::channel(Counters::default());
+        let handle = Handle::new(sender, picture_seen, counters_seen, parts.reader, parts.receipts_url);
+        let driver = Self {
+            scheduler,
+            journal: parts.journal,
+            backends: Arc::new(parts.backends),
+            inbox,
+            picture,
+            counters,
+            clock,
+            calls: JoinSet::new(),
+            answers: VecDeque::new(),
+            waiting: BTreeMap::new(),
+            newest_ticket: 0,
+            history: parts.history,
+            watchdog: parts.watchdog,
+        };
+        (driver, handle, first_step)
     }
 
-    /// Carries out a person's command; answers with the lanes it went to, as they are after it.
-    pub async fn command(&self, _command: Command) -> Result<Vec<LaneView>, CommandError> {
-        unimplemented!()
+    /// Drives until `ending` resolves; then takes in what is still to come, and closes the journal.
+    ///
+    /// # Errors
+    ///
+    /// If a step can't be written. The process must end then: memory has run ahead of the disk.
+    pub async fn drive(mut self, first_step: Step, ending: impl Future<Output = ()>) -> Result<(), JournalError> {
+        let mut ending = std::pin::pin!(ending);
+        self.conclude(first_step).await?;
+        while let Waited::Inputs(inputs) = self.wait(ending.as_mut()).await {
+            self.step(inputs).await?;
+        }
+        self.end().await
     }
 
-    /// Every lane, in the order of image names.
-    pub fn lanes(&self) -> Vec<LaneView> {
-        unimplemented!()
+    async fn step(&mut self, inputs: Vec<Input>) -> Result<(), JournalError> {
+        let now = self.clock.now();
+        let step = self.scheduler.handle(now, inputs);
+        self.conclude(step).await
     }
 
-    pub fn lane(&self, _image: &ImageName) -> Option<LaneView> {
-        unimplemented!()
+    /// Writes what a step decided, shows it, and only then acts.
+    async fn conclude(&mut self, step: Step) -> Result<(), JournalError> {
+        let changes = step.changes();
+        effects::log(changes);
+        let puts = encode(changes, &self.scheduler);
+        let keep_from = self.picture.borrow().oldest_open().unwrap_or(Seq(u64::MAX));
+        let before = self.clock.now().minus(self.history);
+        let proof = self.journal.commit(puts, Retention { before, keep_from }).await?;
+        self.picture.send_modify(|picture| picture.update(&self.scheduler, changes));
+        self.counters.send_modify(|counters| counters.count(changes));
+        for effect in step.release(proof) {
+            self.start(effect);
+        }
+        Ok(())
     }
 
-    pub fn health(&self) -> Health {
-        unimplemented!()
+    /// Waits until there is something to do. The arms only receive, so that none loses anything when another
+    /// is faster.
+    async fn wait(&mut self, mut ending: std::pin::Pin<&mut impl Future<Output = ()>>) -> Waited {
+        loop {
+            let now = self.clock.now();
+            let due = self.scheduler.deadline().map(|at| at.since(now));
+            let message = tokio::select! {
+                biased;
+                () = ending.as_mut() => return Waited::Ending,
+                Some(answer) = self.calls.join_next() => {
+                    self.answers.extend(effects::outcome(answer));
+                    None
+                }
+                message = self.inbox.recv() => match message {
+                    Some(message) => Some(message),
+                    None => return Waited::Ending,
+                },
+                () = pause(due) => None,
+                () = pause(self.watchdog) => {
+                    crate::telemetry::alive();
+                    continue;
+                }
+            };
+            if self.watchdog.is_some() {
+                crate::telemetry::alive();
+            }
+            return Waited::Inputs(self.take_in(message));
+        }
     }
 
-    pub async fn events(&self, _query: EventQuery) -> Result<Vec<Receipt>, HistoryError> {
-        unimplemented!()
+    /// Everything that waits, up to a limit.
+    fn take_in(&mut self, first: Option<Message>) -> Vec<Input> {
+        let mut inputs = Vec::new();
+        while let Some(answer) = self.calls.try_join_next() {
+            self.answers.extend(effects::outcome(answer));
+        }
+        inputs.extend(self.answers.drain(..));
+        let mut next = first;
+        while let Some(message) = next {
+            inputs.push(self.input(message));
+            next = if inputs.len() < STEP_MAX { self.inbox.try_recv().ok() } else { None };
+        }
+        inputs
     }
 
-    pub async fn event(&self, _id: EventId) -> Result<Option<Receipt>, HistoryError> {
-        unimplemented!()
+    fn input(&mut self, message: Message) -> Input {
+        match message {
+            Message::Deliver(delivery, answer) => Input::Arrived { delivery, ticket: self.ticket(answer) },
+            Message::Command(command, answer) => Input::Commanded { command, ticket: self.ticket(answer) },
+            Message::Hint(image) => Input::Hinted { image },
+        }
     }
 
-    pub async fn builds(&self, _query: BuildQuery) -> Result<Vec<BuildView>, HistoryError> {
-        unimplemented!()
+    fn ticket(&mut self, answer: oneshot::Sender<Decision>) -> Ticket {
+        self.newest_ticket += 1;
+        let ticket = Ticket(self.newest_ticket);
+        self.waiting.insert(ticket, answer);
+        ticket
     }
 
-    pub async fn build(&self, _id: BuildId) -> Result<Option<BuildView>, HistoryError> {
-        unimplemented!()
+    /// Starts one effect. What it brings comes back as an input.
+    fn start(&mut self, effect: Effect) {
+        match effect {
+            Effect::Answer { ticket, decision } => {
+                if let Some(answer) = self.waiting.remove(&ticket) {
+                    // Whoever asked may have gone; the event is on disk all the same.
+                    let _ = answer.send(decision);
+                }
+            }
+            Effect::Notify { image, notice } => effects::tell(&image, &notice),
+            Effect::Trigger(order) => {
+                let (backends, counters) = (self.backends.clone(), self.counters.clone());
+                self.calls.spawn(effects::trigger(backends, order, counters));
+            }
+            Effect::Observe { image, question } => {
+                self.calls.spawn(effects::observe(self.backends.clone(), image, question));
+            }
+            Effect::Cancel { image, build, row } => {
+                self.calls.spawn(effects::cancel(self.backends.clone(), image, build, row));
+            }
+        }
     }
 
-    /// Prometheus text of what the driver counts.
-    pub fn metrics(&self) -> String {
-        unimplemented!()
+    /// Accepts nothing more, but finishes what was accepted: requests in the inbox are written, and trigger
+    /// calls under way get a moment to tell their outcome.
+    async fn end(mut self) -> Result<(), JournalError> {
+        self.inbox.close();
+        let limit = tokio::time::sleep(ENDING_LIMIT);
+        let mut limit = std::pin::pin!(limit);
+        loop {
+            let first = self.inbox.try_recv().ok();
+            let inputs = self.take_in(first);
+            if !inputs.is_empty() {
+                self.step(inputs).await?;
+                continue;
+            }
+            let triggering = self.scheduler.is_triggering();
+            if !triggering || self.calls.is_empty() {
+                break;
+            }
+            tokio::select! {
+                Some(answer) = self.calls.join_next() => self.answers.extend(effects::outcome(answer)),
+                () = limit.as_mut() => break,
+            }
+        }
+        self.calls.shutdown().await;
+        self.journal.close();
+        Ok(())
+    }
+}
+
+/// Sleeps that long; for ever where there is nothing to wait for.
+#[expect(clippy::disallowed_methods, reason = "the driver is where time passes")]
+async fn pause(span: Option<Duration>) {
+    match span {
+        Some(span) => tokio::time::sleep(span).await,
+        None => std::future::pending().await,
     }
 }

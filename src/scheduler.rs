@@ -1,3 +1,731 @@
-//! PURE: decides when each image is built.
+//! PURE: decides when each image is built. Owns all scheduling state and does no IO.
+//!
+//! It has no clock, spawns no task and locks nothing: time and answers come in as arguments, wishes go out as
+//! values, so that any history can be replayed in a test, faster than it happened. What it promises is written
+//! in ARCHITECTURE.md under "Semantics"; the rule's number stands beside the code that keeps it.
 
+mod cover;
+pub mod deliveries;
+mod intake;
+pub mod lane;
+pub mod open;
 pub mod policy;
+mod reconcile;
+pub mod record;
+pub mod standing;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use self::deliveries::Deliveries;
+use self::lane::{Lane, Phase};
+use self::policy::Policy;
+use self::record::{Changes, Cover, Fact};
+use self::standing::{Standing, back_off, next_due, rank, standing};
+use crate::build::{CancelAnswer, Observation, ObserveError, Order, Outcome, RowId, TriggerAnswer};
+use crate::event::{Delivery, Event, Fingerprint};
+use crate::journal::Committed;
+use crate::model::{BuildId, GitRef, ImageName, Seq, Timestamp};
+use crate::verb::{Command, Hold, Scope, Verb};
+
+/// A blocked image is tried again this often.
+pub const PROBE_EVERY: Duration = Duration::from_mins(30);
+/// Refusals that last this long are told to the operator.
+pub const REFUSED_NOTICE_AFTER: Duration = Duration::from_mins(15);
+/// A question that got no answer for this long is taken for lost. The driver's time limit is shorter.
+const QUESTION_LIMIT: Duration = Duration::from_mins(2);
+/// While a build is live, questions come at most this many times `observe_every` apart.
+const OBSERVE_GROWTH_MAX: u32 = 4;
+
+/// Decides when each image is built.
+#[derive(Clone, Debug)]
+pub struct Scheduler {
+    images: BTreeMap<ImageName, Station>,
+    /// How many builds each account may have at once, and how many it has.
+    accounts: Vec<Account>,
+    /// The hold of all images.
+    hold: Option<Hold>,
+    newest: Seq,
+    newest_build: BuildId,
+    newest_question: u64,
+    deliveries: Deliveries,
+    /// When each lane must be looked at next, though nothing happens.
+    timers: BTreeSet<(Timestamp, ImageName)>,
+    /// Lanes that only the account's limit holds back.
+    starved: BTreeSet<ImageName>,
+    button_fold: Duration,
+    seed: u64,
+    now: Timestamp,
+}
+
+/// One image: its rules, its stored state, and what is only known while we run.
+#[derive(Clone, Debug)]
+struct Station {
+    policy: Policy,
+    lane: Lane,
+    watch: Watch,
+    /// How many places it takes, as counted at its account.
+    counted: usize,
+    timer: Option<Timestamp>,
+    /// The operator was told that this refusal lasts.
+    noticed: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Account {
+    limit: usize,
+    taken: usize,
+}
+
+/// The questions put to a back-end. Not stored: after a restart it is asked at once.
+#[derive(Clone, Debug, Default)]
+struct Watch {
+    asked: Option<Question>,
+    next_at: Option<Timestamp>,
+    wait: Duration,
+}
+
+#[derive(Clone, Debug)]
+struct Question {
+    id: u64,
+    at: Timestamp,
+    /// The newest number when it was asked.
+    upto: Seq,
+}
+
+/// What stays the same while the daemon runs.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub policies: BTreeMap<ImageName, Policy>,
+    /// The limit of each account that a policy names.
+    pub account_limits: Vec<u32>,
+    /// Taps of one button for one key within this are one cause.
+    pub button_fold: Duration,
+    /// Where the jitter of waits comes from.
+    pub seed: u64,
+}
+
+impl Settings {
+    /// Semantics §4.
+    pub const BUTTON_FOLD: Duration = Duration::from_secs(3);
+}
+
+/// What the journal holds of the scheduler's state.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// With their keys in them.
+    pub lanes: Vec<Lane>,
+    pub hold: Option<Hold>,
+    pub newest: Seq,
+    pub newest_build: BuildId,
+    pub deliveries: Vec<(Fingerprint, record::Remembered)>,
+}
+
+/// Something that happened outside.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A source took a request in.
+    Arrived { delivery: Delivery, ticket: Ticket },
+    /// A person commands.
+    Commanded { command: Command, ticket: Ticket },
+    /// The back-end answered the trigger call.
+    Answered { image: ImageName, build: BuildId, answer: TriggerAnswer },
+    /// The back-end answered a question, or didn't.
+    Observed { image: ImageName, question: u64, answer: Result<Observation, ObserveError> },
+    /// The back-end answered a wish to cancel.
+    CancelAnswered { image: ImageName, build: BuildId, answer: CancelAnswer },
+    /// Somebody says that something changed: a reason to ask, never a fact to believe.
+    Hinted { image: ImageName },
+}
+
+/// Who waits for a decision: given by the driver, handed back with the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ticket(pub u64);
+
+/// Something to do outside. What comes of it comes back as an [`Input`].
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// Answer a request.
+    Answer { ticket: Ticket, decision: Decision },
+    /// Ask the back-end for a build.
+    Trigger(Order),
+    /// Ask the back-end what it holds for an image.
+    Observe { image: ImageName, question: u64 },
+    /// Ask the back-end to cancel one of its rows.
+    Cancel { image: ImageName, build: BuildId, row: RowId },
+    /// Tell the operator.
+    Notify { image: ImageName, notice: Notice },
+}
+
+/// What was decided about a request.
+#[derive(Clone, Debug)]
+pub enum Decision {
+    /// Each wish is an event now.
+    Recorded { events: Vec<Arc<Event>> },
+    /// It came before, and made these events then.
+    Repeated { first: Seq, count: u32 },
+    /// The command went to these images.
+    Obeyed { images: Vec<ImageName> },
+    /// The command names an image that isn't configured.
+    UnknownImage(ImageName),
+}
+
+/// What an operator should know at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// Triggers are refused and repeating them changes nothing.
+    Blocked {
+        detail: String,
+    },
+    /// Triggers have been refused for long.
+    StillRefused {
+        since: Timestamp,
+        detail: String,
+    },
+    Unblocked,
+    /// A build ended red.
+    Failed {
+        build: BuildId,
+    },
+    /// A build ended well after one that did not.
+    Recovered {
+        build: BuildId,
+    },
+    /// A build vanished or was given up.
+    Lost {
+        build: BuildId,
+        detail: String,
+    },
+    /// Nobody could say whether a trigger had its effect, so it is repeated unverified.
+    Unverified {
+        build: BuildId,
+    },
+    /// The back-end does not show its builds.
+    Unreadable {
+        detail: String,
+    },
+    /// The back-end would not, or could not, cancel.
+    NotCancelled {
+        build: BuildId,
+        detail: String,
+    },
+}
+
+/// What one call decided: facts to write down, then wishes to carry out.
+#[derive(Debug)]
+#[must_use = "commit the changes, then release the effects"]
+pub struct Step {
+    changes: Changes,
+    effects: Vec<Effect>,
+}
+
+impl Step {
+    /// What is to be written: all of it or nothing.
+    pub fn changes(&self) -> &Changes {
+        &self.changes
+    }
+
+    /// The wishes, given up only against the proof that the changes are on disk.
+    pub fn release(self, _proof: Committed) -> impl Iterator<Item = Effect> {
+        self.effects.into_iter()
+    }
+}
+
+/// What a step has decided so far.
+#[derive(Default)]
+struct Work {
+    changes: Changes,
+    effects: Vec<Effect>,
+    touched: BTreeSet<ImageName>,
+}
+
+impl Scheduler {
+    /// Takes up where the journal ends. Lanes of images that are configured no more are left aside, as stored.
+    ///
+    /// A trigger that was under way when the process died is neither assumed nor forgotten: it is *uncertain*,
+    /// and its lane asks the back-end before it does anything else (R11).
+    pub fn recover(settings: Settings, snapshot: Snapshot, now: Timestamp) -> (Self, Step) {
+        let mut lanes: BTreeMap<ImageName, Lane> =
+            snapshot.lanes.into_iter().map(|lane| (lane.image.clone(), lane)).collect();
+        let images = settings.policies.into_iter().map(|(image, policy)| {
+            let lane = lanes.remove(&image).unwrap_or_else(|| Lane::new(image.clone()));
+            let station = Station { policy, lane, watch: Watch::default(), counted: 0, timer: None, noticed: false };
+            (image, station)
+        });
+        let account = |limit: &u32| Account { limit: *limit as usize, taken: 0 };
+        let mut scheduler = Self {
+            images: images.collect(),
+            accounts: settings.account_limits.iter().map(account).collect(),
+            hold: snapshot.hold,
+            newest: snapshot.newest,
+            newest_build: snapshot.newest_build,
+            newest_question: 0,
+            deliveries: Deliveries::recover(snapshot.deliveries),
+            timers: BTreeSet::new(),
+            starved: BTreeSet::new(),
+            button_fold: settings.button_fold,
+            seed: settings.seed,
+            now,
+        };
+        let mut work = Work { touched: scheduler.images.keys().cloned().collect(), ..Work::default() };
+        for station in scheduler.images.values_mut() {
+            station.recover(now, &mut work);
+        }
+        // Every lane is counted before any of them triggers.
+        for image in &work.touched {
+            scheduler.count_places(image);
+        }
+        let step = scheduler.conclude(now, work);
+        (scheduler, step)
+    }
+
+    /// Takes in all that happened up to `now` and answers with one [`Step`]. No input means that only time has
+    /// passed. A `now` earlier than in the last call counts as that of the last call.
+    pub fn handle(&mut self, now: Timestamp, inputs: impl IntoIterator<Item = Input>) -> Step {
+        let now = self.now.max(now);
+        self.now = now;
+        let mut work = Work::default();
+        for input in inputs {
+            self.take(input, now, &mut work);
+        }
+        self.conclude(now, work)
+    }
+
+    /// When [`handle`](Self::handle) is due next though nothing happens; None while every lane is at rest.
+    pub fn deadline(&self) -> Option<Timestamp> {
+        let lanes = self.timers.first().map(|(at, _)| *at);
+        let resume = self.hold.as_ref().and_then(|hold| hold.until);
+        match (lanes, resume) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (one, other) => one.or(other),
+        }
+    }
+
+    /// Every lane, in the order of image names.
+    pub fn lanes(&self) -> impl Iterator<Item = &Lane> {
+        self.images.values().map(|station| &station.lane)
+    }
+
+    pub fn lane(&self, image: &ImageName) -> Option<&Lane> {
+        self.images.get(image).map(|station| &station.lane)
+    }
+
+    pub fn policy(&self, image: &ImageName) -> Option<&Policy> {
+        self.images.get(image).map(|station| &station.policy)
+    }
+
+    /// The hold of all images.
+    pub fn hold(&self) -> Option<&Hold> {
+        self.hold.as_ref()
+    }
+
+    /// The lanes that only the account's limit holds back.
+    pub fn starved(&self) -> &BTreeSet<ImageName> {
+        &self.starved
+    }
+
+    /// Whether some trigger call is under way.
+    pub fn is_triggering(&self) -> bool {
+        let triggering = |lane: &Lane| lane.queued.as_ref().is_some_and(|queued| queued.phase == Phase::Triggering);
+        self.lanes().any(triggering)
+    }
+
+    /// The newest event's and the newest build's number.
+    pub fn counters(&self) -> (Seq, BuildId) {
+        (self.newest, self.newest_build)
+    }
+
+    fn take(&mut self, input: Input, now: Timestamp, work: &mut Work) {
+        match input {
+            Input::Arrived { delivery, ticket } => self.arrive(delivery, ticket, now, work),
+            Input::Commanded { command, ticket } => self.command(&command, ticket, now, work),
+            Input::Answered { image, build, answer } => {
+                let roll = self.roll(build);
+                if let Some(station) = self.images.get_mut(&image) {
+                    station.answered(build, answer, roll, now, work);
+                    work.touched.insert(image);
+                }
+            }
+            Input::Observed { image, question, answer } => {
+                let roll = self.roll(BuildId(question));
+                let newest_build = &mut self.newest_build;
+                if let Some(station) = self.images.get_mut(&image) {
+                    let before = *newest_build;
+                    station.observed(question, answer, newest_build, roll, now, work);
+                    work.changes.head |= before != *newest_build;
+                    work.touched.insert(image);
+                }
+            }
+            Input::CancelAnswered { image, build, answer } => {
+                if let CancelAnswer::Failed { detail } = answer {
+                    work.effects.push(Effect::Notify { image, notice: Notice::NotCancelled { build, detail } });
+                } else if answer == CancelAnswer::Unsupported {
+                    let detail = "it can't cancel".to_owned();
+                    work.effects.push(Effect::Notify { image, notice: Notice::NotCancelled { build, detail } });
+                }
+            }
+            Input::Hinted { image } => {
+                if let Some(station) = self.images.get_mut(&image) {
+                    station.hinted(now, work);
+                    work.touched.insert(image);
+                }
+            }
+        }
+    }
+
+    fn command(&mut self, command: &Command, ticket: Ticket, now: Timestamp, work: &mut Work) {
+        let hold = match command.verb {
+            Verb::Pause { until } => {
+                Some(Hold { whom: command.whom.clone(), reason: command.reason.clone(), since: now, until })
+            }
+            _ => None,
+        };
+        let images: Vec<ImageName> = match &command.scope {
+            Scope::Image(image) if !self.images.contains_key(image) => {
+                let decision = Decision::UnknownImage(image.clone());
+                work.effects.push(Effect::Answer { ticket, decision });
+                return;
+            }
+            Scope::Image(image) => vec![image.clone()],
+            Scope::All => self.images.keys().cloned().collect(),
+        };
+        if command.scope == Scope::All && matches!(command.verb, Verb::Pause { .. } | Verb::Resume) {
+            self.hold = hold;
+            work.changes.head = true;
+        } else {
+            for image in &images {
+                let station = self.images.get_mut(image).expect("just looked up");
+                station.obey(command, hold.clone(), now, work);
+            }
+        }
+        work.touched.extend(images.iter().cloned());
+        work.effects.push(Effect::Answer { ticket, decision: Decision::Obeyed { images } });
+    }
+
+    /// Lets time pass, hands builds out, asks questions, and sets the timers of all that was touched.
+    fn conclude(&mut self, now: Timestamp, mut work: Work) -> Step {
+        if self.hold.as_ref().and_then(|hold| hold.until).is_some_and(|until| until <= now) {
+            self.hold = None;
+            work.changes.head = true;
+            work.touched.extend(self.images.keys().cloned());
+        }
+        while let Some((at, image)) = self.timers.first().filter(|(at, _)| *at <= now).cloned() {
+            self.timers.remove(&(at, image.clone()));
+            self.images.get_mut(&image).expect("timers are of lanes").timer = None;
+            work.touched.insert(image);
+        }
+        work.changes.forgotten = self.deliveries.forget(now);
+        let mut touched = std::mem::take(&mut work.touched);
+        for image in &touched {
+            let station = self.images.get_mut(image).expect("lanes are never removed");
+            station.pass_time(now, &mut work);
+            self.count_places(image);
+        }
+        touched.extend(self.hand_out(now, &touched, &mut work));
+        for image in &touched {
+            self.ask(image, now, &mut work);
+            self.set_timer(image);
+        }
+        Step { changes: work.changes, effects: work.effects }
+    }
+
+    /// R3: hands out a build for every lane that may have one, in the order of need where accounts are short.
+    fn hand_out(&mut self, now: Timestamp, touched: &BTreeSet<ImageName>, work: &mut Work) -> BTreeSet<ImageName> {
+        let mut candidates: Vec<((bool, Seq), ImageName, GitRef)> = Vec::new();
+        for image in touched.union(&self.starved) {
+            if let Some((rank, git_ref)) = self.images[image].ready_key(self.hold.as_ref(), now) {
+                candidates.push((rank, image.clone(), git_ref));
+            }
+        }
+        let looked_at: BTreeSet<ImageName> = touched.union(&self.starved).cloned().collect();
+        self.starved.clear();
+        candidates.sort();
+        for (_, image, git_ref) in candidates {
+            let account = self.images[&image].policy.account.map(|account| account.0);
+            if account.is_some_and(|account| self.accounts[account].taken >= self.accounts[account].limit) {
+                self.starved.insert(image);
+                continue;
+            }
+            self.newest_build = BuildId(self.newest_build.0 + 1);
+            work.changes.head = true;
+            let (build, upto) = (self.newest_build, self.newest);
+            let station = self.images.get_mut(&image).expect("a candidate is a lane");
+            station.lane.apply(Fact::Intended { build, git_ref: git_ref.clone(), upto, at: now }, &mut work.changes);
+            let live = station.lane.live(build).expect("just handed out");
+            let commit = live.carries.as_ref().and_then(|open| open.commit().cloned());
+            work.effects.push(Effect::Trigger(Order { build, image: image.clone(), git_ref, commit }));
+            self.count_places(&image);
+        }
+        looked_at
+    }
+
+    fn count_places(&mut self, image: &ImageName) {
+        let station = self.images.get_mut(image).expect("lanes are never removed");
+        let places = station.lane.places();
+        if let Some(account) = station.policy.account {
+            let account = &mut self.accounts[account.0];
+            account.taken = account.taken + places - station.counted;
+        }
+        station.counted = places;
+    }
+
+    /// Puts the next question to the back-end, when it is time for it.
+    fn ask(&mut self, image: &ImageName, now: Timestamp, work: &mut Work) {
+        let station = self.images.get_mut(image).expect("lanes are never removed");
+        if !station.is_worth_asking() {
+            station.watch = Watch::default();
+            return;
+        }
+        if station.watch.asked.as_ref().is_some_and(|asked| asked.at.plus(QUESTION_LIMIT) <= now) {
+            station.watch.asked = None;
+        }
+        let next_at = *station.watch.next_at.get_or_insert(now);
+        if station.watch.asked.is_none() && next_at <= now {
+            self.newest_question += 1;
+            let question = self.newest_question;
+            station.watch.asked = Some(Question { id: question, at: now, upto: self.newest });
+            work.effects.push(Effect::Observe { image: image.clone(), question });
+        }
+    }
+
+    fn set_timer(&mut self, image: &ImageName) {
+        let held = self.hold.is_some();
+        let starved = self.starved.contains(image);
+        let station = self.images.get_mut(image).expect("lanes are never removed");
+        let timer = station.next_timer(held || starved);
+        if timer != station.timer {
+            if let Some(old) = station.timer.take() {
+                self.timers.remove(&(old, image.clone()));
+            }
+            if let Some(new) = timer {
+                self.timers.insert((new, image.clone()));
+            }
+            station.timer = timer;
+        }
+    }
+
+    /// A number that looks random and is the same again for the same seed and build.
+    fn roll(&self, build: BuildId) -> u64 {
+        // The finaliser of splitmix64 (Steele, Lea and Flood, 2014).
+        let mut z = self.seed ^ build.0.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+}
+
+impl Station {
+    fn recover(&mut self, now: Timestamp, work: &mut Work) {
+        let ahead = |lane: &Lane| {
+            let refusal = lane.refusal.as_ref().is_some_and(|refusal| refusal.since > now);
+            refusal || lane.keys.values().any(|key| key.open.as_ref().is_some_and(|open| open.lies_ahead_of(now)))
+        };
+        if ahead(&self.lane) {
+            self.lane.apply(Fact::Clamped { at: now }, &mut work.changes);
+        }
+        if let Some(queued) = self.lane.queued.as_ref().filter(|queued| queued.phase == Phase::Triggering) {
+            let build = queued.live.row.id;
+            let detail = "the daemon ended while the trigger was being called".to_owned();
+            self.lane.apply(Fact::BecameUncertain { build, at: now, detail, pending: false }, &mut work.changes);
+        }
+    }
+
+    /// The key whose build is to be handed out now, accounts aside, with its rank.
+    fn ready_key(&self, all_images: Option<&Hold>, now: Timestamp) -> Option<((bool, Seq), GitRef)> {
+        let ready = self.lane.keys.iter().filter(|(git_ref, key)| {
+            standing(&self.lane, git_ref, key, &self.policy, all_images, now) == Standing::Ready
+        });
+        ready.filter_map(|(git_ref, key)| Some((rank(key, &self.lane, &self.policy, now)?, git_ref.clone()))).min()
+    }
+
+    /// R5: what the answer to the trigger call means.
+    fn answered(&mut self, build: BuildId, answer: TriggerAnswer, roll: u64, now: Timestamp, work: &mut Work) {
+        let waits_for_it = self
+            .lane
+            .queued
+            .as_ref()
+            .is_some_and(|queued| queued.live.row.id == build && queued.phase == Phase::Triggering);
+        if !waits_for_it {
+            return;
+        }
+        let changes = &mut work.changes;
+        match answer {
+            TriggerAnswer::Accepted { row } => {
+                self.lift_block(work);
+                self.lane.apply(Fact::Accepted { build, row }, &mut work.changes);
+                if !self.policy.observes {
+                    self.assume_started(build, now, work);
+                }
+            }
+            TriggerAnswer::AlreadyPending { detail } if self.policy.observes => {
+                self.lane.apply(Fact::BecameUncertain { build, at: now, detail, pending: true }, changes);
+            }
+            TriggerAnswer::Uncertain { detail } => {
+                self.lane.apply(Fact::BecameUncertain { build, at: now, detail, pending: false }, changes);
+            }
+            TriggerAnswer::AlreadyPending { detail } => self.refused(build, None, detail, roll, now, work),
+            TriggerAnswer::RefusedForNow { retry_after, detail } => {
+                self.refused(build, retry_after, detail, roll, now, work);
+            }
+            TriggerAnswer::Refused { detail } => {
+                let blocked_before = self.lane.refusal.as_ref().is_some_and(|refusal| refusal.blocked);
+                let again_at = now.plus(PROBE_EVERY);
+                let fact = Fact::Refused { build, at: now, detail: detail.clone(), again_at, blocked: true };
+                self.lane.apply(fact, changes);
+                if !blocked_before {
+                    self.notify(Notice::Blocked { detail }, work);
+                }
+            }
+        }
+        // The place changed: an answer to an older question is stale (R4).
+        self.watch.asked = None;
+        self.watch.next_at = Some(now.plus(self.policy.observe_after));
+        self.watch.wait = self.policy.observe_every;
+    }
+
+    fn refused(
+        &mut self,
+        build: BuildId,
+        retry_after: Option<Duration>,
+        detail: String,
+        roll: u64,
+        now: Timestamp,
+        work: &mut Work,
+    ) {
+        let times = self.lane.refusal.as_ref().map_or(0, |refusal| refusal.times);
+        let again_at = now.plus(retry_after.unwrap_or_else(|| back_off(times, roll)));
+        self.lane.apply(
+            Fact::Refused { build, at: now, detail: detail.clone(), again_at, blocked: false },
+            &mut work.changes,
+        );
+        let since = self.lane.refusal.as_ref().map_or(now, |refusal| refusal.since);
+        if now.since(since) >= REFUSED_NOTICE_AFTER && !self.noticed {
+            self.noticed = true;
+            self.notify(Notice::StillRefused { since, detail }, work);
+        }
+    }
+
+    fn lift_block(&mut self, work: &mut Work) {
+        let blocked = self.lane.refusal.as_ref().is_some_and(|refusal| refusal.blocked);
+        if blocked || self.noticed {
+            self.noticed = false;
+            self.notify(Notice::Unblocked, work);
+        }
+    }
+
+    /// R13: without means to see, an accepted trigger counts as started at once.
+    fn assume_started(&mut self, build: BuildId, now: Timestamp, work: &mut Work) {
+        let upto = self.lane.live(build).expect("just accepted").upto;
+        let cover = Cover { upto, commit: None, contradicted: false };
+        // A build behind another one begins when that one ends.
+        let behind = self.lane.running.as_ref().and_then(|running| running.assumed_until);
+        let begins = behind.map_or(now, |until| until.max(now));
+        let assumed_until = Some(begins.plus(self.policy.expected_build_time));
+        self.lane.apply(Fact::Started { build, at: now, cover, assumed_until }, &mut work.changes);
+    }
+
+    /// R9: what a person commands.
+    fn obey(&mut self, command: &Command, hold: Option<Hold>, now: Timestamp, work: &mut Work) {
+        match command.verb {
+            Verb::Pause { .. } | Verb::Resume => self.lane.apply(Fact::Held(hold), &mut work.changes),
+            Verb::Start => {
+                for git_ref in self.open_keys() {
+                    self.lane.apply(Fact::Hastened { git_ref, at: now }, &mut work.changes);
+                }
+                // A person who says "now" knows better than a pause between tries.
+                if self.lane.refusal.is_some() {
+                    self.lane.apply(Fact::Unblocked, &mut work.changes);
+                }
+            }
+            Verb::Drop => {
+                let end = crate::event::End::DroppedBy { whom: command.whom.clone(), reason: command.reason.clone() };
+                for git_ref in self.open_keys() {
+                    self.lane.apply(Fact::Closed { git_ref, end: end.clone(), at: now }, &mut work.changes);
+                }
+            }
+            Verb::Cancel => {
+                let lives: Vec<(BuildId, Vec<RowId>)> =
+                    self.lane.lives().map(|live| (live.row.id, live.row.rows.clone())).collect();
+                for (build, rows) in lives {
+                    self.lane.apply(Fact::CancelAsked { build, whom: command.whom.clone() }, &mut work.changes);
+                    let image = &self.lane.image;
+                    work.effects.extend(rows.into_iter().map(|row| Effect::Cancel {
+                        image: image.clone(),
+                        build,
+                        row,
+                    }));
+                }
+                self.watch.next_at = Some(now);
+            }
+        }
+    }
+
+    fn open_keys(&self) -> Vec<GitRef> {
+        let open = self.lane.keys.iter().filter(|(_, key)| key.open.is_some());
+        open.map(|(git_ref, _)| git_ref.clone()).collect()
+    }
+
+    fn hinted(&mut self, now: Timestamp, work: &mut Work) {
+        if self.policy.observes {
+            self.watch.next_at = Some(now);
+        } else if let Some(running) = &self.lane.running {
+            let build = running.live.row.id;
+            let note = Some("the back-end reported an image; the end is taken from that".to_owned());
+            self.end(build, Outcome::Success, now, None, note, work);
+        }
+    }
+
+    /// What happens by the passing of time alone.
+    fn pass_time(&mut self, now: Timestamp, work: &mut Work) {
+        if self.lane.hold.as_ref().and_then(|hold| hold.until).is_some_and(|until| until <= now) {
+            self.lane.apply(Fact::Held(None), &mut work.changes);
+        }
+        if self.policy.observes {
+            return;
+        }
+        // A trigger of unknown outcome that nobody can look for.
+        if let Some(queued) = &self.lane.queued
+            && let Phase::Uncertain { since, .. } = queued.phase
+            && since.plus(self.policy.uncertain_limit) <= now
+        {
+            self.give_up_uncertain(now, work);
+        }
+        while let Some(running) = &self.lane.running
+            && running.assumed_until.is_none_or(|until| until <= now)
+        {
+            let build = running.live.row.id;
+            let note = Some("the end is assumed: the back-end can't be asked".to_owned());
+            self.end(build, Outcome::Success, now, None, note, work);
+        }
+    }
+
+    fn next_timer(&self, no_hand_out: bool) -> Option<Timestamp> {
+        let watch = match &self.watch.asked {
+            Some(asked) => Some(asked.at.plus(QUESTION_LIMIT)),
+            None => self.watch.next_at,
+        };
+        let due = if no_hand_out { None } else { next_due(&self.lane, &self.policy) };
+        let resume = self.lane.hold.as_ref().and_then(|hold| hold.until);
+        let blind = !self.policy.observes;
+        let assumed_end = self.lane.running.as_ref().filter(|_| blind).and_then(|running| running.assumed_until);
+        let uncertain = match &self.lane.queued {
+            Some(queued) if blind => match queued.phase {
+                Phase::Uncertain { since, .. } => Some(since.plus(self.policy.uncertain_limit)),
+                _ => None,
+            },
+            _ => None,
+        };
+        [watch, due, resume, assumed_end, uncertain].into_iter().flatten().min()
+    }
+
+    /// Whether the back-end holds, or may hold, something that we must follow.
+    fn is_worth_asking(&self) -> bool {
+        let queued = self.lane.queued.as_ref().is_some_and(|queued| queued.phase != Phase::Triggering);
+        self.policy.observes && (queued || self.lane.running.is_some() || !self.lane.foreign.is_empty())
+    }
+
+    fn notify(&self, notice: Notice, work: &mut Work) {
+        work.effects.push(Effect::Notify { image: self.lane.image.clone(), notice });
+    }
+}

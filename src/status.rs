@@ -1,11 +1,22 @@
 //! The read-only picture of the daemon, in the shapes that the API shows (`/v1`) and the client reads.
+//!
+//! The driver publishes a [`Picture`] after each step; `view` turns it, and what the journal holds, into these
+//! shapes. Nothing here decides anything.
+
+mod picture;
+mod sentences;
+mod view;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::build::BuildState;
 use crate::build::Outcome;
 use crate::event::CauseKind;
 use crate::model::{BuildId, CommitId, GitRef, ImageName};
 use crate::verb::Hold;
+
+pub use self::picture::Picture;
+pub use self::view::{build_view, lane_view, receipt};
 
 /// The answer to an event: what was decided and why. Moments are RFC 3339.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -105,16 +116,6 @@ pub struct BuildView {
     pub log_url: Option<String>,
     /// What is assumed or was odd about it, as a sentence.
     pub note: Option<String>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum BuildState {
-    Triggering,
-    Uncertain,
-    Queued,
-    Running,
-    Finished,
 }
 
 /// What `/health` says.

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use globset::GlobMatcher;
+
 use crate::build::SourceTaken;
+use crate::model::GitRef;
 
 /// How one image is coalesced and how its back-end is asked. Defaults: semantics §4.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Policy {
     /// How long a key must have been still before its build is due.
     pub quiet: Duration,
@@ -38,10 +41,10 @@ pub struct Policy {
 }
 
 /// One entry of `image_tags`: rows of builds of the refs that `refs` matches carry the label `label`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct LabelRule {
-    /// A glob over the short name of a branch or tag.
-    pub refs: String,
+    /// Matches the short name of a branch or tag.
+    pub refs: GlobMatcher,
     /// The image's tag; `{tag}` and `{branch}` stand for the ref's short name.
     pub label: String,
 }
@@ -68,4 +71,10 @@ impl Policy {
         labels: Vec::new(),
         account: None,
     };
+
+    /// What the back-end's rows for builds of this ref are called; empty where nobody has said.
+    pub fn labels_of(&self, git_ref: &GitRef) -> Vec<String> {
+        let rules = self.labels.iter().filter(|rule| rule.refs.is_match(git_ref.short()));
+        rules.map(|rule| rule.label.replace("{tag}", git_ref.short()).replace("{branch}", git_ref.short())).collect()
+    }
 }

@@ -1,0 +1,44 @@
+//! The one clock of the daemon.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crate::model::Timestamp;
+
+/// Wall-clock milliseconds that never go back: moments are stored and compared with a back-end's, and a step
+/// back of the system's clock must not stop time here.
+#[derive(Debug)]
+pub struct Clock {
+    last: Timestamp,
+    seen: Instant,
+}
+
+impl Clock {
+    #[expect(clippy::disallowed_methods, reason = "this is where the clock is read")]
+    pub fn new() -> Self {
+        Self { last: wall(), seen: Instant::now() }
+    }
+
+    /// The present moment: the wall clock's, or the last one and the time that has passed since, where the wall
+    /// clock has gone back.
+    #[expect(clippy::disallowed_methods, reason = "this is where the clock is read")]
+    pub fn now(&mut self) -> Timestamp {
+        let seen = Instant::now();
+        let wall = wall();
+        let now = if wall < self.last { self.last.plus(seen.duration_since(self.seen)) } else { wall };
+        (self.last, self.seen) = (now, seen);
+        now
+    }
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The wall clock as it is, for showing how long ago something was.
+#[expect(clippy::disallowed_methods, reason = "this is where the clock is read")]
+pub fn wall() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    Timestamp::from_millis(0).plus(since)
+}

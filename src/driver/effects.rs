@@ -1,0 +1,131 @@
+//! The calls to back-ends, each within a time limit, and what is said of steps in the log.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinError;
+
+use super::counters::Counters;
+use crate::backend::Backend;
+use crate::build::{CancelAnswer, ObserveError, Order, RowId, TriggerAnswer};
+use crate::event::Verdict;
+use crate::model::{BuildId, ImageName};
+use crate::scheduler::record::{Changes, Fact};
+use crate::scheduler::{Input, Notice};
+
+/// No call takes longer, whatever the client below it thinks.
+const CALL_LIMIT: Duration = Duration::from_secs(45);
+
+type Backends = Arc<BTreeMap<ImageName, Backend>>;
+
+pub(super) async fn trigger(backends: Backends, order: Order, counters: watch::Sender<Counters>) -> Input {
+    let answer = match backends.get(&order.image) {
+        Some(backend) => within(backend.trigger(&order)).await.unwrap_or_else(|| TriggerAnswer::Uncertain {
+            detail: format!("no answer within {} s", CALL_LIMIT.as_secs()),
+        }),
+        None => TriggerAnswer::Refused { detail: "it has no back-end".to_owned() },
+    };
+    counters.send_modify(|counters| counters.count_trigger(&order.image, &answer));
+    Input::Answered { image: order.image, build: order.build, answer }
+}
+
+pub(super) async fn observe(backends: Backends, image: ImageName, question: u64) -> Input {
+    let late = || Err(ObserveError::Unavailable { detail: format!("no answer within {} s", CALL_LIMIT.as_secs()) });
+    let answer = match backends.get(&image) {
+        Some(backend) => within(backend.observe(&image)).await.unwrap_or_else(late),
+        None => Err(ObserveError::Unavailable { detail: "it has no back-end".to_owned() }),
+    };
+    if let Err(error) = &answer {
+        tracing::warn!(%image, "failed to ask the back-end: {error}");
+    }
+    Input::Observed { image, question, answer }
+}
+
+pub(super) async fn cancel(backends: Backends, image: ImageName, build: BuildId, row: RowId) -> Input {
+    let answer = match backends.get(&image) {
+        Some(backend) => within(backend.cancel(&row))
+            .await
+            .unwrap_or(CancelAnswer::Failed { detail: format!("no answer within {} s", CALL_LIMIT.as_secs()) }),
+        None => CancelAnswer::Unsupported,
+    };
+    Input::CancelAnswered { image, build, answer }
+}
+
+/// What a call brought; nothing where it was ended with the daemon.
+///
+/// # Panics
+///
+/// If the call panicked: its lane would wait for ever, so the process must end.
+pub(super) fn outcome(answer: Result<Input, JoinError>) -> Option<Input> {
+    match answer {
+        Ok(input) => Some(input),
+        Err(error) if error.is_cancelled() => None,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the driver is where time passes")]
+async fn within<T>(call: impl Future<Output = T>) -> Option<T> {
+    tokio::time::timeout(CALL_LIMIT, call).await.ok()
+}
+
+/// Says in the log what a step decided.
+pub(super) fn log(changes: &Changes) {
+    for event in &changes.events {
+        let image = event.image.as_ref().map(ToString::to_string).unwrap_or_default();
+        let git_ref = event.git_ref.as_ref().map(ToString::to_string).unwrap_or_default();
+        let source = &event.cause.source;
+        match &event.verdict {
+            Verdict::Opened => tracing::info!(event = %event.id(), image, git_ref, source, "event accepted"),
+            other => tracing::info!(event = %event.id(), image, git_ref, source, verdict = ?other, "event not built"),
+        }
+    }
+    for record in &changes.records {
+        let image = &record.image;
+        match &record.fact {
+            Fact::Opened { .. } | Fact::StillQueued { .. } => {}
+            Fact::Intended { build, git_ref, .. } => tracing::info!(%image, %build, %git_ref, "triggering a build"),
+            Fact::Accepted { build, .. } => tracing::info!(%image, %build, "the trigger was accepted"),
+            Fact::BecameUncertain { build, detail, .. } => {
+                tracing::warn!(%image, %build, "it is not known whether the trigger had its effect: {detail}");
+            }
+            Fact::Refused { build, detail, again_at, .. } => {
+                tracing::warn!(%image, %build, %again_at, "the trigger was refused: {detail}");
+            }
+            Fact::Started { build, cover, .. } => {
+                let commit = cover.commit.as_ref().map(ToString::to_string).unwrap_or_default();
+                tracing::info!(%image, %build, commit, "the build has begun");
+            }
+            Fact::NeverStarted { build, note, .. } => tracing::warn!(%image, %build, "the build never began: {note}"),
+            Fact::Finished { build, outcome, reopened, .. } => {
+                tracing::info!(%image, %build, ?outcome, reopened, "the build has ended");
+            }
+            other => tracing::debug!(%image, fact = ?other, "changed"),
+        }
+    }
+}
+
+/// Tells the operator, for now in the log.
+pub(super) fn tell(image: &ImageName, notice: &Notice) {
+    match notice {
+        Notice::Blocked { detail } => {
+            tracing::error!(%image, "blocked: the back-end refuses triggers and only you can change that: {detail}");
+        }
+        Notice::StillRefused { since, detail } => {
+            tracing::error!(%image, %since, "triggers have been refused for long: {detail}");
+        }
+        Notice::Unblocked => tracing::info!(%image, "triggers are accepted again"),
+        Notice::Failed { build } => tracing::warn!(%image, %build, "the build failed"),
+        Notice::Recovered { build } => tracing::info!(%image, %build, "builds succeed again"),
+        Notice::Lost { build, detail } => tracing::error!(%image, %build, "the build was lost: {detail}"),
+        Notice::Unverified { build } => {
+            tracing::error!(%image, %build, "nobody could say whether the build started; it is asked for again");
+        }
+        Notice::Unreadable { detail } => {
+            tracing::error!(%image, "the back-end does not show its builds, so none can be confirmed: {detail}");
+        }
+        Notice::NotCancelled { build, detail } => tracing::warn!(%image, %build, "not cancelled: {detail}"),
+    }
+}

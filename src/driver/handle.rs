@@ -1,0 +1,193 @@
+//! The way in for everyone else, and the answers that can be given without the driver.
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::clock::wall;
+use super::counters::Counters;
+use super::{Acceptance, BuildQuery, CommandError, EventQuery, HistoryError, LIST_LIMIT_MAX, Message, Unavailable};
+use crate::event::{Closure, Delivery, End, Event};
+use crate::journal::{Fate, JournalError, Reader};
+use crate::model::{BuildId, EventId, ImageName, Seq};
+use crate::scheduler::Decision;
+use crate::scheduler::record::BuildRow;
+use crate::status::{self, BuildView, Health, HealthStatus, LaneView, Picture, Receipt};
+use crate::verb::Command;
+
+/// The way to the driver for everyone else: cheap to clone, shared by all requests.
+#[derive(Clone)]
+pub struct Handle {
+    inbox: mpsc::Sender<Message>,
+    picture: watch::Receiver<Picture>,
+    counters: watch::Receiver<Counters>,
+    reader: Reader,
+    receipts_url: String,
+}
+
+/// The most ids of events that a build shows.
+const BUILD_EVENTS_MAX: usize = 200;
+
+impl Handle {
+    pub(super) fn new(
+        inbox: mpsc::Sender<Message>,
+        picture: watch::Receiver<Picture>,
+        counters: watch::Receiver<Counters>,
+        reader: Reader,
+        receipts_url: String,
+    ) -> Self {
+        Self { inbox, picture, counters, reader, receipts_url }
+    }
+
+    /// Hands a delivery in and waits until it is on disk.
+    pub async fn accept(&self, delivery: Delivery) -> Result<Acceptance, Unavailable> {
+        match self.ask(|answer| Message::Deliver(delivery, answer)).await? {
+            Decision::Recorded { events } => {
+                let (picture, now) = (self.picture.borrow(), wall());
+                let receipt = |event: &Event| status::receipt(event, None, None, &picture, &self.receipts_url, now);
+                Ok(Acceptance { receipts: events.iter().map(|event| receipt(event)).collect(), repeated: false })
+            }
+            Decision::Repeated { first, count } => {
+                let numbers: Vec<Seq> = (0..u64::from(count)).map(|n| Seq(first.0 + n)).collect();
+                let receipts = self.read(move |handle| handle.receipts_of(&numbers)).await;
+                Ok(Acceptance { receipts: receipts.unwrap_or_default(), repeated: true })
+            }
+            Decision::Obeyed { .. } | Decision::UnknownImage(_) => {
+                Ok(Acceptance { receipts: Vec::new(), repeated: false })
+            }
+        }
+    }
+
+    /// Carries out a person's command; answers with the lanes it went to, as they are after it.
+    pub async fn command(&self, command: Command) -> Result<Vec<LaneView>, CommandError> {
+        match self.ask(|answer| Message::Command(command, answer)).await? {
+            Decision::Obeyed { images } => Ok(images.iter().filter_map(|image| self.lane(image)).collect()),
+            Decision::UnknownImage(image) => Err(CommandError::UnknownImage(image)),
+            Decision::Recorded { .. } | Decision::Repeated { .. } => Ok(Vec::new()),
+        }
+    }
+
+    /// Says that something changed at the back-end. Lost when the inbox is full: it is only a hint.
+    pub fn hint(&self, image: ImageName) {
+        let _ = self.inbox.try_send(Message::Hint(image));
+    }
+
+    /// Every lane, in the order of image names.
+    pub fn lanes(&self) -> Vec<LaneView> {
+        let (picture, now) = (self.picture.borrow(), wall());
+        picture.lanes.keys().filter_map(|image| status::lane_view(image, &picture, now)).collect()
+    }
+
+    pub fn lane(&self, image: &ImageName) -> Option<LaneView> {
+        status::lane_view(image, &self.picture.borrow(), wall())
+    }
+
+    pub fn health(&self) -> Health {
+        let picture = self.picture.borrow();
+        let blocked: Vec<ImageName> = picture
+            .lanes
+            .values()
+            .filter(|lane| lane.refusal.as_ref().is_some_and(|refusal| refusal.blocked))
+            .map(|lane| lane.image.clone())
+            .collect();
+        Health {
+            status: if blocked.is_empty() { HealthStatus::Ok } else { HealthStatus::Degraded },
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            images: picture.lanes.len(),
+            open_events: picture.open_events(),
+            blocked,
+        }
+    }
+
+    /// The events that fit, newest first.
+    pub async fn events(&self, mut query: EventQuery) -> Result<Vec<Receipt>, HistoryError> {
+        query.limit = query.limit.min(LIST_LIMIT_MAX);
+        self.read(move |handle| {
+            let events = handle.reader.events(&query)?;
+            events.iter().map(|event| handle.receipt_of(event)).collect()
+        })
+        .await
+    }
+
+    pub async fn event(&self, id: EventId) -> Result<Option<Receipt>, HistoryError> {
+        self.read(move |handle| {
+            let event = handle.reader.event(id.seq)?.filter(|event| event.id() == id);
+            event.map(|event| handle.receipt_of(&event)).transpose()
+        })
+        .await
+    }
+
+    /// The builds that fit, newest first.
+    pub async fn builds(&self, mut query: BuildQuery) -> Result<Vec<BuildView>, HistoryError> {
+        query.limit = query.limit.min(LIST_LIMIT_MAX);
+        self.read(move |handle| {
+            let builds = handle.reader.builds(&query)?;
+            builds.iter().map(|row| handle.build_of(row)).collect()
+        })
+        .await
+    }
+
+    pub async fn build(&self, id: BuildId) -> Result<Option<BuildView>, HistoryError> {
+        self.read(move |handle| handle.reader.build(id)?.map(|row| handle.build_of(&row)).transpose()).await
+    }
+
+    /// Prometheus text of what the driver counts.
+    pub fn metrics(&self) -> String {
+        self.counters.borrow().render(&self.picture.borrow(), wall())
+    }
+
+    async fn ask(&self, message: impl FnOnce(oneshot::Sender<Decision>) -> Message) -> Result<Decision, Unavailable> {
+        let (answer, decision) = oneshot::channel();
+        self.inbox.try_send(message(answer)).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => Unavailable::Full,
+            mpsc::error::TrySendError::Closed(_) => Unavailable::Ending,
+        })?;
+        // The driver drops the ticket only when it ends without having written the step.
+        decision.await.map_err(|_| Unavailable::Ending)
+    }
+
+    /// Reads the history on a thread that may block.
+    async fn read<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&Self) -> Result<T, JournalError> + Send + 'static,
+    ) -> Result<T, HistoryError> {
+        let handle = self.clone();
+        let answer = tokio::task::spawn_blocking(move || question(&handle)).await;
+        match answer {
+            Ok(answer) => answer.map_err(|error| HistoryError(error.to_string())),
+            Err(error) => Err(HistoryError(error.to_string())),
+        }
+    }
+
+    fn receipts_of(&self, numbers: &[Seq]) -> Result<Vec<Receipt>, JournalError> {
+        let mut receipts = Vec::with_capacity(numbers.len());
+        for seq in numbers {
+            if let Some(event) = self.reader.event(*seq)? {
+                receipts.push(self.receipt_of(&event)?);
+            }
+        }
+        Ok(receipts)
+    }
+
+    fn receipt_of(&self, event: &Event) -> Result<Receipt, JournalError> {
+        let (closure, build) = self.end_of(event)?;
+        let picture = self.picture.borrow();
+        Ok(status::receipt(event, closure.as_ref(), build.as_ref(), &picture, &self.receipts_url, wall()))
+    }
+
+    fn end_of(&self, event: &Event) -> Result<(Option<Closure>, Option<BuildRow>), JournalError> {
+        let (Some(image), Some(git_ref)) = (&event.image, &event.git_ref) else { return Ok((None, None)) };
+        let Fate::Ended(closure) = self.reader.fate(image, git_ref, event.seq)? else { return Ok((None, None)) };
+        let build = match closure.end {
+            End::BuiltBy(id) => self.reader.build(id)?,
+            End::DroppedBy { .. } | End::RefDeleted => None,
+        };
+        Ok((Some(closure), build))
+    }
+
+    fn build_of(&self, row: &BuildRow) -> Result<BuildView, JournalError> {
+        let events = match (&row.git_ref, row.span) {
+            (Some(git_ref), Some(span)) => self.reader.span(&row.image, git_ref, span, BUILD_EVENTS_MAX)?,
+            _ => Vec::new(),
+        };
+        Ok(status::build_view(row, events.iter().map(|event| event.id().to_string()).collect()))
+    }
+}

@@ -1,0 +1,221 @@
+//! sled, opened and written so that a 2xx is on disk. The only file that names it.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::history::{Reader, Rows};
+use super::rows::{Head, SCHEMA, head_key};
+use super::{JournalError, Put, Retention};
+use crate::model::{BuildId, Seq};
+use crate::scheduler::Snapshot;
+
+/// Pages that sled keeps in memory, in bytes.
+const CACHE_BYTES: u64 = 16 * 1024 * 1024;
+/// The most events, and the most builds, that are forgotten with one step.
+const FORGOTTEN_PER_STEP: usize = 32;
+/// Nothing is looked for to forget more often than once in so many steps.
+const FORGET_EVERY: u32 = 16;
+
+pub(super) struct Store {
+    directory: PathBuf,
+    db: sled::Db,
+    /// A second handle of the database's file, for our own sync.
+    file: File,
+    steps: u32,
+    /// Held for as long as we live: two daemons never share a directory.
+    _lock: File,
+}
+
+impl Store {
+    pub(super) fn open(data_dir: &Path, patience: Duration) -> Result<Self, JournalError> {
+        make_directory(data_dir)?;
+        let lock = lock(data_dir, patience)?;
+        let directory = data_dir.join("journal");
+        let had_data = directory.join("db").exists();
+        make_directory(&directory)?;
+        remove_unfinished_snapshots(&directory)?;
+        let unreadable = |why: String| JournalError::Unreadable { directory: directory.clone(), why };
+        let db = sled::Config::new()
+            .path(&directory)
+            .cache_capacity(CACHE_BYTES)
+            // Our own flush and sync follow every batch; an idle daemon writes nothing.
+            .flush_every_ms(None)
+            .open()
+            .map_err(|error| unreadable(error.to_string()))?;
+        let file = File::open(directory.join("db")).map_err(|error| io("open", &directory.join("db"), error))?;
+        let mut store = Self { directory: directory.clone(), db, file, steps: 0, _lock: lock };
+        match store.reader().snapshot()? {
+            Some((found, _)) if found > SCHEMA => {
+                return Err(JournalError::NewerSchema { directory, found, known: SCHEMA });
+            }
+            Some(_) => {}
+            None if had_data && !store.db.is_empty() => {
+                return Err(unreadable("it holds rows, but not the row that says what they are".to_owned()));
+            }
+            None => store.begin()?,
+        }
+        store.settle()?;
+        Ok(store)
+    }
+
+    pub(super) fn snapshot(&self) -> Result<Snapshot, JournalError> {
+        Ok(self.reader().snapshot()?.map(|(_, snapshot)| snapshot).unwrap_or_default())
+    }
+
+    pub(super) fn reader(&self) -> Reader {
+        Reader::new(Arc::new(Tree((*self.db).clone())))
+    }
+
+    /// Writes one step as one batch and brings it to disk. After an error the store is not to be used again.
+    pub(super) fn write(&mut self, puts: Vec<Put>, retention: Retention) -> Result<(), JournalError> {
+        let mut batch = sled::Batch::default();
+        for Put { key, value } in puts {
+            match value {
+                Some(value) => batch.insert(key, value),
+                None => batch.remove(key),
+            }
+        }
+        self.steps += 1;
+        if self.steps.is_multiple_of(FORGET_EVERY) {
+            let outdated = self.reader().outdated(retention.before, retention.keep_from, FORGOTTEN_PER_STEP)?;
+            for key in outdated {
+                batch.remove(key);
+            }
+        }
+        self.apply(batch)
+    }
+
+    /// A fresh database says what it is before anything else is in it.
+    fn begin(&mut self) -> Result<(), JournalError> {
+        let head = Head { schema: SCHEMA, newest: Seq(0), newest_build: BuildId(0), hold: None };
+        let mut batch = sled::Batch::default();
+        let head = serde_json::to_vec(&head).map_err(|error| JournalError::Write(error.to_string()))?;
+        batch.insert(head_key(), head);
+        self.apply(batch)
+    }
+
+    fn apply(&mut self, batch: sled::Batch) -> Result<(), JournalError> {
+        let failed = |error: sled::Error| JournalError::Write(error.to_string());
+        self.db.apply_batch(batch).map_err(failed)?;
+        self.db.flush().map_err(failed)?;
+        // sled's flush on Linux is sync_file_range: not durable. This is.
+        self.file.sync_data().map_err(|error| io("sync", &self.directory.join("db"), error))
+    }
+
+    /// Brings every file of the directory to disk, and their names: sled itself never does.
+    fn settle(&mut self) -> Result<(), JournalError> {
+        self.db.flush().map_err(|error| JournalError::Write(error.to_string()))?;
+        let entries = std::fs::read_dir(&self.directory).map_err(|error| io("list", &self.directory, error))?;
+        for entry in entries {
+            let path = entry.map_err(|error| io("list", &self.directory, error))?.path();
+            if path.is_file() {
+                sync(&path)?;
+            }
+        }
+        sync(&self.directory)?;
+        let parent = self.directory.parent().unwrap_or(Path::new("."));
+        sync(parent)?;
+        if let Some(above) = parent.parent().filter(|above| !above.as_os_str().is_empty()) {
+            // Best effort: the directory above is not ours and may be closed to us.
+            let _ = sync(above);
+        }
+        Ok(())
+    }
+}
+
+/// A tree, read by others than the journal's thread.
+struct Tree(sled::Tree);
+
+impl Rows for Tree {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, JournalError> {
+        Ok(self.0.get(key).map_err(read_failed)?.map(|value| value.to_vec()))
+    }
+
+    fn scan(
+        &self,
+        prefix: &[u8],
+        newest_first: bool,
+        take: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), JournalError> {
+        let mut rows = self.0.scan_prefix(prefix);
+        while let Some(row) = if newest_first { rows.next_back() } else { rows.next() } {
+            let (key, value) = row.map_err(read_failed)?;
+            if !take(&key, &value) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn first_from(&self, prefix: &[u8], from: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8>)>, JournalError> {
+        let first = self.0.range(from..).next().transpose().map_err(read_failed)?;
+        Ok(first.filter(|(key, _)| key.starts_with(prefix)).map(|(key, value)| (key.to_vec(), value.to_vec())))
+    }
+}
+
+fn read_failed(error: sled::Error) -> JournalError {
+    JournalError::Write(error.to_string())
+}
+
+/// Takes the directory's lock, waiting for a predecessor that is closing.
+fn lock(data_dir: &Path, patience: Duration) -> Result<File, JournalError> {
+    let path = data_dir.join("lock");
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path)
+        .map_err(|error| io("open", &path, error))?;
+    #[expect(clippy::disallowed_methods, reason = "opening waits on the real clock; nothing is decided by it")]
+    let begun = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => break,
+            Err(std::fs::TryLockError::Error(error)) => return Err(io("lock", &path, error)),
+            Err(std::fs::TryLockError::WouldBlock) if begun.elapsed() < patience => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            Err(std::fs::TryLockError::WouldBlock) => {
+                let mut pid = String::new();
+                let _ = file.read_to_string(&mut pid);
+                return Err(JournalError::InUse { directory: data_dir.to_owned(), pid: pid.trim().parse().ok() });
+            }
+        }
+    }
+    let _ = file.set_len(0);
+    let _ = writeln!(file, "{}", std::process::id());
+    Ok(file)
+}
+
+/// A kill while sled wrote a snapshot leaves an unfinished one, and every later open would fail on it. The one
+/// before it is whole until the new one is: removing the unfinished loses nothing.
+fn remove_unfinished_snapshots(directory: &Path) -> Result<(), JournalError> {
+    let entries = std::fs::read_dir(directory).map_err(|error| io("list", directory, error))?;
+    for entry in entries {
+        let path = entry.map_err(|error| io("list", directory, error))?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if name.starts_with("snap.") && path.extension().is_some_and(|end| end == "generating") {
+            std::fs::remove_file(&path).map_err(|error| io("remove", &path, error))?;
+        }
+    }
+    Ok(())
+}
+
+fn make_directory(path: &Path) -> Result<(), JournalError> {
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|error| io("make the directory", path, error))
+}
+
+fn sync(path: &Path) -> Result<(), JournalError> {
+    File::open(path).and_then(|file| file.sync_all()).map_err(|error| io("sync", path, error))
+}
+
+fn io(what: &'static str, path: &Path, error: std::io::Error) -> JournalError {
+    JournalError::Io { what, path: path.to_owned(), why: Arc::new(error) }
+}

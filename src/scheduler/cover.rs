@@ -1,0 +1,52 @@
+//! PURE: which events a started build covers (semantics R4).
+
+use super::lane::{Key, Live};
+use super::open::Group;
+use super::record::Cover;
+use crate::model::{CommitId, Seq};
+
+/// How often the same commit may leave events open that times say are covered. After that the ref's head *is*
+/// that commit: the deliveries came out of order, and one more build would show it again.
+const CONTRADICTIONS_MAX: u32 = 2;
+
+/// What `live` covers, now that it is seen begun.
+///
+/// Without a commit, times decide: all that was accepted before the moment at which the build was last known not
+/// to have started. With a commit, the commit decides as far as we know how commits follow each other.
+pub(super) fn cover(live: &Live, key: &Key, commit: Option<&CommitId>) -> Cover {
+    let by_time = Cover { upto: live.upto, commit: commit.cloned(), contradicted: false };
+    let Some(commit) = commit else { return by_time };
+    let groups: Vec<&Group> = live.carries.iter().chain(key.open.iter()).flat_map(|open| open.groups()).collect();
+    let named = groups.iter().rposition(|group| names(group.commit.as_ref(), commit));
+    if let Some(named) = named {
+        // It holds that push and all before it; pushes of other commits after it are newer, taps are not told apart.
+        let newer = groups[named + 1..].iter().find(|group| group.commit.is_some());
+        let upto = match newer {
+            Some(newer) if newer.first <= live.upto => Seq(newer.first.0 - 1),
+            _ => live.upto,
+        };
+        let upto = upto.max(groups[named].last);
+        return settle(key, commit, by_time, upto);
+    }
+    // The ref pointed to it before one of these pushes: the build is older than that push.
+    let outdated = groups.iter().find(|group| group.last <= live.upto && names(group.before.as_ref(), commit));
+    match outdated {
+        Some(group) => settle(key, commit, by_time, Seq(group.first.0 - 1)),
+        None => by_time,
+    }
+}
+
+fn settle(key: &Key, commit: &CommitId, by_time: Cover, upto: Seq) -> Cover {
+    if upto >= by_time.upto {
+        return Cover { upto, ..by_time };
+    }
+    let seen_before = key.contradicted.as_ref().filter(|(known, _)| known.same_as(commit));
+    if seen_before.is_some_and(|(_, times)| *times >= CONTRADICTIONS_MAX) {
+        return by_time;
+    }
+    Cover { upto, contradicted: true, ..by_time }
+}
+
+fn names(named: Option<&CommitId>, commit: &CommitId) -> bool {
+    named.is_some_and(|named| named.same_as(commit))
+}

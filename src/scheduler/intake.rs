@@ -1,0 +1,136 @@
+//! PURE: what becomes of a delivery when it comes in (semantics R1, R2, R9, R10).
+
+use std::sync::Arc;
+
+use super::record::{Fact, Remembered, Tap};
+use super::{Decision, Effect, Scheduler, Ticket, Work};
+use crate::event::{Cause, CauseKind, Delivery, End, Event, Intake, Verdict, Wish};
+use crate::model::{EventId, GitRef, ImageName, Seq, Timestamp};
+use crate::scheduler::open::Group;
+
+impl Scheduler {
+    /// Takes a delivery in, or finds that it came before. Either way the ticket's holder gets an answer, and
+    /// not before all of it is on disk.
+    pub(super) fn arrive(&mut self, delivery: Delivery, ticket: Ticket, now: Timestamp, work: &mut Work) {
+        if let Some(Remembered { first, count, .. }) = self.deliveries.find(&delivery.fingerprints) {
+            work.effects.push(Effect::Answer { ticket, decision: Decision::Repeated { first, count } });
+            return;
+        }
+        let first = self.newest.next();
+        let cause = delivery.cause;
+        let events: Vec<Arc<Event>> =
+            delivery.wishes.into_iter().map(|wish| self.accept(wish, &cause, now, work)).collect();
+        let count = u32::try_from(events.len()).unwrap_or(u32::MAX);
+        if count > 0 {
+            for fingerprint in delivery.fingerprints {
+                let remembered = Remembered { first, count, at: now };
+                self.deliveries.remember(fingerprint, remembered);
+                work.changes.remembered.push((fingerprint, remembered));
+            }
+        }
+        work.changes.events.extend(events.iter().cloned());
+        work.changes.head = true;
+        work.effects.push(Effect::Answer { ticket, decision: Decision::Recorded { events } });
+    }
+
+    /// Numbers one wish and lets it open its key.
+    fn accept(&mut self, wish: Wish, cause: &Cause, now: Timestamp, work: &mut Work) -> Arc<Event> {
+        let seq = self.newest.next();
+        self.newest = seq;
+        let verdict = match wish.intake.clone() {
+            Intake::Skip { rule } => Verdict::Skipped { rule },
+            Intake::Ignore { reason } => Verdict::Ignored { reason },
+            Intake::DeleteRef => {
+                self.delete_ref(&wish, now, work);
+                Verdict::RefDeleted
+            }
+            Intake::Build { immediate, manual, ensure } => match (&wish.image, &wish.git_ref) {
+                (Some(image), Some(git_ref)) if self.images.contains_key(image) => {
+                    let opens = Opening { seq, immediate, manual, ensure, at: now };
+                    self.open(&image.clone(), &git_ref.clone(), &wish, cause, &opens, work)
+                }
+                _ => Verdict::Ignored { reason: "no image is configured for it".to_owned() },
+            },
+        };
+        Arc::new(Event {
+            seq,
+            accepted_at: now,
+            image: wish.image,
+            git_ref: wish.git_ref,
+            commit: wish.commit,
+            cause: cause.clone(),
+            verdict,
+        })
+    }
+
+    fn open(
+        &mut self,
+        image: &ImageName,
+        git_ref: &GitRef,
+        wish: &Wish,
+        cause: &Cause,
+        opens: &Opening,
+        work: &mut Work,
+    ) -> Verdict {
+        let fold = self.button_fold;
+        let lane = &mut self.images.get_mut(image).expect("looked up by the caller").lane;
+        let key = lane.keys.get(git_ref);
+        let is_open = key.is_some_and(|key| key.open.is_some());
+        if opens.ensure && !is_open {
+            return Verdict::AlreadyBuilt;
+        }
+        let tap = (cause.kind == CauseKind::Button).then(|| Tap {
+            button: cause.source.clone(),
+            seq: opens.seq,
+            at: opens.at,
+        });
+        if let (Some(tap), Some(before)) = (&tap, key.and_then(|key| key.tap.as_ref()))
+            && before.button == tap.button
+            && tap.at.since(before.at) <= fold
+            && lane.is_still_to_start(git_ref, before.seq)
+        {
+            let event = EventId { accepted_at: before.at, seq: before.seq }.to_string();
+            return Verdict::DuplicateOf { event };
+        }
+        let group = Group {
+            first: opens.seq,
+            last: opens.seq,
+            first_at: opens.at,
+            last_at: opens.at,
+            count: 1,
+            immediate_at: opens.immediate.then_some(opens.at),
+            manual: opens.manual,
+            commit: wish.commit.clone(),
+            before: wish.before.clone().filter(|before| !before.is_zero()),
+        };
+        lane.apply(Fact::Opened { git_ref: git_ref.clone(), group, tap }, &mut work.changes);
+        work.touched.insert(image.clone());
+        Verdict::Opened
+    }
+
+    fn delete_ref(&mut self, wish: &Wish, now: Timestamp, work: &mut Work) {
+        let (Some(image), Some(git_ref)) = (&wish.image, &wish.git_ref) else { return };
+        let Some(station) = self.images.get_mut(image) else { return };
+        if station.lane.keys.get(git_ref).is_some_and(|key| key.open.is_some()) {
+            let closed = Fact::Closed { git_ref: git_ref.clone(), end: End::RefDeleted, at: now };
+            station.lane.apply(closed, &mut work.changes);
+            work.touched.insert(image.clone());
+        }
+    }
+}
+
+/// How an event opens its key.
+struct Opening {
+    seq: Seq,
+    immediate: bool,
+    manual: bool,
+    ensure: bool,
+    at: Timestamp,
+}
+
+impl super::lane::Lane {
+    /// Whether the build of an event is still to start, so that what came after the event is in it, too.
+    fn is_still_to_start(&self, git_ref: &GitRef, seq: Seq) -> bool {
+        self.keys.get(git_ref).and_then(|key| key.open.as_ref()).is_some_and(|open| open.holds(seq))
+    }
+}

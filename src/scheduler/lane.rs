@@ -1,0 +1,536 @@
+//! PURE: all scheduling state of one image, and how one fact changes it.
+//!
+//! "At most one queued, at most one running" is the shape of [`Lane`]: there is no place for another.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::open::Open;
+use super::record::{BuildRow, Changes, Cover, Fact, Foreign, Record, Tap};
+use crate::build::{BuildState, Outcome, RowId};
+use crate::event::{Closure, End};
+use crate::model::{BuildId, CommitId, GitRef, ImageName, Seq, Timestamp};
+use crate::verb::Hold;
+
+/// How many of the back-end's rows of ended builds are remembered, so that none is taken for a new build.
+const CLAIMED_MAX: usize = 24;
+/// The most builds of others that are followed at once for one image.
+pub(super) const FOREIGN_MAX: usize = 8;
+
+/// All scheduling state of one image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lane {
+    pub image: ImageName,
+    /// Stored in rows of their own.
+    #[serde(skip)]
+    pub keys: BTreeMap<GitRef, Key>,
+    /// The one waiting place at the back-end.
+    pub queued: Option<Queued>,
+    /// The one running place.
+    pub running: Option<Running>,
+    /// Builds that nobody here started.
+    #[serde(default)]
+    pub foreign: Vec<Foreign>,
+    /// Rows of builds that ended, newest last.
+    #[serde(default)]
+    pub claimed: VecDeque<RowId>,
+    #[serde(default)]
+    pub hold: Option<Hold>,
+    #[serde(default)]
+    pub refusal: Option<Refusal>,
+    /// The back-end was seen running two builds of this image at once, so a build queued early for another
+    /// key would run beside.
+    #[serde(default)]
+    pub overlaps: bool,
+    #[serde(default)]
+    pub last_build: Option<BuildRow>,
+    /// How long builds take here: a moving mean, in milliseconds.
+    #[serde(default)]
+    pub build_time_ms: Option<u64>,
+}
+
+/// The state of one (image, ref).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Key {
+    pub open: Option<Open>,
+    /// The newest number up to which events of this key ended.
+    #[serde(default)]
+    pub closed_upto: Seq,
+    /// The commit of the last started build, where known.
+    #[serde(default)]
+    pub built: Option<CommitId>,
+    /// The commit that left events open because it is older than theirs, and how often it did.
+    #[serde(default)]
+    pub contradicted: Option<(CommitId, u32)>,
+    /// The last build of this key was lost, and its events were reopened for it.
+    #[serde(default)]
+    pub lost_once: bool,
+    /// How often in a row a failed build was tried again.
+    #[serde(default)]
+    pub retries: u32,
+    #[serde(default)]
+    pub tap: Option<Tap>,
+}
+
+/// What sits in the waiting place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Queued {
+    pub live: Live,
+    pub phase: Phase,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// The intent is on disk. After a restart nobody knows whether the call was made.
+    Triggering,
+    /// The outcome of the call is unknown since this moment.
+    /// `pending`: the back-end said that one is pending already, so it may be somebody's build that we ride on.
+    Uncertain { since: Timestamp, pending: bool },
+    /// Accepted; it may have no row yet.
+    Accepted,
+    /// It runs already, beside the one in the running place. No third is triggered meanwhile.
+    Beside { assumed_until: Option<Timestamp> },
+}
+
+/// What sits in the running place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Running {
+    pub live: Live,
+    /// Blind mode: its end is assumed at this moment.
+    pub assumed_until: Option<Timestamp>,
+}
+
+/// A build of ours that has not ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Live {
+    pub row: BuildRow,
+    /// Until it starts: the events handed out with it. Then: the events that it covers.
+    pub carries: Option<Open>,
+    /// The newest number at which it was known not to have started.
+    pub upto: Seq,
+    pub missing_since: Option<Timestamp>,
+    /// Who asked to cancel it.
+    pub cancelled_by: Option<String>,
+}
+
+/// The back-end refused the last trigger.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// How often in a row.
+    pub times: u32,
+    pub since: Timestamp,
+    /// Not before this moment again.
+    pub again_at: Timestamp,
+    pub detail: String,
+    /// Only an operator can change it; tries go on at long intervals.
+    pub blocked: bool,
+}
+
+impl Lane {
+    pub fn new(image: ImageName) -> Self {
+        Self {
+            image,
+            keys: BTreeMap::new(),
+            queued: None,
+            running: None,
+            foreign: Vec::new(),
+            claimed: VecDeque::new(),
+            hold: None,
+            refusal: None,
+            overlaps: false,
+            last_build: None,
+            build_time_ms: None,
+        }
+    }
+
+    /// The build of ours with this number, while it lives.
+    pub fn live(&self, build: BuildId) -> Option<&Live> {
+        self.lives().find(|live| live.row.id == build)
+    }
+
+    /// The builds of ours that live: at most two.
+    pub fn lives(&self) -> impl Iterator<Item = &Live> {
+        self.running.iter().map(|running| &running.live).chain(self.queued.iter().map(|queued| &queued.live))
+    }
+
+    /// How many places this image takes at its account.
+    pub fn places(&self) -> usize {
+        self.lives().count() + self.foreign.len()
+    }
+
+    pub fn open_events(&self) -> u64 {
+        self.keys.values().filter_map(|key| key.open.as_ref()).map(Open::count).sum()
+    }
+
+    /// How long a build takes here, as far as seen.
+    pub fn build_time(&self) -> Option<Duration> {
+        self.build_time_ms.map(Duration::from_millis)
+    }
+
+    /// Changes this lane by one fact and notes in `changes` what is to be written.
+    ///
+    /// # Panics
+    ///
+    /// If the fact names a build that doesn't live: the decisions and the state have parted, and going on
+    /// could lose a push.
+    pub(super) fn apply(&mut self, fact: Fact, changes: &mut Changes) {
+        changes.lanes.insert(self.image.clone());
+        self.change(&fact, changes);
+        changes.records.push(Record { image: self.image.clone(), fact });
+    }
+
+    fn change(&mut self, fact: &Fact, changes: &mut Changes) {
+        match fact {
+            Fact::Opened { git_ref, group, tap } => {
+                let key = self.key(git_ref, changes);
+                match &mut key.open {
+                    Some(open) => open.fold(group.clone()),
+                    None => key.open = Some(Open::new(group.clone())),
+                }
+                if tap.is_some() {
+                    key.tap.clone_from(tap);
+                }
+            }
+            Fact::Closed { git_ref, end, at } => {
+                let key = self.key(git_ref, changes);
+                if let Some(open) = key.open.take() {
+                    let upto = open.last();
+                    self.close(git_ref, upto, Closure { at: *at, end: end.clone() }, changes);
+                }
+            }
+            Fact::Hastened { git_ref, at } => {
+                if let Some(open) = &mut self.key(git_ref, changes).open {
+                    open.hasten(*at);
+                }
+            }
+            Fact::Intended { build, git_ref, upto, at } => self.intend(*build, git_ref, *upto, *at, changes),
+            Fact::Accepted { row, .. } => {
+                self.refusal = None;
+                let queued = self.queued.as_mut().expect("only a build in the waiting place is triggered");
+                queued.phase = Phase::Accepted;
+                queued.live.row.state = BuildState::Queued;
+                queued.live.row.rows.extend(row.clone());
+                changes.write(&queued.live.row);
+            }
+            Fact::BecameUncertain { at, detail, pending, .. } => {
+                let queued = self.queued.as_mut().expect("only a build in the waiting place is triggered");
+                queued.phase = Phase::Uncertain { since: *at, pending: *pending };
+                queued.live.row.state = BuildState::Uncertain;
+                queued.live.row.note = Some(detail.clone());
+                changes.write(&queued.live.row);
+            }
+            Fact::Refused { at, detail, again_at, blocked, .. } => {
+                let times = self.refusal.as_ref().map_or(0, |refusal| refusal.times) + 1;
+                let since = self.refusal.as_ref().map_or(*at, |refusal| refusal.since);
+                self.refusal =
+                    Some(Refusal { times, since, again_at: *again_at, detail: detail.clone(), blocked: *blocked });
+                let mut live = self.queued.take().expect("only a build in the waiting place is refused").live;
+                self.reopen(&mut live, changes);
+                live.end(*at, Outcome::Lost, Some(format!("the trigger was refused: {detail}")));
+                self.bury(live, changes);
+            }
+            Fact::Attached { build, rows, rides } => {
+                self.foreign.retain(|known| !rows.contains(&known.row));
+                let live = self.live_mut(*build);
+                live.row.rows.extend(rows.iter().cloned());
+                if *rides {
+                    live.upto = Seq(0);
+                }
+                changes.write(&live.row);
+                if let Some(queued) = self.queued.as_mut().filter(|queued| queued.live.row.id == *build)
+                    && matches!(queued.phase, Phase::Uncertain { .. })
+                {
+                    queued.phase = Phase::Accepted;
+                    queued.live.row.state = BuildState::Queued;
+                    changes.write(&queued.live.row);
+                }
+            }
+            Fact::StillQueued { build, upto } => {
+                let live = self.live_mut(*build);
+                live.upto = live.upto.max(*upto);
+            }
+            Fact::Started { at, cover, assumed_until, .. } => self.start(*at, cover, *assumed_until, changes),
+            Fact::CoverChanged { build, at, cover } => self.cover_anew(*build, *at, cover, changes),
+            Fact::Missing { build, since } => self.live_mut(*build).missing_since = *since,
+            Fact::NeverStarted { at, outcome, note, dropped_by, again_at, .. } => {
+                let mut live = self.queued.take().expect("a build that never started is in the waiting place").live;
+                if let (Some(whom), Some(git_ref), Some(carries)) =
+                    (dropped_by, live.row.git_ref.clone(), &live.carries)
+                {
+                    let end =
+                        End::DroppedBy { whom: whom.clone(), reason: Some(format!("cancelled build {}", live.row.id)) };
+                    self.close(&git_ref, carries.last(), Closure { at: *at, end }, changes);
+                } else {
+                    self.reopen(&mut live, changes);
+                }
+                if let Some(again_at) = again_at {
+                    let times = self.refusal.as_ref().map_or(0, |refusal| refusal.times) + 1;
+                    let since = self.refusal.as_ref().map_or(*at, |refusal| refusal.since);
+                    self.refusal =
+                        Some(Refusal { times, since, again_at: *again_at, detail: note.clone(), blocked: false });
+                }
+                live.end(*at, *outcome, Some(note.clone()));
+                self.bury(live, changes);
+            }
+            Fact::Finished { build, at, outcome, log_url, note, reopened } => {
+                self.finish(*build, *at, *outcome, log_url.as_ref(), note.as_ref(), *reopened, changes);
+            }
+            Fact::CancelAsked { build, whom } => self.live_mut(*build).cancelled_by = Some(whom.clone()),
+            Fact::Overlapped => self.overlaps = true,
+            Fact::Held(hold) => self.hold.clone_from(hold),
+            Fact::Unblocked => self.refusal = None,
+            Fact::ForeignSeen(seen) => {
+                self.foreign.retain(|known| known.row != seen.row);
+                self.foreign.push(seen.clone());
+                changes.write(&self.foreign_row(seen));
+            }
+            Fact::ForeignEnded { id, at, outcome, covered } => {
+                if let Some(index) = self.foreign.iter().position(|known| known.id == *id) {
+                    let known = self.foreign.remove(index);
+                    let mut row = self.foreign_row(&known);
+                    row.state = BuildState::Finished;
+                    row.outcome = Some(*outcome);
+                    row.finished_at = Some(*at);
+                    changes.write(&row);
+                    self.claim(known.row);
+                }
+                for (git_ref, upto) in covered {
+                    self.cover_key(git_ref, *upto, *id, *at, changes);
+                }
+            }
+            Fact::Clamped { at } => {
+                for (git_ref, key) in &mut self.keys {
+                    if let Some(open) = key.open.as_mut().filter(|open| open.lies_ahead_of(*at)) {
+                        open.clamp(*at);
+                        changes.keys.insert((self.image.clone(), git_ref.clone()));
+                    }
+                }
+                if let Some(refusal) = &mut self.refusal {
+                    refusal.since = refusal.since.min(*at);
+                    refusal.again_at = refusal.again_at.min(*at);
+                }
+            }
+        }
+    }
+
+    fn intend(&mut self, build: BuildId, git_ref: &GitRef, upto: Seq, at: Timestamp, changes: &mut Changes) {
+        assert!(self.queued.is_none(), "a second build would be queued for {}", self.image);
+        let open = self.key(git_ref, changes).open.take();
+        let open = open.expect("a build is triggered only for open events");
+        let row = BuildRow {
+            id: build,
+            image: self.image.clone(),
+            git_ref: Some(git_ref.clone()),
+            state: BuildState::Triggering,
+            outcome: None,
+            foreign: false,
+            rows: Vec::new(),
+            commit: None,
+            triggered_at: Some(at),
+            started_at: None,
+            finished_at: None,
+            span: Some((open.first(), open.last())),
+            events: open.count(),
+            log_url: None,
+            note: None,
+        };
+        changes.write(&row);
+        let live = Live { row, carries: Some(open), upto, missing_since: None, cancelled_by: None };
+        self.queued = Some(Queued { live, phase: Phase::Triggering });
+    }
+
+    fn start(&mut self, at: Timestamp, cover: &Cover, assumed_until: Option<Timestamp>, changes: &mut Changes) {
+        let mut live = self.queued.take().expect("only a build in the waiting place starts").live;
+        live.row.state = BuildState::Running;
+        live.row.started_at = Some(at);
+        self.refusal = None;
+        self.take_cover(&mut live, at, cover, changes);
+        if self.running.is_some() {
+            self.queued = Some(Queued { live, phase: Phase::Beside { assumed_until } });
+        } else {
+            self.running = Some(Running { live, assumed_until });
+        }
+    }
+
+    fn cover_anew(&mut self, build: BuildId, at: Timestamp, cover: &Cover, changes: &mut Changes) {
+        let mut live = self.live_mut(build).clone();
+        if let (Some(git_ref), Some(covered)) = (&live.row.git_ref, &live.carries) {
+            changes.closures.push((self.image.clone(), git_ref.clone(), covered.last(), None));
+        }
+        self.take_cover(&mut live, at, cover, changes);
+        *self.live_mut(build) = live;
+    }
+
+    /// Gives a started build the events that it covers; the rest of its key is open.
+    fn take_cover(&mut self, live: &mut Live, at: Timestamp, cover: &Cover, changes: &mut Changes) {
+        let git_ref = live.row.git_ref.clone().expect("a build of ours has a ref");
+        let key = self.key(&git_ref, changes);
+        let later = key.open.take();
+        let all = match live.carries.take() {
+            Some(carried) => Some(carried.before(later)),
+            None => later,
+        };
+        let (covered, open) = all.map_or((None, None), |all| all.split(cover.upto));
+        key.open = open;
+        if let Some(commit) = &cover.commit {
+            let times = match &key.contradicted {
+                Some((known, times)) if known.same_as(commit) => times + 1,
+                _ => 1,
+            };
+            key.contradicted = cover.contradicted.then(|| (commit.clone(), times));
+            key.built = Some(commit.clone());
+            live.row.commit = Some(commit.clone());
+        }
+        live.row.span = covered.as_ref().map(|covered| (covered.first(), covered.last()));
+        live.row.events = covered.as_ref().map_or(0, Open::count);
+        if let Some(covered) = &covered {
+            self.close(&git_ref, covered.last(), Closure { at, end: End::BuiltBy(live.row.id) }, changes);
+        }
+        live.carries = covered;
+        changes.write(&live.row);
+    }
+
+    /// Ends the open events of a key up to a number, as built by a build of others.
+    fn cover_key(&mut self, git_ref: &GitRef, upto: Seq, build: BuildId, at: Timestamp, changes: &mut Changes) {
+        let key = self.key(git_ref, changes);
+        let (covered, open) = key.open.take().map_or((None, None), |open| open.split(upto));
+        key.open = open;
+        if let Some(covered) = covered {
+            self.close(git_ref, covered.last(), Closure { at, end: End::BuiltBy(build) }, changes);
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the fields of one fact")]
+    fn finish(
+        &mut self,
+        build: BuildId,
+        at: Timestamp,
+        outcome: Outcome,
+        log_url: Option<&String>,
+        note: Option<&String>,
+        reopened: bool,
+        changes: &mut Changes,
+    ) {
+        let mut live = if self.running.as_ref().is_some_and(|running| running.live.row.id == build) {
+            self.running.take().expect("just seen").live
+        } else {
+            self.queued.take().expect("a build that ends sits in one of the two places").live
+        };
+        assert_eq!(live.row.id, build, "another build sits in the place of the one that ended");
+        // The build that ran beside has the running place for itself now.
+        if let Some(Queued { phase: Phase::Beside { assumed_until }, .. }) = &self.queued {
+            let assumed_until = *assumed_until;
+            let live = self.queued.take().expect("just seen").live;
+            self.running = Some(Running { live, assumed_until });
+        }
+        let git_ref = live.row.git_ref.clone().expect("a build of ours has a ref");
+        let key = self.key(&git_ref, changes);
+        key.retries = if outcome == Outcome::Failure && reopened { key.retries + 1 } else { 0 };
+        key.lost_once = outcome == Outcome::Lost && reopened;
+        if reopened && let Some(covered) = &live.carries {
+            changes.closures.push((self.image.clone(), git_ref.clone(), covered.last(), None));
+            // A later build of the key that has started covers these events as well.
+            if self.key(&git_ref, changes).closed_upto <= covered.last() {
+                self.reopen(&mut live, changes);
+            }
+        }
+        if let (Outcome::Success, Some(started_at)) = (outcome, live.row.started_at) {
+            self.learn_build_time(at.since(started_at));
+        }
+        live.row.log_url = log_url.cloned().or(live.row.log_url.take());
+        live.end(at, outcome, note.cloned());
+        self.bury(live, changes);
+    }
+
+    /// What the build carried, or covered, is open again.
+    fn reopen(&mut self, live: &mut Live, changes: &mut Changes) {
+        let git_ref = live.row.git_ref.clone().expect("a build of ours has a ref");
+        let key = self.key(&git_ref, changes);
+        if let Some(carried) = live.carries.take() {
+            key.closed_upto = key.closed_upto.min(Seq(carried.first().0 - 1));
+            key.open = Some(carried.before(key.open.take()));
+        }
+    }
+
+    fn close(&mut self, git_ref: &GitRef, upto: Seq, closure: Closure, changes: &mut Changes) {
+        let key = self.key(git_ref, changes);
+        key.closed_upto = key.closed_upto.max(upto);
+        changes.closures.push((self.image.clone(), git_ref.clone(), upto, Some(closure)));
+    }
+
+    /// Moves an ended build from its place into the history.
+    fn bury(&mut self, live: Live, changes: &mut Changes) {
+        for row in &live.row.rows {
+            self.claim(row.clone());
+        }
+        changes.write(&live.row);
+        // A refused call is no build that anybody would call the last one.
+        if live.row.started_at.is_some() {
+            self.last_build = Some(live.row);
+        }
+    }
+
+    fn claim(&mut self, row: RowId) {
+        self.claimed.push_back(row);
+        while self.claimed.len() > CLAIMED_MAX {
+            self.claimed.pop_front();
+        }
+    }
+
+    fn learn_build_time(&mut self, took: Duration) {
+        let took = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        self.build_time_ms = Some(self.build_time_ms.map_or(took, |mean| mean - mean / 4 + took / 4));
+    }
+
+    /// A build of others as a row of the history.
+    pub fn foreign_row(&self, foreign: &Foreign) -> BuildRow {
+        BuildRow {
+            id: foreign.id,
+            image: self.image.clone(),
+            git_ref: None,
+            state: if foreign.started { BuildState::Running } else { BuildState::Queued },
+            outcome: None,
+            foreign: true,
+            rows: vec![foreign.row.clone()],
+            commit: foreign.commit.clone(),
+            triggered_at: None,
+            started_at: foreign.started_at,
+            finished_at: None,
+            span: None,
+            events: 0,
+            log_url: foreign.log_url.clone(),
+            note: foreign.label.as_ref().map(|label| format!("started by somebody else, for {label}")),
+        }
+    }
+
+    fn key(&mut self, git_ref: &GitRef, changes: &mut Changes) -> &mut Key {
+        changes.keys.insert((self.image.clone(), git_ref.clone()));
+        self.keys.entry(git_ref.clone()).or_default()
+    }
+
+    fn live_mut(&mut self, build: BuildId) -> &mut Live {
+        let running = self.running.iter_mut().map(|running| &mut running.live);
+        let queued = self.queued.iter_mut().map(|queued| &mut queued.live);
+        running.chain(queued).find(|live| live.row.id == build).expect("facts are about builds that live")
+    }
+}
+
+impl Live {
+    fn end(&mut self, at: Timestamp, outcome: Outcome, note: Option<String>) {
+        self.row.state = BuildState::Finished;
+        self.row.outcome = Some(outcome);
+        self.row.finished_at = Some(at);
+        if note.is_some() {
+            self.row.note = note;
+        }
+    }
+}
+
+impl Changes {
+    fn write(&mut self, row: &BuildRow) {
+        self.builds.insert(row.id, row.clone());
+    }
+}

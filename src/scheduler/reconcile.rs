@@ -1,0 +1,504 @@
+//! PURE: what an answer of the back-end means for a lane (semantics R4, R6, R7, R8).
+
+use std::time::Duration;
+
+use super::cover::cover;
+use super::lane::{FOREIGN_MAX, Lane, Live, Phase};
+use super::policy::Policy;
+use super::record::{Fact, Foreign};
+use super::standing::back_off;
+use super::{Notice, OBSERVE_GROWTH_MAX, Question, Station, Work};
+use crate::build::{Observation, ObserveError, Outcome, Row, RowId, RowState, SourceTaken};
+use crate::model::{BuildId, CommitId, GitRef, Seq, Timestamp};
+
+/// A row may seem to be this much older than our call and still be of it: the back-end's clock is known to
+/// about two seconds, and its times are cut to whole ones.
+const CLOCK_TOLERANCE: Duration = Duration::from_secs(4);
+/// Rows of one trigger, one for each build rule, are made within this time.
+const SIBLINGS_WITHIN: Duration = Duration::from_secs(10);
+/// Docker Hub ends a build by itself after four hours and calls it cancelled: told apart by its length.
+const TIME_LIMIT_OF_HUB: Duration = Duration::from_mins(239);
+/// A longer id is no id of a back-end that we know, and has no place in a small row of the journal.
+const ROW_ID_BYTES_MAX: usize = 64;
+
+impl Station {
+    /// Takes in the answer to a question. An answer to a question that was withdrawn, because the slot has
+    /// changed since it was asked, is stale and counts for nothing.
+    pub(super) fn observed(
+        &mut self,
+        question: u64,
+        answer: Result<Observation, ObserveError>,
+        newest_build: &mut BuildId,
+        roll: u64,
+        now: Timestamp,
+        work: &mut Work,
+    ) {
+        let Some(asked) = self.watch.asked.take_if(|asked| asked.id == question) else { return };
+        let before = self.lane.clone();
+        match answer {
+            Ok(mut observation) => {
+                observation.rows.retain(|row| row.id.0.len() <= ROW_ID_BYTES_MAX);
+                observation.rows.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
+                observation.rows.dedup_by(|a, b| a.id == b.id);
+                self.attach(&observation, &asked, roll, now, work);
+                self.follow_ours(&observation, &asked, now, work);
+                self.follow_foreign(&observation, newest_build, now, work);
+            }
+            Err(error) => self.unreadable(&error, now, work),
+        }
+        self.give_up_overdue(now, work);
+        self.schedule_next(before != self.lane, now);
+    }
+
+    /// R6: finds the rows of a trigger whose build nobody has named, or finds that there are none.
+    fn attach(&mut self, observation: &Observation, asked: &Question, roll: u64, now: Timestamp, work: &mut Work) {
+        let Some(queued) = &self.lane.queued else { return };
+        if queued.phase == Phase::Triggering {
+            return;
+        }
+        let live = &queued.live;
+        let build = live.row.id;
+        let found = fitting_rows(&self.lane, live, &self.policy, observation);
+        if !found.is_empty() {
+            let rows = found.into_iter().map(|row| row.id.clone()).collect();
+            self.lane.apply(Fact::Attached { build, rows, rides: false }, &mut work.changes);
+            return;
+        }
+        if !live.row.rows.is_empty() {
+            return;
+        }
+        if let Phase::Uncertain { pending: true, .. } = queued.phase {
+            self.ride_or_retry(observation, roll, now, work);
+            return;
+        }
+        let called_at = live.row.triggered_at.unwrap_or(now);
+        let reaches_back = observation.complete_since.is_none_or(|since| since <= called_at.minus(CLOCK_TOLERANCE));
+        if reaches_back && called_at.plus(self.policy.uncertain_grace) <= asked.at {
+            let note = "the back-end shows no build of this trigger, so it never started".to_owned();
+            self.never_started(Outcome::Lost, note, Some(roll), now, work);
+        } else if !reaches_back {
+            self.give_up_if_uncertain_for_long(now, work);
+        }
+    }
+
+    /// The back-end says that one is pending already: ride on it, if it is there; else the call was refused.
+    fn ride_or_retry(&mut self, observation: &Observation, roll: u64, now: Timestamp, work: &mut Work) {
+        let queued = self.lane.queued.as_ref().expect("looked up by the caller");
+        let (build, git_ref) = (queued.live.row.id, queued.live.row.git_ref.clone());
+        let waiting = observation.rows.iter().find(|row| {
+            row.state == RowState::Waiting
+                && !self.lane.owns(&row.id)
+                && fits_label(row, git_ref.as_ref(), &self.policy)
+        });
+        if let Some(row) = waiting {
+            let rows = vec![row.id.clone()];
+            self.lane.apply(Fact::Attached { build, rows, rides: true }, &mut work.changes);
+        } else {
+            let detail = "the back-end says that a build is pending already, and shows none".to_owned();
+            let times = self.lane.refusal.as_ref().map_or(0, |refusal| refusal.times);
+            let again_at = now.plus(back_off(times, roll));
+            self.lane.apply(Fact::Refused { build, at: now, detail, again_at, blocked: false }, &mut work.changes);
+        }
+    }
+
+    /// Brings our live builds up to what the back-end shows of their rows.
+    fn follow_ours(&mut self, observation: &Observation, asked: &Question, now: Timestamp, work: &mut Work) {
+        let builds: Vec<BuildId> = self.lane.lives().map(|live| live.row.id).collect();
+        for build in builds {
+            let live = self.lane.live(build).expect("listed just now");
+            if live.row.rows.is_empty() {
+                continue;
+            }
+            match Sight::of(live, observation) {
+                Sight::Absent => self.absent(build, observation, now, work),
+                sight => {
+                    if live.missing_since.is_some() {
+                        self.lane.apply(Fact::Missing { build, since: None }, &mut work.changes);
+                    }
+                    self.seen(build, sight, asked, now, work);
+                }
+            }
+        }
+    }
+
+    fn seen(&mut self, build: BuildId, sight: Sight, asked: &Question, now: Timestamp, work: &mut Work) {
+        let started = self.lane.live(build).expect("seen because it lives").row.started_at.is_some();
+        match sight {
+            Sight::Absent | Sight::Unclear => {}
+            Sight::Waiting => {
+                if !started && self.policy.source_taken == SourceTaken::AtStart {
+                    self.lane.apply(Fact::StillQueued { build, upto: asked.upto }, &mut work.changes);
+                }
+            }
+            Sight::Begun { commit, started_at } => {
+                self.begun(build, commit.as_ref(), started_at, now, work);
+            }
+            Sight::Ended { outcome, commit, started_at, finished_at, log_url, ever_ran } => {
+                let at = finished_at.unwrap_or(now).min(now);
+                if !started && outcome == Outcome::Cancelled && !ever_ran {
+                    let note = "it was cancelled before it began".to_owned();
+                    self.never_started(Outcome::Cancelled, note, None, now, work);
+                    return;
+                }
+                self.begun(build, commit.as_ref(), started_at, now, work);
+                let begun_at = self.lane.live(build).and_then(|live| live.row.started_at).unwrap_or(at);
+                if outcome == Outcome::Cancelled && at.since(begun_at) >= TIME_LIMIT_OF_HUB {
+                    let note = "the back-end ended it at its own time limit".to_owned();
+                    self.end(build, Outcome::Lost, at, log_url, Some(note), work);
+                } else {
+                    self.end(build, outcome, at, log_url, None, work);
+                }
+            }
+        }
+    }
+
+    /// R4: the first sight of a build that has begun fixes what it covers; a commit that becomes known later
+    /// may still correct that.
+    fn begun(
+        &mut self,
+        build: BuildId,
+        commit: Option<&CommitId>,
+        started_at: Option<Timestamp>,
+        now: Timestamp,
+        work: &mut Work,
+    ) {
+        let live = self.lane.live(build).expect("seen because it lives");
+        let git_ref = live.row.git_ref.as_ref().expect("a build of ours has a ref");
+        let key = self.lane.keys.get(git_ref).cloned().unwrap_or_default();
+        let covered = cover(live, &key, commit);
+        if live.row.started_at.is_some() {
+            let learned = commit.is_some() && live.row.commit.is_none();
+            if learned {
+                self.lane.apply(Fact::CoverChanged { build, at: now, cover: covered }, &mut work.changes);
+            }
+            return;
+        }
+        if self.lane.running.is_some() && !self.lane.overlaps {
+            self.lane.apply(Fact::Overlapped, &mut work.changes);
+        }
+        let called_at = live_called_at(&self.lane, build);
+        let at = started_at.unwrap_or(now).min(now).max(called_at);
+        self.lift_block(work);
+        self.lane.apply(Fact::Started { build, at, cover: covered, assumed_until: None }, &mut work.changes);
+    }
+
+    /// A row that the history should show and doesn't: after the grace it has vanished.
+    fn absent(&mut self, build: BuildId, observation: &Observation, now: Timestamp, work: &mut Work) {
+        let live = self.lane.live(build).expect("listed just now");
+        let called_at = live.row.triggered_at.unwrap_or(now);
+        if observation.complete_since.is_some_and(|since| since > called_at.minus(CLOCK_TOLERANCE)) {
+            return;
+        }
+        match live.missing_since {
+            None => self.lane.apply(Fact::Missing { build, since: Some(now) }, &mut work.changes),
+            Some(since) if since.plus(self.policy.uncertain_grace) <= now => {
+                let note = "it vanished from the back-end's history".to_owned();
+                self.lose(build, note, now, work);
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// R7: builds of others take places, and cover as far as their commit proves.
+    fn follow_foreign(
+        &mut self,
+        observation: &Observation,
+        newest_build: &mut BuildId,
+        now: Timestamp,
+        work: &mut Work,
+    ) {
+        for known in self.lane.foreign.clone() {
+            let row = observation.rows.iter().find(|row| row.id == known.row);
+            let outcome = match row.map(|row| row.state) {
+                Some(RowState::Finished(outcome)) => Some(outcome),
+                None => Some(Outcome::Lost),
+                Some(_) if known.seen_at.plus(self.policy.build_deadline) <= now => Some(Outcome::Lost),
+                Some(_) => None,
+            };
+            if let Some(outcome) = outcome {
+                let covered = row.map(|row| self.covered_by_foreign(row)).unwrap_or_default();
+                let ended = Fact::ForeignEnded { id: known.id, at: now, outcome, covered };
+                self.lane.apply(ended, &mut work.changes);
+            }
+        }
+        for row in &observation.rows {
+            let known = self.lane.foreign.iter().find(|foreign| foreign.row == row.id).cloned();
+            let fresh = known.is_none();
+            let started = !matches!(row.state, RowState::Waiting | RowState::Unknown);
+            let changed = known.as_ref().is_some_and(|known| known.started != started || known.commit != row.commit);
+            let may_be_ours = fresh && self.may_be_of_a_call_under_way(row);
+            if row.state.is_final() || self.lane.owns(&row.id) || may_be_ours || !(fresh || changed) {
+                continue;
+            }
+            if fresh && (self.lane.foreign.len() >= FOREIGN_MAX || is_long_over(row, &self.policy, now)) {
+                continue;
+            }
+            let id = known.as_ref().map_or_else(
+                || {
+                    newest_build.0 += 1;
+                    *newest_build
+                },
+                |known| known.id,
+            );
+            let seen_at = known.map_or(now, |known| known.seen_at);
+            let foreign = Foreign {
+                id,
+                row: row.id.clone(),
+                started,
+                label: row.label.clone(),
+                commit: row.commit.clone(),
+                seen_at,
+                started_at: row.started_at,
+                log_url: row.log_url.clone(),
+            };
+            self.lane.apply(Fact::ForeignSeen(foreign), &mut work.changes);
+        }
+    }
+
+    /// The keys whose open events a foreign build's commit proves to be in it: the label must be the key's.
+    fn covered_by_foreign(&self, row: &Row) -> Vec<(GitRef, Seq)> {
+        let Some(commit) = &row.commit else { return Vec::new() };
+        let keys = self.lane.keys.iter().filter(|(git_ref, _)| {
+            let expected = self.policy.labels_of(git_ref);
+            !expected.is_empty() && fits_label(row, Some(git_ref), &self.policy)
+        });
+        keys.filter_map(|(git_ref, key)| {
+            let groups = key.open.as_ref()?.groups();
+            let group =
+                groups.iter().rfind(|group| group.commit.as_ref().is_some_and(|named| named.same_as(commit)))?;
+            Some((git_ref.clone(), group.last))
+        })
+        .collect()
+    }
+
+    /// While a trigger call is under way, or waits for its first row, a fresh row may turn out to be ours.
+    fn may_be_of_a_call_under_way(&self, row: &Row) -> bool {
+        self.lane
+            .queued
+            .as_ref()
+            .is_some_and(|queued| queued.live.row.rows.is_empty() && fits(row, &queued.live, &self.policy))
+    }
+
+    fn unreadable(&mut self, error: &ObserveError, now: Timestamp, work: &mut Work) {
+        self.give_up_if_uncertain_for_long(now, work);
+        match error {
+            ObserveError::Throttled { retry_after: Some(wait) } => self.watch.wait = *wait,
+            ObserveError::Forbidden { detail } if self.watch.wait <= self.policy.observe_every => {
+                self.notify(Notice::Unreadable { detail: detail.clone() }, work);
+            }
+            _ => {}
+        }
+    }
+
+    /// A trigger whose build nobody could look for, for too long, is open again: one build too many is cheaper
+    /// than one too few.
+    fn give_up_if_uncertain_for_long(&mut self, now: Timestamp, work: &mut Work) {
+        let Some(queued) = &self.lane.queued else { return };
+        let unseen =
+            queued.live.row.rows.is_empty() && matches!(queued.phase, Phase::Uncertain { .. } | Phase::Accepted);
+        let called_at = queued.live.row.triggered_at.unwrap_or(now);
+        if unseen && called_at.plus(self.policy.uncertain_limit) <= now {
+            self.give_up_uncertain(now, work);
+        }
+    }
+
+    pub(super) fn give_up_uncertain(&mut self, now: Timestamp, work: &mut Work) {
+        let build = self.lane.queued.as_ref().expect("looked up by the caller").live.row.id;
+        let note = "unverified: nobody could say whether it started, so its events are open again".to_owned();
+        self.notify(Notice::Unverified { build }, work);
+        self.never_started(Outcome::Lost, note, None, now, work);
+    }
+
+    /// R11: only after the back-end was asked is a build given up.
+    fn give_up_overdue(&mut self, now: Timestamp, work: &mut Work) {
+        let deadline = self.policy.build_deadline;
+        let overdue = self.lane.lives().filter(|live| {
+            let since = live.row.started_at.or(live.row.triggered_at);
+            since.is_some_and(|since| since.plus(deadline) <= now)
+        });
+        let overdue: Vec<BuildId> = overdue.map(|live| live.row.id).collect();
+        for build in overdue {
+            let note = format!("given up: no end was seen within {}", humantime::format_duration(deadline));
+            self.lose(build, note, now, work);
+        }
+    }
+
+    fn lose(&mut self, build: BuildId, note: String, now: Timestamp, work: &mut Work) {
+        self.notify(Notice::Lost { build, detail: note.clone() }, work);
+        let started = self.lane.live(build).expect("it is lost because it lived").row.started_at.is_some();
+        if started {
+            self.end(build, Outcome::Lost, now, None, Some(note), work);
+        } else {
+            self.never_started(Outcome::Lost, note, Some(0), now, work);
+        }
+    }
+
+    /// The build in the waiting place ends without having begun. `roll`: wait before the next try.
+    fn never_started(&mut self, outcome: Outcome, note: String, roll: Option<u64>, now: Timestamp, work: &mut Work) {
+        let live = &self.lane.queued.as_ref().expect("a build that never started is in the waiting place").live;
+        let build = live.row.id;
+        let dropped_by = live.cancelled_by.clone().filter(|_| outcome == Outcome::Cancelled);
+        let times = self.lane.refusal.as_ref().map_or(0, |refusal| refusal.times);
+        let again_at = roll.map(|roll| now.plus(back_off(times, roll)));
+        self.lane.apply(Fact::NeverStarted { build, at: now, outcome, note, dropped_by, again_at }, &mut work.changes);
+    }
+
+    /// R8: a started build ends. A failure is tried again only as often as the policy says; a loss once.
+    pub(super) fn end(
+        &mut self,
+        build: BuildId,
+        outcome: Outcome,
+        at: Timestamp,
+        log_url: Option<String>,
+        note: Option<String>,
+        work: &mut Work,
+    ) {
+        let live = self.lane.live(build).expect("it ends because it lived");
+        let key = live.row.git_ref.as_ref().and_then(|git_ref| self.lane.keys.get(git_ref));
+        let reopened = key.is_some_and(|key| match outcome {
+            Outcome::Failure => key.retries < self.policy.retry_failed,
+            Outcome::Lost => !key.lost_once,
+            Outcome::Success | Outcome::Cancelled => false,
+        });
+        let red_before = self.lane.last_build.as_ref().is_some_and(|last| last.outcome == Some(Outcome::Failure));
+        match outcome {
+            Outcome::Failure if !reopened => self.notify(Notice::Failed { build }, work),
+            Outcome::Success if red_before => self.notify(Notice::Recovered { build }, work),
+            _ => {}
+        }
+        self.lane.apply(Fact::Finished { build, at, outcome, log_url, note, reopened }, &mut work.changes);
+    }
+
+    /// When to ask next: soon after a change, then ever more seldom, up to a limit.
+    fn schedule_next(&mut self, changed: bool, now: Timestamp) {
+        let every = self.policy.observe_every;
+        let wait = if changed { every } else { self.watch.wait.max(every) };
+        self.watch.next_at = Some(now.plus(wait));
+        let longer = wait + wait / 4;
+        self.watch.wait = longer.min(every * OBSERVE_GROWTH_MAX).max(every);
+    }
+}
+
+/// What the rows of one build say together: one trigger may have made several, one for each build rule.
+enum Sight {
+    /// None of them is shown.
+    Absent,
+    /// Shown, in words that we don't know: in flight until the deadline.
+    Unclear,
+    /// None has begun.
+    Waiting,
+    Begun {
+        commit: Option<CommitId>,
+        started_at: Option<Timestamp>,
+    },
+    /// All have ended; the worst outcome is the build's.
+    Ended {
+        outcome: Outcome,
+        commit: Option<CommitId>,
+        started_at: Option<Timestamp>,
+        finished_at: Option<Timestamp>,
+        log_url: Option<String>,
+        /// Some row began before it ended.
+        ever_ran: bool,
+    },
+}
+
+impl Sight {
+    fn of(live: &Live, observation: &Observation) -> Self {
+        let rows: Vec<&Row> = observation.rows.iter().filter(|row| live.row.rows.contains(&row.id)).collect();
+        if rows.is_empty() {
+            return Self::Absent;
+        }
+        let commit = rows.iter().find_map(|row| row.commit.clone());
+        let started_at = rows.iter().filter_map(|row| row.started_at).min();
+        let outcomes: Vec<Outcome> = rows
+            .iter()
+            .filter_map(|row| if let RowState::Finished(outcome) = row.state { Some(outcome) } else { None })
+            .collect();
+        if outcomes.len() == rows.len() {
+            let has = |outcome| outcomes.contains(&outcome);
+            let outcome = [Outcome::Failure, Outcome::Lost, Outcome::Cancelled].into_iter().find(|bad| has(*bad));
+            let finished_at = rows.iter().filter_map(|row| row.finished_at).max();
+            let log_url = rows.iter().find_map(|row| row.log_url.clone());
+            let outcome = outcome.unwrap_or(Outcome::Success);
+            let ever_ran = started_at.is_some() || outcomes.iter().any(|outcome| *outcome != Outcome::Cancelled);
+            return Self::Ended { outcome, commit, started_at, finished_at, log_url, ever_ran };
+        }
+        let begun =
+            |row: &&Row| matches!(row.state, RowState::Running | RowState::Finished(_)) || stops_after_start(row);
+        if rows.iter().any(begun) {
+            return Self::Begun { commit, started_at };
+        }
+        if rows.iter().all(|row| row.state == RowState::Waiting) { Self::Waiting } else { Self::Unclear }
+    }
+}
+
+/// A build that is being cancelled has begun only if it says when.
+fn stops_after_start(row: &Row) -> bool {
+    row.state == RowState::Stopping && row.started_at.is_some()
+}
+
+impl Lane {
+    /// Whether a row belongs to a build of ours, alive or ended.
+    fn owns(&self, row: &RowId) -> bool {
+        self.claimed.contains(row) || self.lives().any(|live| live.row.rows.contains(row))
+    }
+}
+
+/// The unclaimed rows that fit a build without rows, or further ones of the same trigger.
+fn fitting_rows<'a>(lane: &Lane, live: &Live, policy: &Policy, observation: &'a Observation) -> Vec<&'a Row> {
+    let foreign = |row: &Row| lane.foreign.iter().any(|foreign| foreign.row == row.id);
+    let mut candidates =
+        observation.rows.iter().filter(|row| !lane.owns(&row.id) && !foreign(row) && fits(row, live, policy));
+    let attached: Vec<&Row> = observation.rows.iter().filter(|row| live.row.rows.contains(&row.id)).collect();
+    let mut found: Vec<&Row> = Vec::new();
+    if attached.is_empty() {
+        if !live.row.rows.is_empty() {
+            return found;
+        }
+        let Some(first) = candidates.next() else { return found };
+        found.push(first);
+    }
+    for row in candidates {
+        let first = attached.first().or(found.first()).expect("one is there");
+        let other_rule = row.label.is_some() && attached.iter().chain(&found).all(|known| known.label != row.label);
+        let together = match (row.created_at, first.created_at) {
+            (Some(a), Some(b)) => a.since(b).max(b.since(a)) <= SIBLINGS_WITHIN,
+            _ => false,
+        };
+        if other_rule && together {
+            found.push(row);
+        }
+    }
+    found
+}
+
+/// Whether a row can be of this build: made after the call, and called what builds of its ref are called.
+fn fits(row: &Row, live: &Live, policy: &Policy) -> bool {
+    let Some(called_at) = live.row.triggered_at else { return false };
+    let made_after = match row.created_at {
+        Some(created_at) => created_at >= called_at.minus(CLOCK_TOLERANCE),
+        None => !row.state.is_final(),
+    };
+    made_after && fits_label(row, live.row.git_ref.as_ref(), policy)
+}
+
+fn fits_label(row: &Row, git_ref: Option<&GitRef>, policy: &Policy) -> bool {
+    let expected = git_ref.map(|git_ref| policy.labels_of(git_ref)).unwrap_or_default();
+    match &row.label {
+        Some(label) if !expected.is_empty() => {
+            label.split(',').any(|part| expected.iter().any(|wanted| wanted == part.trim()))
+        }
+        _ => true,
+    }
+}
+
+/// A row without an end from before anybody could still wait for it.
+fn is_long_over(row: &Row, policy: &Policy, now: Timestamp) -> bool {
+    row.created_at.is_some_and(|created_at| created_at.plus(policy.build_deadline) <= now)
+}
+
+fn live_called_at(lane: &Lane, build: BuildId) -> Timestamp {
+    let called_at = lane.live(build).and_then(|live| live.row.triggered_at);
+    called_at.unwrap_or(Timestamp::from_millis(0))
+}

@@ -1,0 +1,236 @@
+//! PURE: the facts that a step decided, in the past tense, and all that they change in the stored state.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::open::Group;
+use crate::build::{BuildState, Outcome, RowId};
+use crate::event::{Closure, End, Event, Fingerprint};
+use crate::model::{BuildId, CommitId, GitRef, ImageName, Seq, Timestamp};
+use crate::verb::Hold;
+
+/// One fact about one image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    pub image: ImageName,
+    pub fact: Fact,
+}
+
+/// What can happen to a lane. Applying facts is the only way in which a lane changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fact {
+    /// An event opened its key, or folded into what was open.
+    Opened {
+        git_ref: GitRef,
+        group: Group,
+        tap: Option<Tap>,
+    },
+    /// What was open ended without a build.
+    Closed {
+        git_ref: GitRef,
+        end: End,
+        at: Timestamp,
+    },
+    /// A person wants what is open built now.
+    Hastened {
+        git_ref: GitRef,
+        at: Timestamp,
+    },
+    /// The intent to trigger. It takes the open events along: the mark is cleared here, at the hand-out.
+    Intended {
+        build: BuildId,
+        git_ref: GitRef,
+        /// The newest number just before the call.
+        upto: Seq,
+        at: Timestamp,
+    },
+    /// The back-end accepted the trigger. That is "sent", not "started".
+    Accepted {
+        build: BuildId,
+        row: Option<RowId>,
+    },
+    /// Nobody can know whether the trigger had its effect.
+    BecameUncertain {
+        build: BuildId,
+        at: Timestamp,
+        detail: String,
+        /// The back-end's words were that one is pending already.
+        pending: bool,
+    },
+    /// The trigger had no effect. The events are open again; the next try is at `again_at` at the earliest.
+    Refused {
+        build: BuildId,
+        at: Timestamp,
+        detail: String,
+        again_at: Timestamp,
+        blocked: bool,
+    },
+    /// Rows of the back-end turned out to be this build.
+    Attached {
+        build: BuildId,
+        rows: Vec<RowId>,
+        /// They were there before our call: our events ride on somebody else's queued build.
+        rides: bool,
+    },
+    /// It was known not to have started when the question was asked at which `upto` was the newest number.
+    StillQueued {
+        build: BuildId,
+        upto: Seq,
+    },
+    /// First seen begun, or assumed to have.
+    Started {
+        build: BuildId,
+        at: Timestamp,
+        cover: Cover,
+        assumed_until: Option<Timestamp>,
+    },
+    /// The commit that it built became known and covers more, or less, than was thought.
+    CoverChanged {
+        build: BuildId,
+        at: Timestamp,
+        cover: Cover,
+    },
+    /// Absent from a history that should show it, since a moment; None: seen again.
+    Missing {
+        build: BuildId,
+        since: Option<Timestamp>,
+    },
+    /// It ended without having begun and covers nothing.
+    NeverStarted {
+        build: BuildId,
+        at: Timestamp,
+        outcome: Outcome,
+        note: String,
+        /// A person cancelled it: its events end as dropped by them.
+        dropped_by: Option<String>,
+        /// The next try is at this moment at the earliest.
+        again_at: Option<Timestamp>,
+    },
+    Finished {
+        build: BuildId,
+        at: Timestamp,
+        outcome: Outcome,
+        log_url: Option<String>,
+        note: Option<String>,
+        /// Its events are open again, once: it was lost, or a failure is to be tried again.
+        reopened: bool,
+    },
+    CancelAsked {
+        build: BuildId,
+        whom: String,
+    },
+    /// Two builds of this image were seen running at once: the back-end does not take them one by one.
+    Overlapped,
+    Held(Option<Hold>),
+    /// The operator's block, and the pause between tries, are over.
+    Unblocked,
+    ForeignSeen(Foreign),
+    ForeignEnded {
+        id: BuildId,
+        at: Timestamp,
+        outcome: Outcome,
+        /// Which keys' events it covers, as far as its commit proves.
+        covered: Vec<(GitRef, Seq)>,
+    },
+    /// The wall clock went back while nobody watched.
+    Clamped {
+        at: Timestamp,
+    },
+}
+
+/// What a build covers, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cover {
+    /// All events of its key up to this number.
+    pub upto: Seq,
+    /// The commit that it built, where the back-end says.
+    pub commit: Option<CommitId>,
+    /// Times would cover more, but the commit is older than what was pushed.
+    pub contradicted: bool,
+}
+
+/// The newest tap of a button for a key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tap {
+    pub button: String,
+    pub seq: Seq,
+    pub at: Timestamp,
+}
+
+/// A build that nobody here started.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Foreign {
+    pub id: BuildId,
+    pub row: RowId,
+    pub started: bool,
+    pub label: Option<String>,
+    pub commit: Option<CommitId>,
+    pub seen_at: Timestamp,
+    pub started_at: Option<Timestamp>,
+    pub log_url: Option<String>,
+}
+
+/// A build's row in the history; the live ones are kept the same way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuildRow {
+    pub id: BuildId,
+    pub image: ImageName,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub git_ref: Option<GitRef>,
+    pub state: BuildState,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub foreign: bool,
+    /// The back-end's rows that it consists of: one for each build rule.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rows: Vec<RowId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<CommitId>,
+    pub triggered_at: Option<Timestamp>,
+    pub started_at: Option<Timestamp>,
+    pub finished_at: Option<Timestamp>,
+    /// The first and the last of its events, and how many of its key they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub span: Option<(Seq, Seq)>,
+    #[serde(default)]
+    pub events: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_url: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// All that one step changed, for the journal: everything in it is written, or nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Changes {
+    pub records: Vec<Record>,
+    pub events: Vec<Arc<Event>>,
+    pub remembered: Vec<(Fingerprint, Remembered)>,
+    pub forgotten: Vec<Fingerprint>,
+    pub builds: BTreeMap<BuildId, BuildRow>,
+    /// The events of a key up to a number ended so; None: no longer so.
+    pub closures: Vec<(ImageName, GitRef, Seq, Option<Closure>)>,
+    /// Lanes to write anew.
+    pub lanes: BTreeSet<ImageName>,
+    /// Keys to write anew.
+    pub keys: BTreeSet<(ImageName, GitRef)>,
+    /// The counters and the hold of all images changed.
+    pub head: bool,
+}
+
+impl Changes {
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty() && self.events.is_empty() && self.forgotten.is_empty() && !self.head
+    }
+}
+
+/// The events that a delivery made when it came first: `count` of them from `first` on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Remembered {
+    pub first: Seq,
+    pub count: u32,
+    pub at: Timestamp,
+}

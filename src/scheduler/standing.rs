@@ -1,0 +1,152 @@
+//! PURE: where an open key stands and why it waits. The same answer decides and is shown (semantics R12).
+
+use std::time::Duration;
+
+use super::lane::{Key, Lane, Phase};
+use super::policy::Policy;
+use crate::model::{BuildId, GitRef, Timestamp};
+use crate::verb::Hold;
+
+/// What an open key waits for. The first that applies, in the order of this list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It has no open event.
+    AtRest,
+    Paused {
+        hold: Hold,
+        all_images: bool,
+    },
+    /// A build of this key is queued and may turn out to cover it; if not, it is open again.
+    Riding {
+        build: BuildId,
+    },
+    /// It is not yet still, and not yet as old as it may get.
+    Quiet {
+        until: Timestamp,
+        at_the_latest: Timestamp,
+    },
+    /// The place that its build needs is taken.
+    PlaceTaken {
+        build: BuildId,
+        how: Taken,
+    },
+    /// The back-end refused; only an operator can change it.
+    Blocked {
+        again_at: Timestamp,
+        detail: String,
+    },
+    /// The back-end refused for now.
+    BackingOff {
+        again_at: Timestamp,
+        detail: String,
+    },
+    /// The account builds as much as it may.
+    AccountLimit,
+    /// Nothing is in its way.
+    Ready,
+}
+
+/// How a place is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    Triggering,
+    Uncertain,
+    Queued,
+    Running,
+    ForeignQueued,
+    ForeignRunning,
+}
+
+/// Where a key of a lane stands at `now`, account limits and other keys aside.
+pub fn standing(
+    lane: &Lane,
+    git_ref: &GitRef,
+    key: &Key,
+    policy: &Policy,
+    all_images: Option<&Hold>,
+    now: Timestamp,
+) -> Standing {
+    let Some(open) = &key.open else { return Standing::AtRest };
+    if let Some(hold) = all_images {
+        return Standing::Paused { hold: hold.clone(), all_images: true };
+    }
+    if let Some(hold) = &lane.hold {
+        return Standing::Paused { hold: hold.clone(), all_images: false };
+    }
+    if let Some(queued) = &lane.queued
+        && queued.live.row.git_ref.as_ref() == Some(git_ref)
+        && !matches!(queued.phase, Phase::Beside { .. })
+    {
+        return Standing::Riding { build: queued.live.row.id };
+    }
+    let due = open.due(policy.quiet, policy.max_wait);
+    if due > now {
+        return Standing::Quiet { until: due, at_the_latest: open.due_at_the_latest(policy.max_wait) };
+    }
+    if let Some((build, how)) = place_taken(lane, git_ref, policy) {
+        return Standing::PlaceTaken { build, how };
+    }
+    if let Some(refusal) = lane.refusal.as_ref().filter(|refusal| refusal.again_at > now) {
+        let (again_at, detail) = (refusal.again_at, refusal.detail.clone());
+        return if refusal.blocked {
+            Standing::Blocked { again_at, detail }
+        } else {
+            Standing::BackingOff { again_at, detail }
+        };
+    }
+    Standing::Ready
+}
+
+/// Which build takes the place that a build of `git_ref` needs (semantics R3).
+pub(super) fn place_taken(lane: &Lane, git_ref: &GitRef, policy: &Policy) -> Option<(BuildId, Taken)> {
+    if let Some(queued) = &lane.queued {
+        let how = match queued.phase {
+            Phase::Triggering => Taken::Triggering,
+            Phase::Uncertain { .. } => Taken::Uncertain,
+            Phase::Accepted => Taken::Queued,
+            Phase::Beside { .. } => Taken::Running,
+        };
+        return Some((queued.live.row.id, how));
+    }
+    if let Some(foreign) = lane.foreign.iter().find(|foreign| !foreign.started) {
+        return Some((foreign.id, Taken::ForeignQueued));
+    }
+    let ours = lane.running.as_ref().map(|running| (running.live.row.id, Taken::Running));
+    let theirs = lane.foreign.iter().map(|foreign| (foreign.id, Taken::ForeignRunning));
+    let running: Vec<_> = ours.into_iter().chain(theirs).collect();
+    let same_key = lane.running.as_ref().is_none_or(|running| running.live.row.git_ref.as_ref() == Some(git_ref));
+    let behind_one = policy.prequeue && running.len() == 1 && (same_key || !lane.overlaps);
+    if running.is_empty() || behind_one { None } else { running.first().copied() }
+}
+
+/// The order among keys that are due: smaller goes first. A person's wish, or a push that has waited so long
+/// that it counts as one; then the oldest open event.
+pub(super) fn rank(key: &Key, lane: &Lane, policy: &Policy, now: Timestamp) -> Option<(bool, crate::model::Seq)> {
+    let open = key.open.as_ref()?;
+    let build_time = lane.build_time().unwrap_or(policy.expected_build_time);
+    let aged = now.since(open.first_at()) > policy.max_wait + 2 * build_time;
+    Some((!(open.is_manual() || aged), open.first()))
+}
+
+/// The earliest moment at which time alone can let this lane trigger; None while something else must happen
+/// first.
+pub(super) fn next_due(lane: &Lane, policy: &Policy) -> Option<Timestamp> {
+    if lane.hold.is_some() {
+        return None;
+    }
+    let not_before = lane.refusal.as_ref().map(|refusal| refusal.again_at);
+    let free = |git_ref: &GitRef| place_taken(lane, git_ref, policy).is_none();
+    let dues = lane.keys.iter().filter(|(git_ref, key)| key.open.is_some() && free(git_ref));
+    let due = dues.filter_map(|(_, key)| Some(key.open.as_ref()?.due(policy.quiet, policy.max_wait))).min()?;
+    Some(not_before.map_or(due, |not_before| due.max(not_before)))
+}
+
+/// The wait before the next try after a refusal: full jitter over 5 s · 2ⁿ, between 1 s and 10 min.
+pub(super) fn back_off(times: u32, roll: u64) -> Duration {
+    const FIRST: Duration = Duration::from_secs(5);
+    const LEAST: Duration = Duration::from_secs(1);
+    const MOST: Duration = Duration::from_mins(10);
+    let most = FIRST.saturating_mul(2u32.saturating_pow(times.min(16))).min(MOST);
+    let span = u64::try_from(most.as_millis()).unwrap_or(u64::MAX).max(1);
+    Duration::from_millis(roll % span).max(LEAST)
+}

@@ -1,0 +1,124 @@
+//! What the driver shows of the scheduler's state after each step.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::event::Event;
+use crate::model::{BuildId, GitRef, ImageName, Seq, Timestamp};
+use crate::scheduler::lane::{Lane, Phase};
+use crate::scheduler::policy::Policy;
+use crate::scheduler::record::Changes;
+use crate::scheduler::standing::{Standing, standing};
+use crate::scheduler::{Scheduler, record::BuildRow};
+use crate::verb::Hold;
+
+/// All lanes as they were after the newest step that is on disk.
+#[derive(Clone, Debug, Default)]
+pub struct Picture {
+    pub lanes: BTreeMap<ImageName, Arc<Lane>>,
+    pub policies: Arc<BTreeMap<ImageName, Policy>>,
+    pub hold: Option<Hold>,
+    pub starved: BTreeSet<ImageName>,
+}
+
+/// Where an event is while it has not ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Handed out with a build that has not begun.
+    Carried(BuildId),
+    /// Covered by a build that has begun and not ended.
+    Covered(BuildId),
+    /// Open.
+    Waiting,
+}
+
+impl Picture {
+    /// Everything, as at start.
+    pub fn of(scheduler: &Scheduler, policies: Arc<BTreeMap<ImageName, Policy>>) -> Self {
+        let lanes = scheduler.lanes().map(|lane| (lane.image.clone(), Arc::new(lane.clone()))).collect();
+        Self { lanes, policies, hold: scheduler.hold().cloned(), starved: scheduler.starved().clone() }
+    }
+
+    /// Brings in what one step changed.
+    pub fn update(&mut self, scheduler: &Scheduler, changes: &Changes) {
+        for image in &changes.lanes {
+            if let Some(lane) = scheduler.lane(image) {
+                self.lanes.insert(image.clone(), Arc::new(lane.clone()));
+            }
+        }
+        self.hold = scheduler.hold().cloned();
+        if self.starved != *scheduler.starved() {
+            self.starved.clone_from(scheduler.starved());
+        }
+    }
+
+    /// Where an event is, if its lane still holds it.
+    pub(super) fn place(&self, event: &Event) -> Option<Place> {
+        let (image, git_ref) = (event.image.as_ref()?, event.git_ref.as_ref()?);
+        let lane = self.lanes.get(image)?;
+        for live in lane.lives().filter(|live| live.row.git_ref.as_ref() == Some(git_ref)) {
+            if live.carries.as_ref().is_some_and(|carries| carries.holds(event.seq)) {
+                let id = live.row.id;
+                return Some(if live.row.started_at.is_some() { Place::Covered(id) } else { Place::Carried(id) });
+            }
+        }
+        let open = lane.keys.get(git_ref)?.open.as_ref()?;
+        open.holds(event.seq).then_some(Place::Waiting)
+    }
+
+    /// Where a key stands at `now`, with account limits and the other keys of its image taken into account.
+    pub(super) fn standing(&self, image: &ImageName, git_ref: &GitRef, now: Timestamp) -> Standing {
+        let (Some(lane), Some(policy)) = (self.lanes.get(image), self.policies.get(image)) else {
+            return Standing::AtRest;
+        };
+        let Some(key) = lane.keys.get(git_ref) else { return Standing::AtRest };
+        match standing(lane, git_ref, key, policy, self.hold.as_ref(), now) {
+            Standing::Ready if self.starved.contains(image) => Standing::AccountLimit,
+            other => other,
+        }
+    }
+
+    /// The place of a key among those of its image that wait, from 1: in the order in which they'll be built.
+    pub(super) fn position(&self, image: &ImageName, git_ref: &GitRef) -> Option<usize> {
+        let lane = self.lanes.get(image)?;
+        let mut waiting: Vec<((bool, Seq), &GitRef)> = lane
+            .keys
+            .iter()
+            .filter_map(|(git_ref, key)| {
+                let open = key.open.as_ref()?;
+                Some(((!open.is_manual(), open.first()), git_ref))
+            })
+            .collect();
+        waiting.sort();
+        waiting.iter().position(|(_, waits)| *waits == git_ref).map(|index| index + 1)
+    }
+
+    /// The build of ours, or of others, that lives under this number.
+    pub fn live_build(&self, id: BuildId) -> Option<&BuildRow> {
+        self.lanes.values().find_map(|lane| lane.live(id)).map(|live| &live.row)
+    }
+
+    pub fn open_events(&self) -> u64 {
+        self.lanes.values().map(|lane| lane.open_events()).sum()
+    }
+
+    /// The oldest event that a build has not yet covered for good: nothing from it on may be forgotten.
+    pub fn oldest_open(&self) -> Option<Seq> {
+        let open = self.lanes.values().flat_map(|lane| lane.keys.values()).filter_map(|key| key.open.as_ref());
+        let carried = self.lanes.values().flat_map(|lane| lane.lives()).filter_map(|live| live.carries.as_ref());
+        open.chain(carried).map(|open| open.first()).min()
+    }
+
+    /// Since when the image lacks something: the oldest event that no ended build covers.
+    pub fn behind_since(&self, image: &ImageName) -> Option<Timestamp> {
+        let lane = self.lanes.get(image)?;
+        let open = lane.keys.values().filter_map(|key| key.open.as_ref());
+        let carried = lane.lives().filter_map(|live| live.carries.as_ref());
+        open.chain(carried).map(|open| open.first_at()).min()
+    }
+}
+
+/// Whether a lane's waiting place holds a build that runs beside another.
+pub(super) fn runs_beside(lane: &Lane) -> bool {
+    lane.queued.as_ref().is_some_and(|queued| matches!(queued.phase, Phase::Beside { .. }))
+}
