@@ -15,7 +15,7 @@ pub const TRIGGER_URL_PLACEHOLDER: &str = "PASTE-THE-TRIGGER-URL-OF-DOCKER-HUB-H
 
 const UNIX_PREFIX: &str = "unix:";
 
-/// `host/owner/name` in lower case. Groups within groups are fine.
+/// `host/owner/name` in lower case. Groups within groups are fine, where the host has them.
 pub(crate) fn repository(text: &str) -> Result<String, String> {
     let lower = text.to_lowercase();
     let bare = lower.split_once("://").map_or(lower.as_str(), |(_, rest)| rest);
@@ -23,7 +23,8 @@ pub(crate) fn repository(text: &str) -> Result<String, String> {
     let bare = bare.strip_suffix(".git").unwrap_or(bare);
     let allowed = |c: char| c.is_ascii_alphanumeric() || "._-~/:".contains(c);
     let parts: Vec<&str> = bare.split('/').collect();
-    let formed = parts.len() >= 3
+    let parts_fit = if parts[0] == "github.com" { parts.len() == 3 } else { parts.len() >= 3 };
+    let formed = parts_fit
         && parts.iter().all(|part| !part.is_empty())
         && parts[0].contains(|c| ".:".contains(c))
         && bare.chars().all(allowed);

@@ -40,9 +40,18 @@ pub(super) fn buttons(
 }
 
 pub(super) fn tokens(reader: &mut Reader<'_>, top: &mut Section<'_>, images: &Images) -> BTreeMap<String, TokenConfig> {
-    named(reader, top, "token", Place::Token, |reader, _, section| {
+    let mut seen: Vec<(&str, Secret)> = Vec::new();
+    named(reader, top, "token", Place::Token, |reader, name, section| {
         section.require(reader, "secret", "write the secret that a client sends");
         let secret = secret_read::read(reader, section, "secret");
+        if let Some(secret) = &secret {
+            // Which of the two a client is would be chance, and so would its scope.
+            if let Some((other, _)) = seen.iter().find(|(_, other)| other.matches(secret.expose().as_bytes())) {
+                let text = format!("'secret' is the same as that of [token.{other}], write another one");
+                reader.report.mistake(section.key_at("secret"), text);
+            }
+            seen.push((name.text, secret.clone()));
+        }
         let scope = scope(reader, section);
         let texts = section.strings(reader, "images");
         let globs = texts.as_ref().and_then(|texts| globs(reader, texts));
@@ -61,12 +70,12 @@ pub(super) fn tokens(reader: &mut Reader<'_>, top: &mut Section<'_>, images: &Im
 }
 
 /// Reads every table under `key` by `read`, and refuses what it doesn't ask for.
-fn named<T>(
+fn named<'a, T>(
     reader: &mut Reader<'_>,
-    top: &mut Section<'_>,
+    top: &mut Section<'a>,
     key: &'static str,
     place: Place,
-    mut read: impl FnMut(&mut Reader<'_>, Text<'_>, &mut Section<'_>) -> Option<T>,
+    mut read: impl FnMut(&mut Reader<'_>, Text<'a>, &mut Section<'a>) -> Option<T>,
 ) -> BTreeMap<String, T> {
     let mut all = BTreeMap::new();
     for (name, table) in top.tables(reader, key) {

@@ -2,6 +2,7 @@
 //!
 //! Days are the largest unit: nobody wants to read 90 days as "2months 29days 2h 52m 48s".
 
+use std::fmt::Write;
 use std::time::Duration;
 
 /// The units, from the largest, in nanoseconds.
@@ -21,7 +22,7 @@ pub(super) fn written(length: Duration) -> String {
     let mut text = String::new();
     for (unit, nanoseconds) in UNITS {
         if rest >= nanoseconds {
-            text += &format!("{}{unit}", rest / nanoseconds);
+            let _infallible = write!(text, "{}{unit}", rest / nanoseconds);
             rest %= nanoseconds;
         }
     }

@@ -71,8 +71,7 @@ pub(super) fn parse(
     if !errors.is_empty() {
         // What was recovered is a guess; checking a guess would report mistakes that nobody made.
         for error in errors {
-            report
-                .mistake(error.span().map_or(text.len(), |span| span.start), format!("not TOML: {}", error.message()));
+            report.mistake(error.span().map_or(text.len(), |span| span.start), not_toml(error.message()));
         }
         return Err(report.finish().expect_err("a mistake was just put in"));
     }
@@ -80,6 +79,16 @@ pub(super) fn parse(
     let config = top(&mut reader, Section::new(Place::Top, table.get_ref(), 0));
     let warnings = reader.report.finish()?;
     Ok(Config { warnings, ..config })
+}
+
+/// What the parser says, and the cure for the mistake that image names invite.
+fn not_toml(message: &str) -> String {
+    let names = if message.contains("unquoted key") {
+        "; a name with '/' stands in quotes, as in [image.\"namespace/name\"]"
+    } else {
+        ""
+    };
+    format!("not TOML: {message}{names}")
 }
 
 /// Reads everything. Where there were mistakes the result is of no use and is thrown away.

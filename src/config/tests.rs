@@ -208,6 +208,28 @@ proptest! {
 }
 
 #[test]
+fn what_can_not_work_is_warned_about() {
+    let token = "[token.ci]\nsecret = \"test-token-0123456789\"\nimages = \"c/*\"\n";
+    let image = IMAGE.replacen('\n', "\nrepository = \"github.com/a/b\"\n", 1);
+    for (text, expected) in [
+        (String::new(), "c.toml:1:1: no image is configured"),
+        (image, "c.toml:1:1: no source is configured"),
+        (IMAGE.to_owned(), "c.toml:2:14: its builds can't be seen"),
+        (format!("{token}{IMAGE}"), "c.toml:3:1: 'images' matches no image"),
+    ] {
+        let warnings = parsed(&text).warnings;
+        assert!(warnings.iter().any(|warning| warning.starts_with(expected)), "{warnings:?}");
+    }
+}
+
+#[test]
+fn two_tokens_with_one_secret_are_refused() {
+    let text = "[token.a]\nsecret = \"test-token-0123456789\"\n[token.b]\nsecret = \"test-token-0123456789\"\n";
+    let error = parse(&format!("{text}{IMAGE}")).expect_err("the same").to_string();
+    assert_eq!(error, "c.toml:4:1: 'secret' is the same as that of [token.a], write another one");
+}
+
+#[test]
 fn what_is_shown_is_toml_with_every_default() {
     let config = parsed(IMAGE);
     let shown = Effective::of(&config).to_toml().expect("TOML");

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use super::Facts;
+use super::{Facts, IMAGE_EXAMPLE};
 use crate::config::TRIGGER_URL_PLACEHOLDER;
 
 /// What stands for the daemon's address until it is known.
@@ -81,6 +81,9 @@ pub(super) fn next_steps(facts: &Facts, file: &Path) -> String {
     if facts.public_url.is_none() {
         let _infallible =
             writeln!(text, "Below, {ADDRESS_EXAMPLE} stands for the address under which this daemon is reached.");
+    }
+    if image == IMAGE_EXAMPLE {
+        let _infallible = writeln!(text, "Put your image's name in the place of {image}, there and below.");
     }
     let trigger_step = if facts.trigger_url.is_some() {
         "   - The build trigger's URL is in the configuration already.".to_owned()

@@ -34,6 +34,11 @@ fn syntax() {
     }
     let found = refused("a = 1\na = 2");
     assert!(found[0].starts_with("c.toml:2:1: not TOML: duplicate key"), "{found:?}");
+    let found = refused("[image.a/b]");
+    assert!(
+        found[0].starts_with("c.toml:1:9: ") && found[0].ends_with("as in [image.\"namespace/name\"]"),
+        "{found:?}"
+    );
     let error = refused("x = \"test-token-secret").concat();
     assert!(!error.contains("test-token"), "no part of the text is quoted: {error}");
 }
@@ -140,6 +145,10 @@ fn an_image() {
         (
             "repository = \"https://GitHub.com/a/B.git\"",
             "2:14: 'https://GitHub.com/a/B.git' is more than host/owner/name, write \"github.com/a/b\"",
+        ),
+        (
+            "repository = \"github.com/a/b/c\"",
+            "2:14: 'github.com/a/b/c' is no repository, write host/owner/name, such as \"github.com/owner/name\"",
         ),
         ("history = \"1d\"", "2:1: 'history' is one for all images, write it under [defaults]"),
         ("paths = { include = [\"**\"] }", "2:1: not in this version yet: 'paths'; take it out"),
