@@ -1,14 +1,35 @@
-//! The checked configuration: what the rest of the program sees of it.
+//! The checked configuration: what the rest of the program sees of it, and how it is read from a file.
+//!
+//! A text becomes a [`Config`] with every default in its place, or all of its mistakes at once. Nothing is read
+//! later: a configuration that was accepted can't fail afterwards. Must never show a secret, not even in a mistake.
 
+mod address;
+mod effective;
+mod entrance_read;
+mod image_read;
+mod length;
+mod mistake;
+mod not_yet;
+mod policy_read;
+mod read;
 pub mod secret;
+mod secret_read;
+mod section;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use globset::GlobSet;
 
+pub use address::TRIGGER_URL_PLACEHOLDER;
+pub(crate) use address::{public_url, repository, trigger_url};
+pub use effective::Effective;
+pub use mistake::{ConfigError, Mistake};
 pub use secret::Secret;
 
 use crate::model::{GitRef, ImageName};
@@ -34,6 +55,39 @@ pub struct Config {
     pub history: Duration,
     /// What is allowed but unwise: shown by `check` and logged at start.
     pub warnings: Vec<String>,
+}
+
+/// The configuration of this directory.
+pub const FILE_HERE: &str = "coalesced.toml";
+/// The configuration of this machine.
+pub const FILE_OF_SYSTEM: &str = "/etc/coalesced/coalesced.toml";
+
+impl Config {
+    /// Reads and checks the file at `path`, with this process's environment.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        read::load(path)
+    }
+
+    /// Checks the text of a configuration. `file_name` is what mistakes call it, `base_dir` is what relative paths
+    /// in it start from, and `variable` is the environment.
+    pub fn parse(
+        text: &str,
+        file_name: &str,
+        base_dir: &Path,
+        variable: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, ConfigError> {
+        read::parse(text, file_name, base_dir, variable, false)
+    }
+
+    /// Which file to load: the one that was named, else the first that exists of [`FILE_HERE`] and
+    /// [`FILE_OF_SYSTEM`].
+    pub fn find(explicit: Option<&Path>) -> Result<PathBuf, ConfigError> {
+        if let Some(path) = explicit {
+            return Ok(path.to_owned());
+        }
+        let known = [FILE_HERE, FILE_OF_SYSTEM].into_iter().map(PathBuf::from);
+        known.into_iter().find(|path| path.exists()).ok_or(ConfigError::NotFound)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

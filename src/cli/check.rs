@@ -1,0 +1,146 @@
+//! `coalesced check`: is this configuration right, and what does it come to?
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::config::{Config, ConfigError, Effective, Mistake};
+
+#[derive(clap::Args, Clone, Debug)]
+pub struct Args {
+    /// The configuration to check [default: coalesced.toml here, else /etc/coalesced/coalesced.toml]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Print JSON instead of TOML
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum CheckError {
+    /// Each mistake is a line that begins with `file:line:column:`; print it without anything before it.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("failed to write the configuration out: {0}")]
+    Write(#[from] io::Error),
+    #[error("failed to put the configuration into words: {0}")]
+    Toml(#[from] toml::ser::Error),
+}
+
+impl CheckError {
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(error) => error.exit_code(),
+            Self::Write(_) | Self::Toml(_) => EXIT_IO,
+        }
+    }
+}
+
+/// `EX_IOERR` of `sysexits.h`.
+const EXIT_IO: u8 = 74;
+
+/// Prints the configuration in force to standard output and its warnings to standard error.
+pub fn run(args: &Args) -> Result<(), CheckError> {
+    check(args, &mut io::stdout().lock(), &mut io::stderr().lock())
+}
+
+/// What `--json` prints.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+struct Answer<'a> {
+    ok: bool,
+    config: Option<Effective>,
+    warnings: &'a [String],
+    mistakes: Vec<Place<'a>>,
+}
+
+#[derive(Serialize)]
+struct Place<'a> {
+    file: &'a str,
+    line: usize,
+    column: usize,
+    message: &'a str,
+}
+
+fn check(args: &Args, out: &mut impl Write, err: &mut impl Write) -> Result<(), CheckError> {
+    let config = Config::find(args.config.as_deref()).and_then(|path| Config::load(&path));
+    if args.json {
+        print_json(config.as_ref(), out)?;
+    }
+    let config = config?;
+    if !args.json {
+        out.write_all(Effective::of(&config).to_toml()?.as_bytes())?;
+        out.flush()?;
+    }
+    for warning in &config.warnings {
+        writeln!(err, "warning: {warning}")?;
+    }
+    Ok(())
+}
+
+fn print_json(config: Result<&Config, &ConfigError>, out: &mut impl Write) -> io::Result<()> {
+    let mistakes = match config {
+        Err(ConfigError::Mistakes(mistakes)) => mistakes.iter().map(Place::of).collect(),
+        _ => Vec::new(),
+    };
+    let warnings = config.map_or(&[][..], |config| &config.warnings);
+    let answer = Answer { ok: config.is_ok(), config: config.ok().map(Effective::of), warnings, mistakes };
+    serde_json::to_writer_pretty(&mut *out, &answer)?;
+    writeln!(out)
+}
+
+impl<'a> Place<'a> {
+    fn of(mistake: &'a Mistake) -> Self {
+        Self { file: &mistake.file, line: mistake.line, column: mistake.column, message: &mistake.text }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RIGHT: &str = "[image.\"a/b\".backend]\nkind = \"docker_hub\"\ntrigger_url = \
+                         \"https://hub.docker.com/u/a/b/trigger/test-token-x/\"\n";
+
+    fn checked(text: &str, json: bool) -> (Result<(), CheckError>, String, String) {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("c.toml");
+        std::fs::write(&path, text).expect("written");
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let result = check(&Args { config: Some(path), json }, &mut out, &mut err);
+        (result, String::from_utf8(out).expect("UTF-8"), String::from_utf8(err).expect("UTF-8"))
+    }
+
+    #[test]
+    fn a_right_file_is_shown_and_its_warnings_go_to_standard_error() {
+        let (result, out, err) = checked(RIGHT, false);
+        result.expect("right");
+        assert!(out.parse::<toml::Table>().expect("TOML").contains_key("image"), "{out}");
+        assert!(err.lines().count() > 0 && err.lines().all(|line| line.starts_with("warning: ")), "{err}");
+        assert!(!format!("{out}{err}").contains("test-token"));
+    }
+
+    #[test]
+    fn a_wrong_file_ends_with_78_and_shows_nothing() {
+        let (result, out, _) = checked("quite = 1\n", false);
+        let error = result.expect_err("wrong");
+        assert_eq!((error.exit_code(), out.as_str()), (78, ""));
+        assert!(error.to_string().contains("c.toml:1:1: unknown key 'quite'"), "{error}");
+    }
+
+    #[test]
+    fn json_tells_both() {
+        let (result, out, _) = checked(RIGHT, true);
+        result.expect("right");
+        let answer: serde_json::Value = serde_json::from_str(&out).expect("JSON");
+        assert_eq!(
+            (answer["ok"].as_bool(), answer["config"]["image"]["a/b"]["quiet"].as_str()),
+            (Some(true), Some("30s"))
+        );
+        let (result, out, _) = checked("\nquite = 1\n", true);
+        assert_eq!(result.expect_err("wrong").exit_code(), 78);
+        let answer: serde_json::Value = serde_json::from_str(&out).expect("JSON");
+        assert_eq!((answer["ok"].as_bool(), answer["mistakes"][0]["line"].as_u64()), (Some(false), Some(2)));
+    }
+}

@@ -1,0 +1,197 @@
+//! The configuration as it is in force, to be shown: every default visible, every secret masked.
+//!
+//! A mask says that there is a secret, never how long it is or a part of it.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::length::written as length;
+use super::{BackendConfig, Config, ImageConfig, Listen, SkipRule, SourceKind, TokenScope};
+use crate::scheduler::policy::Policy;
+
+/// What stands in the place of a secret.
+const MASK: &str = "(secret)";
+
+/// A [`Config`] in the shape of its file.
+#[derive(Serialize)]
+pub struct Effective {
+    listen: Vec<String>,
+    data_dir: String,
+    public_url: Option<String>,
+    connections_max: usize,
+    defaults: Defaults,
+    docker_hub: DockerHub,
+    image: BTreeMap<String, Image>,
+    source: BTreeMap<String, Source>,
+    button: BTreeMap<String, Button>,
+    token: BTreeMap<String, Token>,
+}
+
+/// The other policy keys are shown in each image, where they are in force.
+#[derive(Serialize)]
+struct Defaults {
+    history: String,
+}
+
+#[derive(Serialize)]
+struct DockerHub {
+    api: String,
+    concurrent_builds: u32,
+}
+
+#[derive(Serialize)]
+struct Image {
+    repository: Option<String>,
+    /// None: the repository's default branch.
+    branches: Option<Vec<String>>,
+    tags: Vec<String>,
+    quiet: String,
+    max_wait: String,
+    prequeue: bool,
+    skip: &'static str,
+    retry_failed: u32,
+    observe_after: String,
+    observe_every: String,
+    uncertain_grace: String,
+    uncertain_limit: String,
+    build_deadline: String,
+    backend: Backend,
+}
+
+#[derive(Serialize)]
+struct Backend {
+    kind: &'static str,
+    trigger_url: &'static str,
+    username: Option<String>,
+    token: Option<&'static str>,
+    expected_build_time: String,
+    image_tags: BTreeMap<String, String>,
+}
+
+#[derive(Serialize)]
+struct Source {
+    kind: &'static str,
+    secrets: Vec<&'static str>,
+}
+
+#[derive(Serialize)]
+struct Button {
+    token: &'static str,
+    image: String,
+    branch: Option<String>,
+    tag: Option<String>,
+    allow_get: bool,
+    allow_override: bool,
+}
+
+#[derive(Serialize)]
+struct Token {
+    secret: &'static str,
+    scope: &'static str,
+    images: Vec<String>,
+}
+
+impl Effective {
+    pub fn of(config: &Config) -> Self {
+        Self {
+            listen: config.listen.iter().map(listen).collect(),
+            data_dir: config.data_dir.display().to_string(),
+            public_url: config.public_url.clone(),
+            connections_max: config.connections_max,
+            defaults: Defaults { history: length(config.history) },
+            docker_hub: DockerHub {
+                api: config.docker_hub.api.clone(),
+                concurrent_builds: config.docker_hub.concurrent_builds,
+            },
+            image: config.images.iter().map(|(name, config)| (name.to_string(), image(config))).collect(),
+            source: sources(config),
+            button: buttons(config),
+            token: tokens(config),
+        }
+    }
+
+    /// As TOML that is itself a configuration, but for its masks.
+    pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
+        toml::to_string(self)
+    }
+}
+
+fn listen(listen: &Listen) -> String {
+    match listen {
+        Listen::Tcp(address) => address.to_string(),
+        Listen::Unix(path) => format!("unix:{}", path.display()),
+    }
+}
+
+fn image(config: &ImageConfig) -> Image {
+    let policy = &config.policy;
+    Image {
+        repository: config.repository.clone(),
+        branches: config.branch_globs.clone(),
+        tags: config.tag_globs.clone(),
+        quiet: length(policy.quiet),
+        max_wait: length(policy.max_wait),
+        prequeue: policy.prequeue,
+        skip: match config.skip {
+            SkipRule::All => "all",
+            SkipRule::Head => "head",
+            SkipRule::Never => "never",
+        },
+        retry_failed: policy.retry_failed,
+        observe_after: length(policy.observe_after),
+        observe_every: length(policy.observe_every),
+        uncertain_grace: length(policy.uncertain_grace),
+        uncertain_limit: length(policy.uncertain_limit),
+        build_deadline: length(policy.build_deadline),
+        backend: backend(&config.backend, policy),
+    }
+}
+
+fn backend(config: &BackendConfig, policy: &Policy) -> Backend {
+    let BackendConfig::DockerHub(config) = config;
+    Backend {
+        kind: "docker_hub",
+        trigger_url: MASK,
+        username: config.login.as_ref().map(|login| login.username.clone()),
+        token: config.login.as_ref().map(|_| MASK),
+        expected_build_time: length(policy.expected_build_time),
+        image_tags: policy.labels.iter().map(|rule| (rule.refs.clone(), rule.label.clone())).collect(),
+    }
+}
+
+fn sources(config: &Config) -> BTreeMap<String, Source> {
+    let shown = config.sources.iter().map(|(name, source)| {
+        let kind = match source.kind {
+            SourceKind::GitHub => "github",
+        };
+        (name.clone(), Source { kind, secrets: source.secrets.iter().map(|_| MASK).collect() })
+    });
+    shown.collect()
+}
+
+fn buttons(config: &Config) -> BTreeMap<String, Button> {
+    let shown = config.buttons.iter().map(|(name, button)| {
+        let short = button.git_ref.short().to_owned();
+        let (branch, tag) = match button.git_ref.kind() {
+            crate::model::RefKind::Branch => (Some(short), None),
+            crate::model::RefKind::Tag => (None, Some(short)),
+        };
+        let (allow_get, allow_override) = (button.allow_get, button.allow_override);
+        (name.clone(), Button { token: MASK, image: button.image.to_string(), branch, tag, allow_get, allow_override })
+    });
+    shown.collect()
+}
+
+fn tokens(config: &Config) -> BTreeMap<String, Token> {
+    let shown = config.tokens.iter().map(|(name, token)| {
+        let scope = match token.scope {
+            TokenScope::Read => "read",
+            TokenScope::Trigger => "trigger",
+            TokenScope::Admin => "admin",
+        };
+        let all = || vec!["**".to_owned()];
+        (name.clone(), Token { secret: MASK, scope, images: token.image_globs.clone().unwrap_or_else(all) })
+    });
+    shown.collect()
+}

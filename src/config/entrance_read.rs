@@ -1,0 +1,203 @@
+//! By which ways wishes come in and who may: `[source.NAME]`, `[button.NAME]`, `[token.NAME]`.
+
+use std::collections::BTreeMap;
+
+use toml::de::DeValue;
+
+use super::image_read::{Images, globs, image_name};
+use super::section::{Place, Reader, Section, Text, nearest};
+use super::{ButtonConfig, Secret, SourceConfig, SourceKind, TokenConfig, TokenScope};
+use super::{not_yet, secret_read};
+use crate::model::{GitRef, ImageName};
+
+/// The longest name of a source, button or token, in bytes: it stands in paths, logs and receipts.
+const NAME_BYTES_MAX: usize = 64;
+
+pub(super) fn sources(reader: &mut Reader<'_>, top: &mut Section<'_>) -> BTreeMap<String, SourceConfig> {
+    named(reader, top, "source", Place::Source, |reader, name, section| {
+        let kind = source_kind(reader, section, name);
+        section.require(reader, "secrets", "write secrets = [\"…\"] with the secret that the sender signs with");
+        let secrets = secrets(reader, section);
+        Some(SourceConfig { kind: kind?, secrets: secrets? })
+    })
+}
+
+pub(super) fn buttons(
+    reader: &mut Reader<'_>,
+    top: &mut Section<'_>,
+    images: &Images,
+) -> BTreeMap<String, ButtonConfig> {
+    named(reader, top, "button", Place::Button, |reader, _, section| {
+        section.require(reader, "token", "write the token that presses this button");
+        let token = secret_read::read(reader, section, "token");
+        section.require(reader, "image", "write the image that this button builds");
+        let image = section.string(reader, "image").and_then(|name| known_image(reader, name, images));
+        let git_ref = button_ref(reader, section, image.as_ref(), images);
+        let allow_get = section.boolean(reader, "allow_get").unwrap_or(false);
+        let allow_override = section.boolean(reader, "allow_override").unwrap_or(false);
+        Some(ButtonConfig { token: token?, image: image?, git_ref: git_ref?, allow_get, allow_override })
+    })
+}
+
+pub(super) fn tokens(reader: &mut Reader<'_>, top: &mut Section<'_>, images: &Images) -> BTreeMap<String, TokenConfig> {
+    let mut seen: Vec<(&str, Secret)> = Vec::new();
+    named(reader, top, "token", Place::Token, |reader, name, section| {
+        section.require(reader, "secret", "write the secret that a client sends");
+        let secret = secret_read::read(reader, section, "secret");
+        if let Some(secret) = &secret {
+            // Which of the two a client is would be chance, and so would its scope.
+            if let Some((other, _)) = seen.iter().find(|(_, other)| other.matches(secret.expose().as_bytes())) {
+                let text = format!("'secret' is the same as that of [token.{other}], write another one");
+                reader.report.mistake(section.key_at("secret"), text);
+            }
+            seen.push((name.text, secret.clone()));
+        }
+        let scope = scope(reader, section);
+        let texts = section.strings(reader, "images");
+        let globs = texts.as_ref().and_then(|texts| globs(reader, texts));
+        if section.has("images") && globs.is_none() {
+            return None;
+        }
+        if let Some((set, _)) = &globs
+            && !images.named.iter().any(|image| set.is_match(image.as_str()))
+        {
+            let text = "'images' matches no image that is configured, so this token reaches nothing";
+            reader.report.warn(section.key_at("images"), text);
+        }
+        let (images, image_globs) = globs.unzip();
+        Some(TokenConfig { secret: secret?, scope: scope?, images, image_globs })
+    })
+}
+
+/// Reads every table under `key` by `read`, and refuses what it doesn't ask for.
+fn named<'a, T>(
+    reader: &mut Reader<'_>,
+    top: &mut Section<'a>,
+    key: &'static str,
+    place: Place,
+    mut read: impl FnMut(&mut Reader<'_>, Text<'a>, &mut Section<'a>) -> Option<T>,
+) -> BTreeMap<String, T> {
+    let mut all = BTreeMap::new();
+    for (name, table) in top.tables(reader, key) {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        let fits = (1..=NAME_BYTES_MAX).contains(&name.text.len()) && name.text.bytes().all(allowed);
+        if !fits {
+            let text = "is no name here, write up to 64 letters, digits, '.', '_' and '-': it becomes part of a path";
+            reader.report.mistake(name.at, format!("'{}' {text}", name.text.escape_debug()));
+        }
+        let mut section = Section::new(place, table, name.at);
+        if let Some(entry) = read(reader, name, &mut section) {
+            all.insert(name.text.to_owned(), entry);
+        }
+        section.finish(reader);
+    }
+    all
+}
+
+fn source_kind(reader: &mut Reader<'_>, section: &mut Section<'_>, name: Text<'_>) -> Option<SourceKind> {
+    const KIND: &str = "github";
+    let given = section.has("kind");
+    let word = if given { section.string(reader, "kind")? } else { section.string(reader, "kind").unwrap_or(name) };
+    let shown = word.text.escape_debug();
+    if word.text == KIND {
+        return Some(SourceKind::GitHub);
+    }
+    let text = if not_yet::SOURCE_KINDS.contains(&word.text) {
+        format!("not in this version yet: a source of kind \"{shown}\"; write kind = \"github\", or take it out")
+    } else if given {
+        format!("there is no kind of source called '{shown}', {}", nearest(word.text, &[KIND]))
+    } else {
+        format!("'kind' is missing here, and the name '{shown}' is no kind, write kind = \"github\"")
+    };
+    reader.report.mistake(word.at, text);
+    None
+}
+
+fn secrets(reader: &mut Reader<'_>, section: &mut Section<'_>) -> Option<Vec<Secret>> {
+    let value = section.value("secrets")?;
+    match value.get_ref() {
+        DeValue::Array(array) if array.is_empty() => {
+            reader
+                .report
+                .mistake(value.span().start, "'secrets' is empty, write the secret that the sender signs with");
+            None
+        }
+        DeValue::Array(array) => {
+            // Each is read before any is given up, so that every mistake is found.
+            let read: Vec<_> = array.iter().map(|value| secret_read::read_value(reader, "secrets", value)).collect();
+            read.into_iter().collect()
+        }
+        _ => secret_read::read_value(reader, "secrets", value).map(|secret| vec![secret]),
+    }
+}
+
+fn known_image(reader: &mut Reader<'_>, name: Text<'_>, images: &Images) -> Option<ImageName> {
+    let image = image_name(reader, name)?;
+    if images.named.contains(&image) {
+        return Some(image);
+    }
+    let known: Vec<&str> = images.named.iter().map(ImageName::as_str).collect();
+    let hint = if known.is_empty() { "write a table for it".to_owned() } else { nearest(name.text, &known) };
+    reader.report.mistake(name.at, format!("no image '{image}' is configured, {hint}"));
+    None
+}
+
+/// What the button builds: what it says, or the one branch that its image has.
+fn button_ref(
+    reader: &mut Reader<'_>,
+    section: &mut Section<'_>,
+    image: Option<&ImageName>,
+    images: &Images,
+) -> Option<GitRef> {
+    let branch = section.string(reader, "branch");
+    let tag = section.string(reader, "tag");
+    if section.has("branch") && section.has("tag") {
+        let text = "'branch' and 'tag' stand beside each other, write one of them";
+        reader.report.mistake(section.key_at("tag"), text);
+        return None;
+    }
+    let (at, parsed) = match (branch, tag) {
+        (Some(branch), _) => (branch.at, GitRef::branch(branch.text)),
+        (_, Some(tag)) => (tag.at, GitRef::tag(tag.text)),
+        (None, None) if section.has("branch") || section.has("tag") => return None,
+        (None, None) => {
+            // An image with a mistake in it can't be asked; its own mistake is said.
+            let image = images.whole.get(image?)?;
+            let Some(branch) = only_branch(image.branch_globs.as_deref()) else {
+                section.require(
+                    reader,
+                    "branch",
+                    "write branch = \"…\" or tag = \"…\": the image has not just one branch",
+                );
+                return None;
+            };
+            (section.at, GitRef::branch(branch))
+        }
+    };
+    parsed.map_err(|why| reader.report.mistake(at, format!("{why}; write its short name, such as \"main\""))).ok()
+}
+
+fn only_branch(globs: Option<&[String]>) -> Option<&str> {
+    match globs {
+        Some([one]) if !one.contains(|c| "*?[]{}\\!".contains(c)) => Some(one),
+        _ => None,
+    }
+}
+
+fn scope(reader: &mut Reader<'_>, section: &mut Section<'_>) -> Option<TokenScope> {
+    if !section.has("scope") {
+        section.value("scope");
+        return Some(TokenScope::Read);
+    }
+    let word = section.string(reader, "scope")?;
+    match word.text {
+        "read" => Some(TokenScope::Read),
+        "trigger" => Some(TokenScope::Trigger),
+        "admin" => Some(TokenScope::Admin),
+        other => {
+            let hint = nearest(other, &["read", "trigger", "admin"]);
+            reader.report.mistake(word.at, format!("'scope' is not \"read\", \"trigger\" or \"admin\", {hint}"));
+            None
+        }
+    }
+}

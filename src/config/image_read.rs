@@ -1,0 +1,249 @@
+//! `[image."NAMESPACE/NAME"]` and the back-end in it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
+use toml::de::DeTable;
+
+use super::policy_read::{self, Rules};
+use super::section::{Place, Reader, Section, Text, nearest, text};
+use super::{BackendConfig, DockerHubBackendConfig, ImageConfig, Login};
+use super::{address, not_yet, secret_read};
+use crate::build::SourceTaken;
+use crate::model::ImageName;
+use crate::scheduler::policy::{AccountId, LabelRule, Policy};
+
+/// The images of a file.
+#[derive(Default)]
+pub(super) struct Images {
+    /// All names, also of images with a mistake in them, so that one mistake isn't reported twice.
+    pub(super) named: BTreeSet<ImageName>,
+    pub(super) whole: BTreeMap<ImageName, ImageConfig>,
+}
+
+/// All images on Docker Hub are of the one account that `[docker_hub]` describes.
+const DOCKER_HUB_ACCOUNT: AccountId = AccountId(0);
+/// The shortest time that a build may be expected to take.
+const BUILD_TIME_MIN: Duration = Duration::from_millis(1);
+
+pub(super) fn read_all(reader: &mut Reader<'_>, top: &mut Section<'_>, defaults: &Rules) -> Images {
+    let mut images = Images::default();
+    for (name, table) in top.tables(reader, "image") {
+        let section = Section::new(Place::Image, table, name.at);
+        let name = image_name(reader, name);
+        let image = read(reader, section, name.as_ref(), defaults);
+        if let Some(name) = name {
+            images.whole.extend(image.map(|image| (name.clone(), image)));
+            images.named.insert(name);
+        }
+    }
+    images
+}
+
+/// Parses an image's name.
+pub(super) fn image_name(reader: &mut Reader<'_>, name: Text<'_>) -> Option<ImageName> {
+    let parsed = name.text.parse();
+    parsed
+        .map_err(|why| {
+            reader.report.mistake(name.at, format!("{why}; write it as \"namespace/name\", as on Docker Hub"));
+        })
+        .ok()
+}
+
+/// Makes one set of the globs, where `*` stops at a slash and `**` doesn't.
+pub(super) fn globs(reader: &mut Reader<'_>, texts: &[Text<'_>]) -> Option<(GlobSet, Vec<String>)> {
+    let mut set = GlobSetBuilder::new();
+    let parsed: Vec<Option<Glob>> = texts.iter().map(|text| glob(reader, *text)).collect();
+    for glob in parsed {
+        set.add(glob?);
+    }
+    let set = set.build();
+    if set.is_err() {
+        reader.report.mistake(texts.first()?.at, "these globs are too large together, write fewer or shorter ones");
+    }
+    Some((set.ok()?, texts.iter().map(|text| text.text.to_owned()).collect()))
+}
+
+fn glob(reader: &mut Reader<'_>, text: Text<'_>) -> Option<Glob> {
+    if text.text.is_empty() {
+        reader.report.mistake(text.at, "a glob is empty, write a name or a pattern such as \"release/*\"");
+        return None;
+    }
+    match GlobBuilder::new(text.text).literal_separator(true).build() {
+        Ok(glob) => Some(glob),
+        Err(why) => {
+            let (shown, why) = (text.text.escape_debug(), why.kind());
+            reader.report.mistake(
+                text.at,
+                format!("'{shown}' is no glob ({why}), write a name or a pattern such as \"release/*\""),
+            );
+            None
+        }
+    }
+}
+
+fn read(
+    reader: &mut Reader<'_>,
+    mut section: Section<'_>,
+    name: Option<&ImageName>,
+    defaults: &Rules,
+) -> Option<ImageConfig> {
+    let repository = section.string(reader, "repository");
+    let repository_read = repository.map(|text| address::repository(text.text).map_err(|why| (text.at, why)));
+    let repository = match repository_read.transpose() {
+        Ok(repository) => repository,
+        Err((at, why)) => {
+            reader.report.mistake(at, why);
+            None
+        }
+    };
+    let branches = section.strings(reader, "branches").and_then(|texts| globs(reader, &texts));
+    let tags = section.strings(reader, "tags").and_then(|texts| globs(reader, &texts));
+    let rules = policy_read::read(reader, &mut section, defaults);
+    if section.value("history").is_some() {
+        let text = "'history' is one for all images, write it under [defaults]";
+        reader.report.mistake(section.key_at("history"), text);
+    }
+    section.require(reader, "backend", "write a table [image.\"NAMESPACE/NAME\".backend] with kind = \"docker_hub\"");
+    let backend = section
+        .table(reader, "backend")
+        .and_then(|(table, at)| read_backend(reader, Section::new(Place::Backend, table, at), name));
+    section.finish(reader);
+
+    let (backend, policy_of_backend) = backend?;
+    let (branches, branch_globs) = branches.unzip();
+    let (tags, tag_globs) = tags.unwrap_or_else(|| (GlobSet::empty(), Vec::new()));
+    let policy = Policy {
+        prequeue: rules.prequeue.unwrap_or(policy_of_backend.prequeue),
+        source_taken: policy_of_backend.source_taken,
+        observes: policy_of_backend.observes,
+        expected_build_time: policy_of_backend.expected_build_time.unwrap_or(rules.policy.expected_build_time),
+        labels: policy_of_backend.labels,
+        account: policy_of_backend.account,
+        ..rules.policy
+    };
+    Some(ImageConfig { repository, branches, branch_globs, tags, tag_globs, skip: rules.skip, policy, backend })
+}
+
+/// What the back-end says of the policy.
+struct BackendPolicy {
+    /// The default only: the user's word wins.
+    prequeue: bool,
+    source_taken: SourceTaken,
+    observes: bool,
+    /// None: the default.
+    expected_build_time: Option<Duration>,
+    labels: Vec<LabelRule>,
+    account: Option<AccountId>,
+}
+
+fn read_backend(
+    reader: &mut Reader<'_>,
+    mut section: Section<'_>,
+    image: Option<&ImageName>,
+) -> Option<(BackendConfig, BackendPolicy)> {
+    const KIND: &str = "docker_hub";
+    section.require(reader, "kind", "write kind = \"docker_hub\"");
+    if let Some(kind) = section.string(reader, "kind").filter(|kind| kind.text != KIND) {
+        // The other keys belong to the other kind: nothing can be said of them.
+        let shown = kind.text.escape_debug();
+        let text = if not_yet::BACKEND_KINDS.contains(&kind.text) {
+            format!("not in this version yet: a back-end of kind \"{shown}\"; write kind = \"docker_hub\"")
+        } else {
+            format!("there is no kind of back-end called '{shown}', {}", nearest(kind.text, &[KIND]))
+        };
+        reader.report.mistake(kind.at, text);
+        return None;
+    }
+    let trigger_url = trigger_url(reader, &mut section, image);
+    let login = login(reader, &mut section);
+    let expected_build_time = section.duration(reader, "expected_build_time", BUILD_TIME_MIN);
+    let labels = section.table(reader, "image_tags").map(|(table, _)| labels(reader, table)).unwrap_or_default();
+    let at = section.at;
+    section.finish(reader);
+
+    let login = login?;
+    if login.is_none() {
+        reader.report.warn(
+            at,
+            "its builds can't be seen, so starts and ends are assumed by expected_build_time; write 'username' and 'token' to see them",
+        );
+    }
+    let policy = BackendPolicy {
+        prequeue: true,
+        source_taken: SourceTaken::Unknown,
+        observes: login.is_some(),
+        expected_build_time,
+        labels,
+        account: Some(DOCKER_HUB_ACCOUNT),
+    };
+    Some((BackendConfig::DockerHub(DockerHubBackendConfig { trigger_url: trigger_url?, login }), policy))
+}
+
+fn trigger_url(reader: &mut Reader<'_>, section: &mut Section<'_>, image: Option<&ImageName>) -> Option<super::Secret> {
+    section.require(reader, "trigger_url", "write the URL of the build trigger that Docker Hub shows");
+    let secret = secret_read::read(reader, section, "trigger_url")?;
+    let at = section.key_at("trigger_url");
+    match address::trigger_url(secret.expose(), image) {
+        Ok(None) => {}
+        Ok(Some(warning)) => reader.report.warn(at, warning),
+        Err(why) => {
+            reader.report.mistake(at, why);
+            return None;
+        }
+    }
+    Some(secret)
+}
+
+/// The inner None: there is none. The outer None: a mistake was reported.
+#[expect(clippy::option_option, reason = "no login and a wrong login are different answers")]
+fn login(reader: &mut Reader<'_>, section: &mut Section<'_>) -> Option<Option<Login>> {
+    let username = section.string(reader, "username");
+    let token = secret_read::read(reader, section, "token");
+    match (section.has("username"), section.has("token")) {
+        (false, false) => return Some(None),
+        (true, false) => {
+            let text =
+                "'username' needs a 'token' beside it, write an access token of this user, or take 'username' out";
+            reader.report.mistake(section.key_at("username"), text);
+        }
+        (false, true) => {
+            let text = "'token' needs a 'username' beside it, write whose token it is, or take 'token' out";
+            reader.report.mistake(section.key_at("token"), text);
+        }
+        (true, true) => {}
+    }
+    let username = username?;
+    if username.text.trim().is_empty() {
+        reader.report.mistake(username.at, "'username' is empty, write the name of a Docker Hub account");
+        return None;
+    }
+    Some(Some(Login { username: username.text.to_owned(), token: token? }))
+}
+
+/// The rules of `image_tags`, in the order of the file.
+fn labels(reader: &mut Reader<'_>, table: &DeTable<'_>) -> Vec<LabelRule> {
+    let mut rules = Vec::new();
+    for (key, value) in table {
+        let refs = Text { text: key.get_ref(), at: key.span().start };
+        let (Some(_), Some(label)) = (glob(reader, refs), text(reader, "image_tags", value)) else {
+            continue;
+        };
+        if is_label(label.text) {
+            rules.push((refs.at, LabelRule { refs: refs.text.to_owned(), label: label.text.to_owned() }));
+        } else {
+            let form = "write a name such as \"latest\", in which {tag} or {branch} stands for the ref's name";
+            reader.report.mistake(label.at, format!("'{}' is no image tag, {form}", label.text.escape_debug()));
+        }
+    }
+    rules.sort_by_key(|(at, _)| *at);
+    rules.into_iter().map(|(_, rule)| rule).collect()
+}
+
+/// Whether this is a tag that a registry takes, once the placeholders are filled.
+fn is_label(text: &str) -> bool {
+    let filled = text.replace("{tag}", "x").replace("{branch}", "x");
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    (1..=128).contains(&filled.len()) && filled.bytes().all(allowed) && !filled.starts_with(['.', '-'])
+}

@@ -1,0 +1,95 @@
+//! The policy keys, which stand in `[defaults]` and in every image.
+
+use std::time::Duration;
+
+use super::SkipRule;
+use super::section::{Reader, Section, duration, nearest};
+use super::{length, not_yet};
+use crate::scheduler::policy::Policy;
+
+/// What the policy keys of one table come to, over those of the table before it.
+#[derive(Clone)]
+pub(super) struct Rules {
+    /// Its `prequeue`, `source_taken`, `observes`, `labels` and `account` are for the image to fill.
+    pub(super) policy: Policy,
+    /// None: by back-end.
+    pub(super) prequeue: Option<bool>,
+    pub(super) skip: SkipRule,
+}
+
+impl Rules {
+    /// Semantics §4.
+    pub(super) const DEFAULT: Self = Self { policy: Policy::DEFAULT, prequeue: None, skip: SkipRule::All };
+}
+
+/// How often a failed build may be tried again by itself, at most: beyond this it is a loop.
+const RETRIES_MAX: u32 = 100;
+/// The shortest time between two questions to a back-end.
+const QUESTION_MIN: Duration = Duration::from_millis(10);
+/// The shortest time after which a build is given up.
+const LIMIT_MIN: Duration = Duration::from_millis(1);
+
+/// Reads the policy keys of `section`; those that it doesn't have are as in `base`.
+pub(super) fn read(reader: &mut Reader<'_>, section: &mut Section<'_>, base: &Rules) -> Rules {
+    let mut rules = base.clone();
+    let policy = &mut rules.policy;
+    let quiet = quiet(reader, section);
+    let max_wait = section.duration(reader, "max_wait", Duration::ZERO);
+    let readable = quiet.is_some() == section.has("quiet") && max_wait.is_some() == section.has("max_wait");
+    set(&mut policy.quiet, quiet);
+    set(&mut policy.max_wait, max_wait);
+    if readable && (quiet.is_some() || max_wait.is_some()) {
+        refuse_quiet_beyond_max_wait(reader, section, policy);
+    }
+    set(&mut policy.observe_after, section.duration(reader, "observe_after", Duration::ZERO));
+    set(&mut policy.observe_every, section.duration(reader, "observe_every", QUESTION_MIN));
+    set(&mut policy.uncertain_grace, section.duration(reader, "uncertain_grace", LIMIT_MIN));
+    set(&mut policy.uncertain_limit, section.duration(reader, "uncertain_limit", LIMIT_MIN));
+    set(&mut policy.build_deadline, section.duration(reader, "build_deadline", LIMIT_MIN));
+    set(&mut policy.retry_failed, section.integer(reader, "retry_failed", 0..=RETRIES_MAX));
+    set(&mut rules.skip, skip(reader, section));
+    rules.prequeue = section.boolean(reader, "prequeue").or(base.prequeue);
+    rules
+}
+
+fn set<T>(field: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *field = value;
+    }
+}
+
+fn quiet(reader: &mut Reader<'_>, section: &mut Section<'_>) -> Option<Duration> {
+    let value = section.value("quiet")?;
+    if value.get_ref().as_str() == Some(not_yet::QUIET_AUTO) {
+        let text = "not in this version yet: quiet = \"auto\"; write a length of time such as \"30s\"";
+        reader.report.mistake(value.span().start, text);
+        return None;
+    }
+    duration(reader, "quiet", value, Duration::ZERO)
+}
+
+fn refuse_quiet_beyond_max_wait(reader: &mut Reader<'_>, section: &Section<'_>, policy: &Policy) {
+    if policy.quiet <= policy.max_wait {
+        return;
+    }
+    let at = section.key_at(if section.has("quiet") { "quiet" } else { "max_wait" });
+    let (quiet, max_wait) = (length::written(policy.quiet), length::written(policy.max_wait));
+    reader.report.mistake(
+        at,
+        format!("quiet ({quiet}) is longer than max_wait ({max_wait}), write a shorter quiet or a longer max_wait"),
+    );
+}
+
+fn skip(reader: &mut Reader<'_>, section: &mut Section<'_>) -> Option<SkipRule> {
+    let word = section.string(reader, "skip")?;
+    match word.text {
+        "all" => return Some(SkipRule::All),
+        "head" => return Some(SkipRule::Head),
+        "never" => return Some(SkipRule::Never),
+        other => {
+            let hint = nearest(other, &["all", "head", "never"]);
+            reader.report.mistake(word.at, format!("'skip' is not \"all\", \"head\" or \"never\", {hint}"));
+        }
+    }
+    None
+}

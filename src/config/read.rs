@@ -1,0 +1,198 @@
+//! From a file to a [`Config`]: the top of the file, and the order in which the rest is read.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{self, Read};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use toml::de::DeTable;
+
+use super::mistake::{Report, place};
+use super::policy_read::{self, Rules};
+use super::section::{Place, Reader, Section};
+use super::{Config, ConfigError, DockerHubConfig, Listen};
+use super::{address, entrance_read, image_read};
+
+/// The largest configuration file, in bytes.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+/// The permission bit by which every user of the machine may read.
+const READABLE_BY_OTHERS: u32 = 0o004;
+
+const LISTEN_DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8484);
+/// Where state is kept when neither the file nor systemd says.
+const DATA_DIR_DEFAULT: &str = "./coalesced-data";
+/// Where systemd puts what `StateDirectory=` names; several are separated by colons.
+const STATE_VARIABLE: &str = "STATE_DIRECTORY";
+/// The most connections at once, and the most that can be asked for.
+const CONNECTIONS_DEFAULT: usize = 1_024;
+const CONNECTIONS_MAX: u32 = 100_000;
+/// How long events and builds are kept (semantics §4).
+const HISTORY_DEFAULT: Duration = Duration::from_hours(90 * 24);
+const HISTORY_MIN: Duration = Duration::from_hours(1);
+const DOCKER_HUB_API: &str = "https://hub.docker.com";
+/// An account's builds at once, where the file doesn't say, and the most that it may say.
+const CONCURRENT_BUILDS_DEFAULT: u32 = 5;
+const CONCURRENT_BUILDS_MAX: u32 = 1_000;
+
+pub(super) fn load(path: &Path) -> Result<Config, ConfigError> {
+    let failed = |source| ConfigError::Read { path: path.to_owned(), source };
+    let file = File::open(path).map_err(failed)?;
+    let exposed = file.metadata().map_err(failed)?.permissions().mode() & READABLE_BY_OTHERS != 0;
+    let mut bytes = Vec::new();
+    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(failed(io::Error::other("it is larger than 1 MiB")));
+    }
+    let file_name = path.display().to_string();
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let readable = String::from_utf8_lossy(&error.as_bytes()[..error.utf8_error().valid_up_to()]).into_owned();
+        let text = "this is not UTF-8, save the file as UTF-8";
+        ConfigError::Mistakes(vec![place(&file_name, &readable, readable.len(), text)])
+    })?;
+    let base_dir = path.parent().unwrap_or(Path::new(""));
+    let mut config = parse(&text, &file_name, base_dir, &|name| std::env::var(name).ok(), exposed)?;
+    config.file = Some(path.to_owned());
+    Ok(config)
+}
+
+/// `exposed`: other users of the machine can read the file.
+pub(super) fn parse(
+    text: &str,
+    file_name: &str,
+    base_dir: &Path,
+    variable: &dyn Fn(&str) -> Option<String>,
+    exposed: bool,
+) -> Result<Config, ConfigError> {
+    let mut report = Report::new(file_name, text);
+    let (table, errors) = DeTable::parse_recoverable(text);
+    if !errors.is_empty() {
+        // What was recovered is a guess; checking a guess would report mistakes that nobody made.
+        for error in errors {
+            report.mistake(error.span().map_or(text.len(), |span| span.start), not_toml(error.message()));
+        }
+        return Err(report.finish().expect_err("a mistake was just put in"));
+    }
+    let mut reader = Reader { report, base_dir, variable, exposed };
+    let config = top(&mut reader, Section::new(Place::Top, table.get_ref(), 0));
+    let warnings = reader.report.finish()?;
+    Ok(Config { warnings, ..config })
+}
+
+/// What the parser says, and the cure for the mistake that image names invite.
+fn not_toml(message: &str) -> String {
+    let names = if message.contains("unquoted key") {
+        "; a name with '/' stands in quotes, as in [image.\"namespace/name\"]"
+    } else {
+        ""
+    };
+    format!("not TOML: {message}{names}")
+}
+
+/// Reads everything. Where there were mistakes the result is of no use and is thrown away.
+fn top(reader: &mut Reader<'_>, mut section: Section<'_>) -> Config {
+    let listen = listen(reader, &mut section);
+    let data_dir = data_dir(reader, &mut section);
+    let public_url = checked(reader, &mut section, "public_url", address::public_url);
+    let connections = section.integer(reader, "connections_max", 1..=CONNECTIONS_MAX);
+    let connections_max = connections.and_then(|n| usize::try_from(n).ok()).unwrap_or(CONNECTIONS_DEFAULT);
+    let (rules, history) = defaults(reader, &mut section);
+    let images = image_read::read_all(reader, &mut section, &rules);
+    let sources = entrance_read::sources(reader, &mut section);
+    let buttons = entrance_read::buttons(reader, &mut section, &images);
+    let tokens = entrance_read::tokens(reader, &mut section, &images);
+    let docker_hub = docker_hub(reader, &mut section);
+    if images.named.is_empty() {
+        reader.report.warn(0, "no image is configured, so nothing will be built; write [image.\"NAMESPACE/NAME\"]");
+    } else if sources.is_empty() && images.whole.values().any(|image| image.repository.is_some()) {
+        reader.report.warn(0, "no source is configured, so no push can come in; write [source.github]");
+    }
+    section.finish(reader);
+    Config {
+        file: None,
+        listen,
+        data_dir,
+        public_url,
+        images: images.whole,
+        sources,
+        buttons,
+        tokens,
+        docker_hub,
+        connections_max,
+        history,
+        warnings: Vec::new(),
+    }
+}
+
+fn listen(reader: &mut Reader<'_>, section: &mut Section<'_>) -> Vec<Listen> {
+    let Some(texts) = section.strings(reader, "listen") else {
+        return vec![Listen::Tcp(LISTEN_DEFAULT)];
+    };
+    if texts.is_empty() {
+        reader.report.mistake(section.key_at("listen"), "'listen' is empty, write \"127.0.0.1:8484\"");
+    }
+    let mut seen = HashSet::new();
+    let mut addresses = Vec::new();
+    for text in texts {
+        match address::listen(text.text, reader.base_dir) {
+            // Port 0 is a new port every time.
+            Ok(address) if !seen.insert(text.text) && !matches!(&address, Listen::Tcp(tcp) if tcp.port() == 0) => {
+                let shown = text.text.escape_debug();
+                reader.report.mistake(text.at, format!("'{shown}' stands in 'listen' twice, write it once"));
+            }
+            Ok(address) => addresses.push(address),
+            Err(why) => reader.report.mistake(text.at, why),
+        }
+    }
+    addresses
+}
+
+fn data_dir(reader: &mut Reader<'_>, section: &mut Section<'_>) -> PathBuf {
+    if let Some(path) = section.string(reader, "data_dir") {
+        if path.text.is_empty() {
+            reader.report.mistake(path.at, "'data_dir' is empty, write a directory, or take it out for the default");
+        }
+        return reader.base_dir.join(path.text);
+    }
+    let of_systemd = (reader.variable)(STATE_VARIABLE).unwrap_or_default();
+    let first = of_systemd.split(':').find(|path| !path.is_empty());
+    PathBuf::from(first.unwrap_or(DATA_DIR_DEFAULT))
+}
+
+/// A text that `check` makes into what is kept.
+fn checked(
+    reader: &mut Reader<'_>,
+    section: &mut Section<'_>,
+    key: &'static str,
+    check: fn(&str) -> Result<String, String>,
+) -> Option<String> {
+    let text = section.string(reader, key)?;
+    check(text.text).map_err(|why| reader.report.mistake(text.at, why)).ok()
+}
+
+fn defaults(reader: &mut Reader<'_>, top: &mut Section<'_>) -> (Rules, Duration) {
+    let mut section = match top.table(reader, "defaults") {
+        Some((table, at)) => Section::new(Place::Defaults, table, at),
+        None => Section::absent(Place::Defaults),
+    };
+    let rules = policy_read::read(reader, &mut section, &Rules::DEFAULT);
+    let history = section.duration(reader, "history", HISTORY_MIN).unwrap_or(HISTORY_DEFAULT);
+    section.finish(reader);
+    (rules, history)
+}
+
+fn docker_hub(reader: &mut Reader<'_>, top: &mut Section<'_>) -> DockerHubConfig {
+    let mut section = match top.table(reader, "docker_hub") {
+        Some((table, at)) => Section::new(Place::DockerHub, table, at),
+        None => Section::absent(Place::DockerHub),
+    };
+    let api = checked(reader, &mut section, "api", address::api);
+    let concurrent_builds = section.integer(reader, "concurrent_builds", 1..=CONCURRENT_BUILDS_MAX);
+    section.finish(reader);
+    DockerHubConfig {
+        api: api.unwrap_or_else(|| DOCKER_HUB_API.to_owned()),
+        concurrent_builds: concurrent_builds.unwrap_or(CONCURRENT_BUILDS_DEFAULT),
+    }
+}

@@ -1,0 +1,288 @@
+//! One table of the file while it is read: every key is asked for by name, and what nobody asked for is refused.
+//!
+//! Knows TOML's types and positions, nothing of what the keys mean. Never quotes a value: it may be a secret.
+
+use std::ops::RangeInclusive;
+use std::path::Path;
+use std::time::Duration;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::mistake::Report;
+use super::{length, not_yet};
+
+/// What is needed to make sense of a file beside its text.
+pub(super) struct Reader<'a> {
+    pub(super) report: Report<'a>,
+    /// What relative paths in the file start from.
+    pub(super) base_dir: &'a Path,
+    /// The environment.
+    pub(super) variable: &'a dyn Fn(&str) -> Option<String>,
+    /// Other users of the machine can read the file itself.
+    pub(super) exposed: bool,
+}
+
+/// The kinds of table that there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    Top,
+    Defaults,
+    Image,
+    Backend,
+    Source,
+    Button,
+    Token,
+    DockerHub,
+    Secret,
+}
+
+/// A table that is being read.
+pub(super) struct Section<'a> {
+    place: Place,
+    /// None where the file doesn't have it and all of it is optional.
+    table: Option<&'a DeTable<'a>>,
+    /// The byte of the file that stands for the table as a whole: its name.
+    pub(super) at: usize,
+    /// Every key that this table may have, once all have been asked for.
+    known: Vec<&'static str>,
+}
+
+/// A text, and where it stands.
+#[derive(Clone, Copy)]
+pub(super) struct Text<'a> {
+    pub(super) text: &'a str,
+    pub(super) at: usize,
+}
+
+pub(super) type Value<'a> = Spanned<DeValue<'a>>;
+
+/// The longest time that can be configured: 100 years. Sums of such times stay far from the end of any clock.
+const DURATION_MAX: Duration = Duration::from_hours(100 * 366 * 24);
+
+impl<'a> Section<'a> {
+    pub(super) fn new(place: Place, table: &'a DeTable<'a>, at: usize) -> Self {
+        Self { place, table: Some(table), at, known: Vec::new() }
+    }
+
+    pub(super) fn absent(place: Place) -> Self {
+        Self { place, table: None, at: 0, known: Vec::new() }
+    }
+
+    pub(super) fn value(&mut self, key: &'static str) -> Option<&'a Value<'a>> {
+        self.known.push(key);
+        self.table.and_then(|table| table.get(key))
+    }
+
+    pub(super) fn string(&mut self, reader: &mut Reader<'_>, key: &'static str) -> Option<Text<'a>> {
+        let value = self.value(key)?;
+        text(reader, key, value)
+    }
+
+    /// A text, or a list of texts; None where the key is absent or a mistake was reported.
+    pub(super) fn strings(&mut self, reader: &mut Reader<'_>, key: &'static str) -> Option<Vec<Text<'a>>> {
+        let value = self.value(key)?;
+        match value.get_ref() {
+            DeValue::Array(array) => array.iter().map(|item| text(reader, key, item)).collect(),
+            DeValue::String(_) => Some(vec![text(reader, key, value)?]),
+            other => {
+                wrong_type(reader, key, value, "a string or a list of strings", other.type_str());
+                None
+            }
+        }
+    }
+
+    pub(super) fn boolean(&mut self, reader: &mut Reader<'_>, key: &'static str) -> Option<bool> {
+        let value = self.value(key)?;
+        let boolean = value.get_ref().as_bool();
+        if boolean.is_none() {
+            wrong_type(reader, key, value, "true or false", value.get_ref().type_str());
+        }
+        boolean
+    }
+
+    pub(super) fn integer(
+        &mut self,
+        reader: &mut Reader<'_>,
+        key: &'static str,
+        allowed: RangeInclusive<u32>,
+    ) -> Option<u32> {
+        let value = self.value(key)?;
+        let Some(integer) = value.get_ref().as_integer() else {
+            wrong_type(reader, key, value, "a whole number", value.get_ref().type_str());
+            return None;
+        };
+        let number = u32::from_str_radix(integer.as_str(), integer.radix()).ok().filter(|n| allowed.contains(n));
+        if number.is_none() {
+            let (least, most) = (allowed.start(), allowed.end());
+            reader.report.mistake(value.span().start, format!("'{key}' must be from {least} to {most}"));
+        }
+        number
+    }
+
+    /// A length of time that is not shorter than `least`.
+    pub(super) fn duration(&mut self, reader: &mut Reader<'_>, key: &'static str, least: Duration) -> Option<Duration> {
+        let value = self.value(key)?;
+        duration(reader, key, value, least)
+    }
+
+    pub(super) fn table(&mut self, reader: &mut Reader<'_>, key: &'static str) -> Option<(&'a DeTable<'a>, usize)> {
+        let value = self.value(key)?;
+        let table = value.get_ref().as_table();
+        if table.is_none() {
+            wrong_type(reader, key, value, "a table", value.get_ref().type_str());
+        }
+        // The key is the better place to point at: the table itself begins anywhere, or nowhere.
+        let at = self.key_at(key);
+        table.map(|table| (table, at))
+    }
+
+    /// The tables in the table `key`, in the order of the file: name, where it stands, content.
+    pub(super) fn tables(&mut self, reader: &mut Reader<'_>, key: &'static str) -> Vec<(Text<'a>, &'a DeTable<'a>)> {
+        let Some((outer, _)) = self.table(reader, key) else {
+            return Vec::new();
+        };
+        let mut tables = Vec::new();
+        for (name, value) in outer {
+            let at = name.span().start;
+            match value.get_ref().as_table() {
+                Some(table) => tables.push((Text { text: name.get_ref(), at }, table)),
+                None => reader
+                    .report
+                    .mistake(at, format!("'{key}' holds tables only: write [{key}.NAME] and put the keys below it")),
+            }
+        }
+        tables.sort_by_key(|(name, _)| name.at);
+        tables
+    }
+
+    /// Where a key of this table stands; the table's own place where it is absent.
+    pub(super) fn key_at(&self, key: &str) -> usize {
+        self.table.and_then(|table| table.get_key_value(key)).map_or(self.at, |(name, _)| name.span().start)
+    }
+
+    /// Whether the file has this key.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.table.is_some_and(|table| table.contains_key(key))
+    }
+
+    /// Says that a key is missing and what to write; only where it is.
+    pub(super) fn require(&self, reader: &mut Reader<'_>, key: &str, what_to_write: &str) {
+        if !self.has(key) {
+            reader.report.mistake(self.at, format!("'{key}' is missing here, {what_to_write}"));
+        }
+    }
+
+    /// Refuses every key that nobody asked for.
+    pub(super) fn finish(self, reader: &mut Reader<'_>) {
+        for key in self.table.into_iter().flat_map(|table| table.keys()) {
+            let (name, at) = (key.get_ref().as_ref(), key.span().start);
+            if self.known.contains(&name) {
+                continue;
+            }
+            if not_yet::keys(self.place).any(|later| later == name) {
+                reader.report.mistake(at, format!("not in this version yet: '{name}'; take it out"));
+            } else {
+                let hint = nearest(name, &self.known);
+                reader.report.mistake(at, format!("unknown key '{}', {hint}", name.escape_debug()));
+            }
+        }
+    }
+}
+
+/// A value that must be a text.
+pub(super) fn text<'a>(reader: &mut Reader<'_>, key: &str, value: &'a Value<'a>) -> Option<Text<'a>> {
+    let Some(text) = value.get_ref().as_str() else {
+        wrong_type(reader, key, value, "a string", value.get_ref().type_str());
+        return None;
+    };
+    Some(Text { text, at: value.span().start })
+}
+
+pub(super) fn duration(reader: &mut Reader<'_>, key: &str, value: &Value<'_>, least: Duration) -> Option<Duration> {
+    let at = value.span().start;
+    let form = "write a number and its unit, such as \"30s\", \"10m\" or \"4h10m\"";
+    let Some(text) = value.get_ref().as_str() else {
+        reader.report.mistake(at, format!("'{key}' must be a string with a length of time, {form}"));
+        return None;
+    };
+    match humantime::parse_duration(text) {
+        Err(_) => reader.report.mistake(at, format!("'{key}' is no length of time, {form}")),
+        Ok(given) if given < least => {
+            let least = length::written(least);
+            reader.report.mistake(at, format!("'{key}' is too short, write \"{least}\" or more"));
+        }
+        Ok(given) if given > DURATION_MAX => {
+            reader.report.mistake(at, format!("'{key}' is too long, write at most \"100y\""));
+        }
+        Ok(given) => return Some(given),
+    }
+    None
+}
+
+fn wrong_type(reader: &mut Reader<'_>, key: &str, value: &Value<'_>, wanted: &str, found: &str) {
+    reader.report.mistake(value.span().start, format!("'{key}' must be {wanted}, not {}", with_article(found)));
+}
+
+fn with_article(noun: &str) -> String {
+    let article = if noun.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
+    format!("{article} {noun}")
+}
+
+/// What to write instead of `name`: the known word nearest to it, and all of them where none is near.
+pub(super) fn nearest(name: &str, known: &[&str]) -> String {
+    // Half of the word may be wrong; beyond that a guess would mislead.
+    let reach = (name.chars().count() / 2).max(1);
+    let Some((distance, word)) = known.iter().map(|word| (distance(name, word), word)).min() else {
+        return "take it out".to_owned();
+    };
+    if distance <= reach {
+        format!("write '{word}' instead")
+    } else {
+        format!("the nearest is '{word}' of: {}", known.join(", "))
+    }
+}
+
+/// The fewest letters that a beginning of a word must have to stand for the word.
+const BEGINNING_MIN: usize = 3;
+
+/// How far two words are from each other; a word and its beginning are near.
+fn distance(a: &str, b: &str) -> usize {
+    let (short, long) = if a.len() < b.len() { (a, b) } else { (b, a) };
+    let begins = short.len() >= BEGINNING_MIN && long.starts_with(short);
+    edits(a, b).min(if begins { 1 } else { usize::MAX })
+}
+
+/// The fewest insertions, deletions, replacements and swaps of neighbours that make `b` of `a`.
+fn edits(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    // Three rows of the table are enough: a swap looks two rows back.
+    let mut before_last = vec![0; b.len() + 1];
+    let mut last: Vec<usize> = (0..=b.len()).collect();
+    for i in 1..=a.len() {
+        let mut row = vec![i; b.len() + 1];
+        for j in 1..=b.len() {
+            let replaced = last[j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            row[j] = replaced.min(last[j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                row[j] = row[j].min(before_last[j - 2] + 1);
+            }
+        }
+        before_last = std::mem::replace(&mut last, row);
+    }
+    last[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{edits, nearest};
+
+    #[test]
+    fn the_nearest_word_is_by_edits_and_swaps() {
+        for (a, b, expected) in [("", "ab", 2), ("quite", "quiet", 1), ("kitten", "sitting", 3), ("same", "same", 0)] {
+            assert_eq!(edits(a, b), expected, "{a} {b}");
+        }
+        assert_eq!(nearest("quite", &["max_wait", "quiet"]), "write 'quiet' instead");
+        assert_eq!(nearest("zzz", &["max_wait", "quiet"]), "the nearest is 'quiet' of: max_wait, quiet");
+    }
+}

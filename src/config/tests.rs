@@ -1,0 +1,244 @@
+//! Files as people write them, right and wrong.
+
+mod mistakes;
+mod secrets;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::scheduler::policy::AccountId;
+
+const TRIGGER: &str = "https://hub.docker.com/api/build/v1/source/test-source/trigger/test-token-trigger/call/";
+
+/// The shortest image.
+const IMAGE: &str = r#"[image."a/b"]
+[image."a/b".backend]
+kind = "docker_hub"
+trigger_url = "https://hub.docker.com/api/build/v1/source/test-source/trigger/test-token-trigger/call/"
+"#;
+
+fn environment(name: &str) -> Option<String> {
+    match name {
+        "STATE_DIRECTORY" => Some("/state/first:/state/second".to_owned()),
+        "LONG_TOKEN" | "DOCKERHUB_TOKEN" | "CI_TOKEN" => Some(format!("test-token-{name}")),
+        _ => None,
+    }
+}
+
+fn parse(text: &str) -> Result<Config, ConfigError> {
+    Config::parse(text, "c.toml", Path::new("/base"), &environment)
+}
+
+fn parsed(text: &str) -> Config {
+    parse(text).unwrap_or_else(|error| panic!("{error}\nin:\n{text}"))
+}
+
+fn only_image(config: &Config) -> &ImageConfig {
+    config.images.values().next().expect("an image")
+}
+
+#[test]
+fn what_is_not_written_is_as_the_defaults_say() {
+    let config = parsed(IMAGE);
+    assert_eq!(config.listen, [Listen::Tcp("127.0.0.1:8484".parse().expect("an address"))]);
+    assert_eq!(config.data_dir, PathBuf::from("/state/first"));
+    assert_eq!((config.connections_max, config.history), (1_024, Duration::from_hours(90 * 24)));
+    assert_eq!((config.docker_hub.api.as_str(), config.docker_hub.concurrent_builds), ("https://hub.docker.com", 5));
+    let image = only_image(&config);
+    assert!(image.branches.is_none() && image.tags.is_empty() && image.skip == SkipRule::All);
+    assert_eq!(image.policy, Policy { observes: false, account: Some(AccountId(0)), ..Policy::DEFAULT });
+    let nowhere = Config::parse(IMAGE, "c.toml", Path::new("/base"), &|_| None).expect("a configuration");
+    assert_eq!(nowhere.data_dir, PathBuf::from("./coalesced-data"));
+}
+
+#[test]
+fn an_image_wins_over_the_defaults_and_they_over_ours() {
+    let config = parsed(&format!(
+        "[defaults]\nquiet = \"1m\"\nmax_wait = \"20m\"\nprequeue = false\nskip = \"never\"\nhistory = \"7d\"\n\
+         retry_failed = 2\n[image.\"c/d\"]\nquiet = \"90s\"\nprequeue = true\nskip = \"head\"\n\
+         backend = {{ kind = \"docker_hub\", trigger_url = \"{TRIGGER}\", username = \"me\", token = {{ env = \
+         \"LONG_TOKEN\" }}, expected_build_time = \"8m\", image_tags = {{ \"v*\" = \"{{tag}}\", master = \"latest\" }} }}\n\
+         {IMAGE}"
+    ));
+    let (ours, theirs) =
+        (&config.images[&"a/b".parse().expect("a name")], &config.images[&"c/d".parse().expect("a name")]);
+    assert_eq!((ours.policy.quiet, theirs.policy.quiet), (Duration::from_mins(1), Duration::from_secs(90)));
+    assert_eq!((ours.policy.max_wait, theirs.policy.max_wait), (Duration::from_mins(20), Duration::from_mins(20)));
+    assert_eq!((ours.policy.prequeue, theirs.policy.prequeue), (false, true));
+    assert_eq!((ours.skip, theirs.skip), (SkipRule::Never, SkipRule::Head));
+    assert_eq!((ours.policy.observes, theirs.policy.observes), (false, true));
+    assert_eq!((ours.policy.retry_failed, config.history), (2, Duration::from_hours(7 * 24)));
+    assert_eq!(theirs.policy.expected_build_time, Duration::from_mins(8));
+    let labels: Vec<_> = theirs.policy.labels.iter().map(|rule| (rule.refs.as_str(), rule.label.as_str())).collect();
+    assert_eq!(labels, [("v*", "{tag}"), ("master", "latest")], "in the order of the file");
+}
+
+#[test]
+fn a_star_stops_at_a_slash() {
+    let config = parsed(&IMAGE.replacen('\n', "\nbranches = [\"main\", \"release/*\"]\ntags = \"**\"\n", 1));
+    let image = only_image(&config);
+    let branches = image.branches.as_ref().expect("branches");
+    for (name, expected) in [("main", true), ("release/1", true), ("release/1/x", false), ("mainly", false)] {
+        assert_eq!(branches.is_match(name), expected, "{name}");
+    }
+    assert!(image.tags.is_match("a/b/c"));
+}
+
+#[test]
+fn addresses_are_taken_in_each_form() {
+    let config = parsed(&format!("listen = [\"[::1]:0\", \"unix:run/http.sock\"]\ndata_dir = \"data\"\n{IMAGE}"));
+    assert_eq!(config.listen[0], Listen::Tcp("[::1]:0".parse().expect("an address")));
+    assert_eq!(config.listen[1], Listen::Unix(PathBuf::from("/base/run/http.sock")));
+    assert_eq!(config.data_dir, PathBuf::from("/base/data"));
+    let config = parsed(&format!("listen = \"0.0.0.0:80\"\npublic_url = \"https://x.example/y/\"\n{IMAGE}"));
+    assert_eq!(config.listen.len(), 1);
+    assert_eq!(config.public_url.as_deref(), Some("https://x.example/y"));
+    let config = parsed(&format!("{IMAGE}[docker_hub]\napi = \"http://127.0.0.1:99/\"\nconcurrent_builds = 2\n"));
+    assert_eq!((config.docker_hub.api.as_str(), config.docker_hub.concurrent_builds), ("http://127.0.0.1:99", 2));
+}
+
+#[test]
+fn a_button_without_a_ref_builds_the_one_branch_of_its_image() {
+    let button = "[button.phone]\ntoken = \"test-token-0123456789\"\nimage = \"a/b\"\n";
+    let image = IMAGE.replacen('\n', "\nbranches = [\"main\"]\n", 1);
+    let config = parsed(&format!("{image}{button}"));
+    assert_eq!(config.buttons["phone"].git_ref.as_str(), "refs/heads/main");
+    let config = parsed(&format!("{image}{button}tag = \"v1\"\nallow_get = true\nallow_override = true\n"));
+    let button = &config.buttons["phone"];
+    assert_eq!(button.git_ref.as_str(), "refs/tags/v1");
+    assert!(button.allow_get && button.allow_override);
+}
+
+#[test]
+fn a_source_and_a_token_are_read_whole() {
+    let config = parsed(&format!(
+        "{IMAGE}[source.hub]\nkind = \"github\"\nsecrets = [\"test-token-0123456789\", {{ env = \"LONG_TOKEN\" }}]\n\
+         [token.ci]\nsecret = \"test-token-9876543210\"\nscope = \"trigger\"\nimages = [\"a/*\"]\n\
+         [token.all]\nsecret = \"test-token-1111111111\"\n"
+    ));
+    assert!(config.sources["hub"].secrets[1].matches(b"test-token-LONG_TOKEN"));
+    let token = &config.tokens["ci"];
+    assert_eq!(token.scope, TokenScope::Trigger);
+    let images = token.images.as_ref().expect("images");
+    assert!(images.is_match("a/b") && !images.is_match("c/d"));
+    assert!(config.tokens["all"].scope == TokenScope::Read && config.tokens["all"].images.is_none());
+}
+
+/// The example with its secret files in place.
+#[test]
+fn the_example_is_right() {
+    let directory = tempfile::tempdir().expect("a directory");
+    std::fs::create_dir(directory.path().join("secrets")).expect("a directory");
+    for (name, text) in [
+        ("secrets/trigger-url", TRIGGER),
+        ("secrets/github", "test-token-of-github"),
+        ("secrets/github-old", "test-token-of-github-before"),
+        ("phone-token", "test-token-of-the-phone"),
+    ] {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).expect("written");
+        let owner_only = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(&path, owner_only).expect("permissions");
+    }
+    let variable = |name: &str| match name {
+        "CREDENTIALS_DIRECTORY" => Some(directory.path().display().to_string()),
+        _ => environment(name),
+    };
+    let text = include_str!("../../systemd/coalesced.example.toml");
+    let config = Config::parse(text, "coalesced.example.toml", directory.path(), &variable).expect("the example");
+    assert_eq!(config.warnings, [""; 0]);
+    assert!(config.buttons["phone"].token.matches(b"test-token-of-the-phone"));
+    // What the example calls a default is the default.
+    let image = only_image(&config);
+    let defaults = parsed(&format!("{IMAGE}username = \"me\"\ntoken = {{ env = \"LONG_TOKEN\" }}\n"));
+    let expected = Policy { quiet: Duration::from_mins(2), ..only_image(&defaults).policy.clone() };
+    assert_eq!(Policy { labels: Vec::new(), ..image.policy.clone() }, expected);
+    assert_eq!((config.history, config.connections_max), (defaults.history, defaults.connections_max));
+    assert_eq!(config.docker_hub.api, defaults.docker_hub.api);
+}
+
+proptest! {
+    /// Nothing that is shown of a configuration has a secret in it, and its shape tells nothing of their length.
+    #[test]
+    fn what_is_shown_holds_no_secret(secret in "[A-Za-z0-9+/=_.-]{12,80}") {
+        let written = |secret: &str| format!(
+            "[image.\"a/b\"]\n[image.\"a/b\".backend]\nkind = \"docker_hub\"\nusername = \"me\"\ntoken = \"{secret}\"\n\
+             trigger_url = \"https://hub.docker.com/u/a/b/trigger/{secret}/\"\n[source.github]\nsecrets = [\"{secret}\"]\n\
+             [button.phone]\ntoken = \"{secret}\"\nimage = \"a/b\"\nbranch = \"main\"\n[token.ci]\nsecret = \"{secret}\"\n"
+        );
+        let config = parsed(&written(&secret));
+        let shown = Effective::of(&config).to_toml().expect("TOML");
+        let json = serde_json::to_string(&Effective::of(&config)).expect("JSON");
+        let everything = format!("{shown}{json}{config:?}{:?}", config.warnings);
+        prop_assert!(!everything.contains(&secret));
+        let of_another = Effective::of(&parsed(&written("test-token-of-another"))).to_toml().expect("TOML");
+        prop_assert_eq!(shown, of_another);
+    }
+
+    /// Any text is refused or taken, never a panic, and every mistake points into the text.
+    #[test]
+    fn any_text_is_judged(lines in proptest::collection::vec(
+        prop_oneof!["\\PC{0,30}", Just("[image.\"a/b\"]".to_owned()), "quiet = \"\\PC{0,6}\"", "[a-z.]{1,9} = \\{[a-z =\"]{0,9}\\}"],
+        0..6,
+    )) {
+        let text = lines.join("\n");
+        if let Err(ConfigError::Mistakes(mistakes)) = parse(&text) {
+            prop_assert!(!mistakes.is_empty() && mistakes.is_sorted());
+            for mistake in mistakes {
+                prop_assert!((1..=text.matches('\n').count() + 1).contains(&mistake.line), "{}", mistake);
+                let line = text.split('\n').nth(mistake.line - 1).unwrap_or_default();
+                prop_assert!((1..=line.chars().count() + 1).contains(&mistake.column), "{}", mistake);
+            }
+        }
+    }
+
+    /// A misspelled key is answered with the right one.
+    #[test]
+    fn a_swapped_letter_is_recognised(at in 0_usize..6) {
+        let mut key: Vec<char> = "max_wait".chars().collect();
+        key.swap(at, at + 1);
+        let key: String = key.into_iter().collect();
+        prop_assume!(key != "max_wait");
+        let error = parse(&format!("{IMAGE}[defaults]\n{key} = \"1m\"\n")).expect_err("unknown").to_string();
+        prop_assert!(error.ends_with("write 'max_wait' instead"), "{error}");
+    }
+}
+
+#[test]
+fn what_can_not_work_is_warned_about() {
+    let token = "[token.ci]\nsecret = \"test-token-0123456789\"\nimages = \"c/*\"\n";
+    let image = IMAGE.replacen('\n', "\nrepository = \"github.com/a/b\"\n", 1);
+    for (text, expected) in [
+        (String::new(), "c.toml:1:1: no image is configured"),
+        (image, "c.toml:1:1: no source is configured"),
+        (IMAGE.to_owned(), "c.toml:2:14: its builds can't be seen"),
+        (format!("{token}{IMAGE}"), "c.toml:3:1: 'images' matches no image"),
+    ] {
+        let warnings = parsed(&text).warnings;
+        assert!(warnings.iter().any(|warning| warning.starts_with(expected)), "{warnings:?}");
+    }
+}
+
+#[test]
+fn two_tokens_with_one_secret_are_refused() {
+    let text = "[token.a]\nsecret = \"test-token-0123456789\"\n[token.b]\nsecret = \"test-token-0123456789\"\n";
+    let error = parse(&format!("{text}{IMAGE}")).expect_err("the same").to_string();
+    assert_eq!(error, "c.toml:4:1: 'secret' is the same as that of [token.a], write another one");
+}
+
+#[test]
+fn what_is_shown_is_toml_with_every_default() {
+    let config = parsed(IMAGE);
+    let shown = Effective::of(&config).to_toml().expect("TOML");
+    let table: toml::Table = shown.parse().expect("TOML again");
+    let image = table["image"]["a/b"].as_table().expect("the image");
+    for (key, value) in [("quiet", "30s"), ("max_wait", "10m"), ("build_deadline", "4h10m"), ("skip", "all")] {
+        assert_eq!(image[key].as_str(), Some(value), "{key}");
+    }
+    assert_eq!(table["defaults"]["history"].as_str(), Some("90d"));
+    assert_eq!(table["docker_hub"]["concurrent_builds"].as_integer(), Some(5));
+    assert_eq!(image["backend"]["trigger_url"].as_str(), Some("(secret)"));
+}
