@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::CommandFactory as _;
+use clap::builder::Resettable;
 use clap_complete::Shell;
 use clap_mangen::Man;
 
@@ -24,37 +25,80 @@ pub(super) struct CompletionArgs {
 }
 
 pub(super) fn man(args: &ManArgs) -> Result<(), CliError> {
+    let failed = |what: String| move |source| CliError::Io { what, source };
+    let pages = pages().map_err(failed("failed to make the manual".to_owned()))?;
     match &args.dir {
-        Some(dir) => write_pages(dir).map_err(|source| CliError::Io {
-            what: format!("failed to write the manual to {}", dir.display()),
-            source,
-        }),
-        None => terminal::print(&whole_manual()?),
+        Some(dir) => write(&pages, dir).map_err(failed(format!("failed to write the manual to {}", dir.display()))),
+        // One behind the other, as `man -l -` shows them.
+        None => terminal::print(&pages.into_iter().map(|page| page.text).collect::<String>()),
     }
 }
 
-/// A page a command, `coalesced.1`, `coalesced-build.1` and so on.
-fn write_pages(dir: &Path) -> io::Result<()> {
-    std::fs::create_dir_all(dir)?;
-    clap_mangen::generate_to(Cli::command(), dir)
+/// A page of the manual, and the name of its file: `coalesced-build.1`.
+struct Page {
+    file: String,
+    text: String,
 }
 
-/// All pages one behind the other, as `man -l -` shows them.
-fn whole_manual() -> Result<String, CliError> {
+/// What every page ends with, as the definitions of the commands don't hold it.
+const EVERY_PAGE: &str = r#".SH "EXIT STATUS"
+.TP
+0
+Done.
+.TP
+1
+The thing asked for failed: a red build, an unknown event.
+.TP
+2
+The command line is wrong.
+.TP
+69
+The daemon is unreachable.
+.TP
+74
+Input or output failed.
+.TP
+77
+Not allowed.
+.TP
+78
+The configuration is wrong.
+.SH ENVIRONMENT
+.TP
+COALESCED_URL, COALESCED_TOKEN, COALESCED_DATA_DIR
+As \-\-url, \-\-token and \-\-data\-dir, which go first.
+.TP
+NO_COLOR
+Where it is set and not empty, nothing is coloured.
+.SH FILES
+.TP
+client.json
+In the data directory: the daemon's address and a token, for its owner only. Without \-\-url and \-\-data\-dir it is
+looked for in $STATE_DIRECTORY, ./coalesced\-data and /var/lib/coalesced.
+"#;
+
+fn pages() -> io::Result<Vec<Page>> {
     let mut command = Cli::command().disable_help_subcommand(true);
     command.build();
     let mut pages = Vec::new();
-    let rendered = render_with_all_below(&command, &mut pages);
-    rendered.map_err(|source| CliError::Io { what: "failed to make the manual".to_owned(), source })?;
-    Ok(String::from_utf8_lossy(&pages).into_owned())
+    add_pages(&command, &mut pages)?;
+    Ok(pages)
 }
 
-fn render_with_all_below(command: &clap::Command, pages: &mut Vec<u8>) -> io::Result<()> {
-    Man::new(command.clone()).render(pages)?;
-    command
-        .get_subcommands()
-        .filter(|below| !below.is_hide_set())
-        .try_for_each(|below| render_with_all_below(below, pages))
+/// The page of this command, and of all below it.
+fn add_pages(command: &clap::Command, pages: &mut Vec<Page>) -> io::Result<()> {
+    // The exit codes below `--help` stand on every page: here they would be twice.
+    let man = Man::new(command.clone().after_long_help(Resettable::Reset));
+    let mut text = Vec::new();
+    man.render(&mut text)?;
+    text.extend_from_slice(EVERY_PAGE.as_bytes());
+    pages.push(Page { file: man.get_filename(), text: String::from_utf8_lossy(&text).into_owned() });
+    command.get_subcommands().filter(|below| !below.is_hide_set()).try_for_each(|below| add_pages(below, pages))
+}
+
+fn write(pages: &[Page], dir: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(dir)?;
+    pages.iter().try_for_each(|page| std::fs::write(dir.join(&page.file), &page.text))
 }
 
 pub(super) fn completions(args: &CompletionArgs) -> Result<(), CliError> {
@@ -73,24 +117,26 @@ mod tests {
 
     #[test]
     fn the_manual_has_a_page_for_every_command() {
-        let manual = whole_manual().expect("a manual");
-        let titles = manual.lines().filter(|line| line.starts_with(".TH ")).count();
-        assert_eq!(titles, names().len() + 1);
-        for name in names() {
-            assert!(manual.contains(&format!(".TH coalesced-{name} 1")), "{name}");
+        let pages = pages().expect("a manual");
+        let mut files: Vec<&str> = pages.iter().map(|page| page.file.as_str()).collect();
+        assert_eq!(files.remove(0), "coalesced.1");
+        assert_eq!(files, names().iter().map(|name| format!("coalesced-{name}.1")).collect::<Vec<_>>());
+        for page in &pages {
+            let title = format!(".TH {} 1", page.file.trim_end_matches(".1"));
+            assert!(page.text.contains(&title) && page.text.contains("COALESCED_TOKEN"), "{}", page.file);
+            assert!(!page.text.contains(".SH EXTRA"), "{}", page.file);
         }
-        assert!(manual.contains("COALESCED_TOKEN"), "the variables are told");
     }
 
     #[test]
-    fn a_directory_gets_a_file_for_every_command() {
+    fn a_directory_gets_a_file_for_every_page() {
         let dir = tempfile::tempdir().expect("a directory");
-        let below = dir.path().join("man1");
-        write_pages(&below).expect("write the pages");
-        for name in names() {
-            assert!(below.join(format!("coalesced-{name}.1")).is_file(), "{name}");
+        let args = ManArgs { dir: Some(dir.path().join("man1")) };
+        man(&args).expect("write the pages");
+        for page in pages().expect("a manual") {
+            let written = std::fs::read_to_string(dir.path().join("man1").join(&page.file)).expect(&page.file);
+            assert_eq!(written, page.text);
         }
-        assert!(below.join("coalesced.1").is_file());
     }
 
     #[test]

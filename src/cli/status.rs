@@ -6,7 +6,7 @@ use super::CliError;
 use super::client::{Client, ClientError};
 use super::locate::Reach;
 use super::render::{lane, time};
-use super::terminal::{self, Paint};
+use super::terminal::{self, Paint, Progress};
 use crate::model::{ImageName, Timestamp};
 use crate::status::LaneView;
 
@@ -87,27 +87,51 @@ async fn redraw(client: &Client, first: Picture, args: &Args) -> Result<(), CliE
 
 async fn report_changes(client: &Client, first: Picture, args: &Args) -> Result<(), CliError> {
     let mut shown: Vec<String> = Vec::new();
+    let mut trouble = Progress::on_stderr();
     let mut seen = Ok(first);
     loop {
         match seen {
             Ok(picture) => {
+                trouble.clear();
                 let now = super::now();
                 let lines = picture.lines(now);
-                let fresh: Vec<&str> = lines.iter().filter(|line| !shown.contains(line)).map(String::as_str).collect();
-                if args.json && (!fresh.is_empty() || lines.len() != shown.len()) {
-                    terminal::print(&picture.json)?;
-                } else if !args.json {
-                    let at = time::date_and_clock(&now.to_string());
-                    for line in fresh {
-                        terminal::print(&format!("{at} {line}"))?;
-                    }
+                if lines != shown {
+                    terminal::print(&if args.json { picture.json } else { news(&lines, &shown, now) })?;
                 }
                 shown = lines;
             }
-            Err(error) if ClientError::may_pass(&error) => {}
+            Err(error) if ClientError::may_pass(&error) => {
+                trouble.show("absent", &time::date_and_clock(&super::now().to_string()), &error.to_string());
+            }
             Err(error) => return Err(error.into()),
         }
         tokio::time::sleep(WATCH_EVERY).await;
         seen = Picture::of(client, args.image.as_ref()).await;
+    }
+}
+
+/// The lines that are new, each with the time; and of an image that is gone, that.
+fn news(lines: &[String], shown: &[String], now: Timestamp) -> String {
+    let at = time::date_and_clock(&now.to_string());
+    let image = |line: &str| line.split(':').next().unwrap_or_default().to_owned();
+    let fresh = lines.iter().filter(|line| !shown.contains(line)).map(|line| format!("{at} {line}\n"));
+    let gone = shown.iter().map(|line| image(line)).filter(|was| !lines.iter().any(|line| image(line) == *was));
+    fresh.chain(gone.map(|image| format!("{at} {image}: no longer configured\n"))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_changed_is_news() {
+        let now = "2026-11-23T10:04:10Z".parse().expect("a moment");
+        let lines = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
+        let before = lines(&["a/b: idle", "c/d: idle", "e/f: idle"]);
+        let after = lines(&["a/b: idle", "c/d: running; build 41 of master running"]);
+        assert_eq!(
+            news(&after, &before, now),
+            "2026-11-23 10:04:10 c/d: running; build 41 of master running\n2026-11-23 10:04:10 e/f: no longer configured\n"
+        );
     }
 }

@@ -55,7 +55,8 @@ mrraph/an-image-with-a-very-long-name
 
 #[test]
 fn an_idle_image_is_a_short_line() {
-    let expected = "IMAGE        STATE    NOW                                     LAST BUILD\nmrraph/blog  idle     -\n";
+    let expected =
+        "IMAGE        STATE    NOW                                     LAST BUILD\nmrraph/blog  idle     -\n";
     assert_eq!(overview(&[idle_lane()], now(), Paint::Plain), expected);
     assert_eq!(overview(&[], now(), Paint::Plain), "no image is configured\n");
 }
