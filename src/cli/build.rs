@@ -1,5 +1,6 @@
 //! `coalesced build`: asks for a build, and follows it where that is wanted.
 
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 use super::CliError;
@@ -96,7 +97,11 @@ const POLL_MAX: Duration = Duration::from_secs(2);
 /// How long the daemon may be gone, as it is while it is started again, before following it is given up.
 const ABSENCE_MAX: Duration = Duration::from_mins(1);
 
-async fn follow(client: &Client, accepted: Answer<Receipt>, progress: &mut Progress) -> Result<End, CliError> {
+async fn follow<W: Write>(
+    client: &Client,
+    accepted: Answer<Receipt>,
+    progress: &mut Progress<W>,
+) -> Result<End, CliError> {
     let began = Instant::now();
     let id = accepted.value.id.clone();
     let mut answer = accepted;
@@ -130,7 +135,12 @@ async fn follow(client: &Client, accepted: Answer<Receipt>, progress: &mut Progr
 }
 
 /// Passes over a failure that may well pass, for a while.
-fn absence(error: ClientError, heard_at: Instant, began: Instant, progress: &mut Progress) -> Result<(), ClientError> {
+fn absence<W: Write>(
+    error: ClientError,
+    heard_at: Instant,
+    began: Instant,
+    progress: &mut Progress<W>,
+) -> Result<(), ClientError> {
     if !error.may_pass() || heard_at.elapsed() > ABSENCE_MAX {
         return Err(error);
     }
@@ -163,10 +173,13 @@ fn stage(receipt: &Receipt, build: Option<&BuildView>, now: Timestamp) -> Stage 
     match (receipt.state, build) {
         (EventState::Riding | EventState::Built | EventState::Duplicate, Some(build)) => {
             let ended = receipt.state != EventState::Riding && build.state == BuildState::Finished;
+            let end = ended.then_some(build.outcome == Some(Outcome::Success));
+            let log_url = build.log_url.as_deref().filter(|_| end == Some(false));
+            let log = log_url.map(|url| format!("; log: {}", plain(url))).unwrap_or_default();
             Stage {
                 phase: format!("{word} {} {}", build.id, build_word(build)),
-                sentence: format!("{}: build {}: {}", build.image, build.id, receipt::course(build, now)),
-                end: ended.then_some(build.outcome == Some(Outcome::Success)),
+                sentence: format!("{}: build {}: {}{log}", build.image, build.id, receipt::course(build, now)),
+                end,
             }
         }
         (EventState::Waiting, _) | (EventState::Riding, None) => plainly(None),

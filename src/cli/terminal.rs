@@ -3,7 +3,7 @@
 //! Strangers' text (commit messages, names of senders) must pass [`render::text::plain`](super::render::text::plain)
 //! before it comes here: nothing below looks for control characters.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _, Write};
 
 use clap::builder::styling::Style;
 
@@ -71,7 +71,8 @@ fn screen(text: &str) -> String {
 
 /// Where the progress of one thing is shown: one line redrawn on a terminal, else a line a change.
 #[derive(Debug)]
-pub(super) struct Progress {
+pub(super) struct Progress<W> {
+    out: W,
     redraws: bool,
     shown: String,
 }
@@ -79,9 +80,15 @@ pub(super) struct Progress {
 /// The columns that a redrawn line may take: one more, and narrow terminals wrap it, and it can't be erased.
 const PROGRESS_COLUMNS: usize = 79;
 
-impl Progress {
+impl Progress<io::Stderr> {
     pub(super) fn on_stderr() -> Self {
-        Self { redraws: stderr_redraws(), shown: String::new() }
+        Self::on(io::stderr(), stderr_redraws())
+    }
+}
+
+impl<W: Write> Progress<W> {
+    pub(super) fn on(out: W, redraws: bool) -> Self {
+        Self { out, redraws, shown: String::new() }
     }
 
     /// Shows how things are. `phase` is what must differ for a plain line to be written: the sentence itself
@@ -96,22 +103,21 @@ impl Progress {
             format!("{sentence}\n")
         };
         phase.clone_into(&mut self.shown);
-        write_stderr(&text);
+        self.write(&text);
     }
 
     /// Takes the line away again.
     pub(super) fn clear(&mut self) {
         if self.redraws && !self.shown.is_empty() {
-            write_stderr("\r\x1b[2K");
+            self.write("\r\x1b[2K");
         }
         self.shown.clear();
     }
-}
 
-/// Progress that can't be shown must not end what it is the progress of.
-fn write_stderr(text: &str) {
-    let mut err = io::stderr().lock();
-    let _unwritable = err.write_all(text.as_bytes()).and_then(|()| err.flush());
+    /// Progress that can't be shown must not end what it is the progress of.
+    fn write(&mut self, text: &str) {
+        let _unwritable = self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush());
+    }
 }
 
 #[cfg(test)]
@@ -131,5 +137,33 @@ mod tests {
     #[test]
     fn a_screen_is_drawn_from_its_home_and_erases_what_was_longer() {
         assert_eq!(screen("a\nb\n"), "\x1b[Ha\x1b[K\nb\x1b[K\n\x1b[J");
+    }
+
+    fn shown(redraws: bool) -> String {
+        let mut out = Vec::new();
+        let mut progress = Progress::on(&mut out, redraws);
+        progress.show("waiting", "1 s", "waiting: quiet for 2 s more");
+        progress.show("waiting", "2 s", "waiting: quiet for 1 s more");
+        progress.show("built", "3 s", &"x".repeat(100));
+        progress.clear();
+        progress.clear();
+        String::from_utf8(out).expect("text")
+    }
+
+    #[test]
+    fn a_terminal_has_one_line_redrawn_and_cut_and_taken_away() {
+        let long = "x".repeat(PROGRESS_COLUMNS - "3 s  ".len());
+        assert_eq!(
+            shown(true),
+            format!(
+                "\r\x1b[2K1 s  waiting: quiet for 2 s more\r\x1b[2K2 s  waiting: quiet for 1 s more\
+                 \r\x1b[2K3 s  {long}\r\x1b[2K"
+            )
+        );
+    }
+
+    #[test]
+    fn a_log_has_a_whole_line_for_each_change() {
+        assert_eq!(shown(false), format!("waiting: quiet for 2 s more\n{}\n", "x".repeat(100)));
     }
 }

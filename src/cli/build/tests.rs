@@ -55,6 +55,12 @@ fn a_phase_stays_the_same_while_only_time_passes() {
         stage(&built(), Some(&finished_build()), now()).sentence,
         "mrraph/blog: build 41: it started 10:01:10, ended 10:05:02: success"
     );
+    let mut red = red();
+    red.log_url = Some("https://hub.docker.com/log/41".to_owned());
+    assert_eq!(
+        stage(&built(), Some(&red), now()).sentence,
+        "mrraph/blog: build 41: it started 10:01:10, ended 10:05:02: failure; log: https://hub.docker.com/log/41"
+    );
 }
 
 #[test]
@@ -82,7 +88,7 @@ async fn followed(script: Vec<(Receipt, BuildView)>) -> (Result<String, String>,
     .await;
     let client = client_of(&server, None);
     let text = serde_json::to_string(&waiting_push()).expect("a receipt");
-    let mut progress = Progress::on_stderr();
+    let mut progress = Progress::on(std::io::sink(), false);
     let end = follow(&client, Answer { text, value: waiting_push() }, &mut progress).await.expect("an end");
     (end.verdict, turns.load(Ordering::SeqCst))
 }
