@@ -2,6 +2,7 @@
 
 pub mod backend;
 pub mod build;
+pub mod cli;
 pub mod config;
 pub mod driver;
 pub mod event;

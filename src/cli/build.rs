@@ -1,0 +1,194 @@
+//! `coalesced build`: asks for a build, and follows it where that is wanted.
+
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use super::CliError;
+use super::client::{Answer, BuildRequest, Client, ClientError};
+use super::locate::Reach;
+use super::render::history::event_word;
+use super::render::text::plain;
+use super::render::{build_word, receipt, time};
+use super::terminal::{self, Progress};
+use crate::build::Outcome;
+use crate::model::{GitRef, ImageName, NameError, Timestamp};
+use crate::status::{BuildState, BuildView, EventState, Receipt};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The image to build: NAMESPACE/NAME
+    #[arg(value_name = "IMAGE")]
+    image: ImageName,
+    /// The branch to build; without it and --tag, the image's default branch
+    #[arg(long, value_name = "BRANCH", value_parser = short_branch)]
+    branch: Option<String>,
+    /// The tag to build
+    #[arg(long, value_name = "TAG", conflicts_with = "branch", value_parser = short_tag)]
+    tag: Option<String>,
+    /// Don't wait for quiet
+    #[arg(long)]
+    now: bool,
+    /// Follow it to its end: exit code 0 on success, 1 on a build that failed
+    #[arg(long)]
+    wait: bool,
+    /// Do nothing where the newest state is built already, or about to be
+    #[arg(long)]
+    ensure: bool,
+    /// Why, for those who read the history
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// Print the receipt as JSON; with --wait, as it is in the end
+    #[arg(long)]
+    json: bool,
+}
+
+/// The short name, of what is a branch that Git allows.
+fn short_branch(text: &str) -> Result<String, NameError> {
+    GitRef::branch(text).map(|git_ref| git_ref.short().to_owned())
+}
+
+fn short_tag(text: &str) -> Result<String, NameError> {
+    GitRef::tag(text).map(|git_ref| git_ref.short().to_owned())
+}
+
+pub(super) async fn run(args: Args, reach: &Reach) -> Result<(), CliError> {
+    let client = Client::new(reach.find()?)?;
+    let body = BuildRequest {
+        branch: args.branch,
+        tag: args.tag,
+        start_now: args.now,
+        ensure: args.ensure,
+        reason: args.reason,
+    };
+    let accepted = client.ask_for_build(&args.image, &body).await?;
+    if !args.wait {
+        return terminal::print(&if args.json { accepted.text } else { acceptance(&accepted.value) });
+    }
+    let mut progress = Progress::on_stderr();
+    let followed = follow(&client, accepted, &mut progress).await;
+    progress.clear();
+    let End { answer, verdict } = followed?;
+    let told = match (&verdict, args.json) {
+        (_, true) => terminal::print(&answer.text),
+        (Ok(sentence), false) => terminal::print(sentence),
+        (Err(_), false) => Ok(()),
+    };
+    // A red build is told by the exit code even where nobody reads the output any more.
+    verdict.map_err(CliError::Failed)?;
+    told
+}
+
+/// What is said of a wish that nobody waits for.
+fn acceptance(receipt: &Receipt) -> String {
+    let id = plain(&receipt.id);
+    let word = event_word(receipt.state);
+    format!("{id} {word}: {}\nsee what becomes of it: coalesced explain {id}", plain(&receipt.why))
+}
+
+/// How the following ended: the last receipt, and a sentence for success or failure.
+struct End {
+    answer: Answer<Receipt>,
+    verdict: Result<String, String>,
+}
+
+/// The waits between two questions: short while things change, longer while they don't.
+const POLL_MIN: Duration = Duration::from_millis(200);
+const POLL_MAX: Duration = Duration::from_secs(2);
+/// How long the daemon may be gone, as it is while it is started again, before following it is given up.
+const ABSENCE_MAX: Duration = Duration::from_mins(1);
+
+async fn follow<W: Write>(
+    client: &Client,
+    accepted: Answer<Receipt>,
+    progress: &mut Progress<W>,
+) -> Result<End, CliError> {
+    let began = Instant::now();
+    let id = accepted.value.id.clone();
+    let mut answer = accepted;
+    let mut heard_at = Instant::now();
+    let mut last = Stage { phase: String::new(), sentence: String::new(), end: None };
+    let mut wait = POLL_MIN;
+    loop {
+        match stage_of(client, &answer.value).await {
+            // A build that ended badly may just have opened its events again: only what is seen twice is believed.
+            Ok(stage) if stage.end == Some(false) && stage.phase != last.phase => {
+                wait = POLL_MIN;
+                last = stage;
+            }
+            Ok(Stage { sentence, end: Some(good), .. }) => {
+                return Ok(End { answer, verdict: if good { Ok(sentence) } else { Err(sentence) } });
+            }
+            Ok(stage) => {
+                wait = if stage.phase == last.phase { (wait * 3 / 2).min(POLL_MAX) } else { POLL_MIN };
+                progress.show(&stage.phase, &time::span(began.elapsed()), &stage.sentence);
+                last = stage;
+                heard_at = Instant::now();
+            }
+            Err(error) => absence(error, heard_at, began, progress)?,
+        }
+        tokio::time::sleep(wait).await;
+        match client.event(&id).await {
+            Ok(next) => answer = next,
+            Err(error) => absence(error, heard_at, began, progress)?,
+        }
+    }
+}
+
+/// Passes over a failure that may well pass, for a while.
+fn absence<W: Write>(
+    error: ClientError,
+    heard_at: Instant,
+    began: Instant,
+    progress: &mut Progress<W>,
+) -> Result<(), ClientError> {
+    if !error.may_pass() || heard_at.elapsed() > ABSENCE_MAX {
+        return Err(error);
+    }
+    progress.show("absent", &time::span(began.elapsed()), &format!("{error}; trying again"));
+    Ok(())
+}
+
+/// Where an event stands on its way.
+#[derive(Debug, PartialEq, Eq)]
+struct Stage {
+    /// Differs when something happened, and not when only time passed.
+    phase: String,
+    sentence: String,
+    /// Whether it ended, and well.
+    end: Option<bool>,
+}
+
+async fn stage_of(client: &Client, receipt: &Receipt) -> Result<Stage, ClientError> {
+    let build = match receipt.build {
+        Some(build) => Some(client.build(build).await?.value),
+        None => None,
+    };
+    Ok(stage(receipt, build.as_ref(), super::now()))
+}
+
+fn stage(receipt: &Receipt, build: Option<&BuildView>, now: Timestamp) -> Stage {
+    let word = event_word(receipt.state);
+    let why = plain(&receipt.why);
+    let plainly = |end| Stage { phase: word.to_owned(), sentence: format!("{word}: {why}"), end };
+    match (receipt.state, build) {
+        (EventState::Riding | EventState::Built | EventState::Duplicate, Some(build)) => {
+            let ended = receipt.state != EventState::Riding && build.state == BuildState::Finished;
+            let end = ended.then_some(build.outcome == Some(Outcome::Success));
+            let log_url = build.log_url.as_deref().filter(|_| end == Some(false));
+            let log = log_url.map(|url| format!("; log: {}", plain(url))).unwrap_or_default();
+            Stage {
+                phase: format!("{word} {} {}", build.id, build_word(build)),
+                sentence: format!("{}: build {}: {}{log}", build.image, build.id, receipt::course(build, now)),
+                end,
+            }
+        }
+        (EventState::Waiting, _) | (EventState::Riding, None) => plainly(None),
+        // No build named: `ensure` found nothing to do.
+        (EventState::Built, None) => plainly(Some(true)),
+        (EventState::Skipped | EventState::Ignored | EventState::Dropped | EventState::RefDeleted, _)
+        | (EventState::Duplicate, None) => plainly(Some(false)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

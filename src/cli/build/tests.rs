@@ -1,0 +1,118 @@
+//! Following an event to its end.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::super::client::tests::{client_of, serve};
+use super::super::render::samples::{finished_build, now, running_build, waiting_push};
+use super::*;
+use crate::model::BuildId;
+
+fn built() -> Receipt {
+    let mut receipt = waiting_push();
+    (receipt.state, receipt.build) = (EventState::Built, Some(BuildId(41)));
+    receipt
+}
+
+fn red() -> BuildView {
+    let mut build = finished_build();
+    build.outcome = Some(Outcome::Failure);
+    build
+}
+
+#[test]
+fn an_event_ends_well_only_with_a_build_that_succeeded() {
+    let mut riding = built();
+    riding.state = EventState::Riding;
+    for (receipt, build, end) in [
+        (waiting_push(), None, None),
+        (riding.clone(), Some(running_build()), None),
+        (riding, Some(finished_build()), None),
+        (built(), Some(running_build()), None),
+        (built(), Some(finished_build()), Some(true)),
+        (built(), Some(red()), Some(false)),
+    ] {
+        assert_eq!(stage(&receipt, build.as_ref(), now()).end, end, "{receipt:?}");
+    }
+    for state in [EventState::Skipped, EventState::Ignored, EventState::Dropped, EventState::RefDeleted] {
+        let mut receipt = waiting_push();
+        receipt.state = state;
+        assert_eq!(stage(&receipt, None, now()).end, Some(false), "{state:?}");
+    }
+    let mut nothing_to_do = built();
+    nothing_to_do.build = None;
+    assert_eq!(stage(&nothing_to_do, None, now()).end, Some(true));
+}
+
+#[test]
+fn a_phase_stays_the_same_while_only_time_passes() {
+    let mut later = waiting_push();
+    later.why = "quiet for 22 s more".to_owned();
+    let (first, second) = (stage(&waiting_push(), None, now()), stage(&later, None, now()));
+    assert_eq!(first.phase, second.phase);
+    assert_eq!(first.sentence, "waiting: quiet for 23 s more, at the latest at 10:10:00");
+    assert_eq!(
+        stage(&built(), Some(&finished_build()), now()).sentence,
+        "mrraph/blog: build 41: it started 10:01:10, ended 10:05:02: success"
+    );
+    let mut red = red();
+    red.log_url = Some("https://hub.docker.com/log/41".to_owned());
+    assert_eq!(
+        stage(&built(), Some(&red), now()).sentence,
+        "mrraph/blog: build 41: it started 10:01:10, ended 10:05:02: failure; log: https://hub.docker.com/log/41"
+    );
+}
+
+#[test]
+fn a_wish_that_nobody_waits_for_says_how_to_ask() {
+    assert_eq!(
+        acceptance(&waiting_push()),
+        "01JD0000000000000000000001 waiting: quiet for 23 s more, at the latest at 10:10:00\n\
+         see what becomes of it: coalesced explain 01JD0000000000000000000001"
+    );
+}
+
+/// Follows an event whose receipts and builds are those of `script`, one pair for each question.
+async fn followed(script: Vec<(Receipt, BuildView)>) -> (Result<String, String>, usize) {
+    let turn = Arc::new(AtomicUsize::new(0));
+    let turns = Arc::clone(&turn);
+    let server = serve(move |asked| {
+        let last = script.len() - 1;
+        if asked.path.starts_with("/v1/events/") {
+            let receipt = &script[turn.fetch_add(1, Ordering::SeqCst).min(last)].0;
+            return (200, serde_json::to_string(receipt).expect("a receipt"));
+        }
+        let build = &script[turn.load(Ordering::SeqCst).saturating_sub(1).min(last)].1;
+        (200, serde_json::to_string(build).expect("a build"))
+    })
+    .await;
+    let client = client_of(&server, None);
+    let text = serde_json::to_string(&waiting_push()).expect("a receipt");
+    let mut progress = Progress::on(std::io::sink(), false);
+    let end = follow(&client, Answer { text, value: waiting_push() }, &mut progress).await.expect("an end");
+    (end.verdict, turns.load(Ordering::SeqCst))
+}
+
+#[tokio::test]
+async fn a_green_build_is_followed_to_its_end() {
+    let script = vec![(built(), running_build()), (built(), finished_build())];
+    let (verdict, questions) = followed(script).await;
+    assert_eq!(verdict.map(|sentence| sentence.ends_with(": success")), Ok(true));
+    assert_eq!(questions, 2);
+}
+
+#[tokio::test]
+async fn a_red_build_is_believed_when_it_is_seen_twice() {
+    let (verdict, questions) = followed(vec![(built(), red())]).await;
+    assert_eq!(verdict.map_err(|sentence| sentence.ends_with(": failure")), Err(true));
+    assert_eq!(questions, 2);
+}
+
+#[tokio::test]
+async fn a_lost_build_whose_events_opened_again_is_not_the_end() {
+    let mut lost = finished_build();
+    lost.outcome = Some(Outcome::Lost);
+    let script = vec![(built(), lost), (waiting_push(), running_build()), (built(), finished_build())];
+    let (verdict, questions) = followed(script).await;
+    assert_eq!((verdict.is_ok(), questions), (true, 3));
+}

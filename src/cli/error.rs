@@ -1,0 +1,77 @@
+//! Why a command failed, and the exit code that says so to scripts.
+
+use std::io;
+
+use super::client::ClientError;
+use super::locate::LocateError;
+
+/// Exit codes of the interface: 1 and 2 by custom, the others as in `sysexits.h`.
+pub(super) const FAILED: u8 = 1;
+pub(super) const USAGE: u8 = 2;
+pub(super) const UNREACHABLE: u8 = 69;
+pub(super) const IO: u8 = 74;
+pub(super) const NOT_ALLOWED: u8 = 77;
+pub(super) const CONFIG: u8 = 78;
+
+/// Why a command failed. Shown as one line behind `coalesced: `; never holds a secret.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// The thing asked for failed: a red build, an unknown event, a demo that lost a push.
+    #[error("{0}")]
+    Failed(String),
+    /// The arguments parse, but make no sense together.
+    #[error("{0}")]
+    Usage(String),
+    #[error("{0}")]
+    Config(String),
+    /// A file or a socket: `what` reads "failed to write man pages to DIR".
+    #[error("{what}: {source}")]
+    Io { what: String, source: io::Error },
+    #[error("failed to write to the standard output: {0}")]
+    Output(#[source] io::Error),
+    #[error(transparent)]
+    Locate(#[from] LocateError),
+    #[error(transparent)]
+    Client(#[from] ClientError),
+}
+
+impl CliError {
+    /// The number that the process ends with.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Failed(_) => FAILED,
+            Self::Usage(_) => USAGE,
+            Self::Config(_) => CONFIG,
+            Self::Output(_) if self.is_silent() => 0,
+            Self::Io { .. } | Self::Output(_) => IO,
+            Self::Locate(error) => error.exit_code(),
+            Self::Client(error) => error.exit_code(),
+        }
+    }
+
+    /// Whether there is nobody to tell: the reader of our output has seen enough, as in `coalesced events | head`.
+    pub fn is_silent(&self) -> bool {
+        matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_failure_has_the_exit_code_of_the_interface() {
+        let text = || "it".to_owned();
+        assert_eq!(CliError::Failed(text()).exit_code(), 1);
+        assert_eq!(CliError::Usage(text()).exit_code(), 2);
+        assert_eq!(CliError::Config(text()).exit_code(), 78);
+        let full = CliError::Output(io::ErrorKind::StorageFull.into());
+        assert_eq!((full.exit_code(), full.is_silent()), (74, false));
+    }
+
+    #[test]
+    fn a_reader_that_has_seen_enough_is_no_failure() {
+        let closed = CliError::Output(io::ErrorKind::BrokenPipe.into());
+        assert_eq!((closed.exit_code(), closed.is_silent()), (0, true));
+    }
+}

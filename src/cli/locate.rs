@@ -1,0 +1,216 @@
+//! Finding the daemon: its address and a token, given by hand or left by the daemon in its data directory.
+//!
+//! Owns the file `client.json` in both directions: the daemon writes it at its start, clients on the same machine
+//! read it. A token found in that file is never sent to another address than the one beside it.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::error;
+use crate::config::Secret;
+
+/// Which daemon to speak to.
+#[derive(Clone, Debug, Default, clap::Args)]
+#[command(next_help_heading = "Which daemon")]
+pub struct Reach {
+    /// The daemon's address; without it, the data directory tells
+    #[arg(long, global = true, env = "COALESCED_URL", hide_env_values = true, value_name = "URL")]
+    pub url: Option<String>,
+    /// The token to show; without it, the data directory tells
+    #[arg(long, global = true, env = "COALESCED_TOKEN", hide_env_values = true, value_name = "TOKEN", value_parser = secret)]
+    pub token: Option<Secret>,
+    /// The data directory of the daemon, where it runs on this machine
+    #[arg(long, global = true, env = "COALESCED_DATA_DIR", hide_env_values = true, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "clap asks parsers for a Result")]
+fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
+    Ok(Secret::new(text.to_owned()))
+}
+
+/// A daemon's address, and what to show there.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Holds no password, no query and no slash at its end: it may be shown.
+    pub url: String,
+    pub token: Option<Secret>,
+}
+
+/// Where a daemon may have left its file, when nobody says: the working directory's and the packaged one.
+const USUAL_DATA_DIRS: [&str; 2] = ["./coalesced-data", "/var/lib/coalesced"];
+
+impl Reach {
+    /// The daemon that is meant: as given by hand, else as the data directory says.
+    pub fn find(&self) -> Result<Target, LocateError> {
+        self.find_in(&self.places(std::env::var_os("STATE_DIRECTORY").as_deref()))
+    }
+
+    /// A data directory that was named is the only one asked: another daemon is never taken in its place.
+    fn places(&self, state_directory: Option<&OsStr>) -> Vec<PathBuf> {
+        if let Some(named) = self.data_dir.as_ref().filter(|dir| !dir.as_os_str().is_empty()) {
+            return vec![named.clone()];
+        }
+        // systemd may name several there, with colons between.
+        let of_unit = state_directory.and_then(|dirs| std::env::split_paths(dirs).next());
+        let of_unit = of_unit.filter(|dir| !dir.as_os_str().is_empty());
+        of_unit.into_iter().chain(USUAL_DATA_DIRS.map(PathBuf::from)).collect()
+    }
+
+    fn find_in(&self, places: &[PathBuf]) -> Result<Target, LocateError> {
+        let given = self.token.clone().filter(|token| !token.expose().is_empty());
+        if let Some(url) = self.url.as_deref().filter(|url| !url.is_empty()) {
+            let url = checked(url).ok_or(LocateError::BadUrl)?;
+            let token = given.or_else(|| {
+                let file = first_file(places).ok()?;
+                (checked(&file.url)? == url).then_some(file.token)
+            });
+            return Ok(Target { url, token });
+        }
+        let file = first_file(places)?;
+        if let Some(socket) = file.url.strip_prefix("unix:") {
+            return Err(LocateError::UnixOnly { socket: socket.to_owned() });
+        }
+        let url = checked(&file.url).ok_or(LocateError::BadUrl)?;
+        Ok(Target { url, token: Some(given.unwrap_or(file.token)) })
+    }
+}
+
+/// The address without a slash at its end; None where it is no plain http or https address.
+fn checked(text: &str) -> Option<String> {
+    let url: reqwest::Url = text.parse().ok()?;
+    let plain = url.username().is_empty() && url.password().is_none() && url.query().is_none();
+    let fits = matches!(url.scheme(), "http" | "https") && plain && url.fragment().is_none();
+    fits.then(|| url.as_str().trim_end_matches('/').to_owned())
+}
+
+/// The first file there is. One that is there but closed to us is told only where no other is found.
+fn first_file(places: &[PathBuf]) -> Result<ClientFile, LocateError> {
+    let mut closed = None;
+    for place in places {
+        match ClientFile::read(place) {
+            Ok(Some(file)) => return Ok(file),
+            Ok(None) => {}
+            Err(error) if error.is_denied() => closed = closed.or(Some(error)),
+            Err(error) => return Err(error),
+        }
+    }
+    Err(closed.unwrap_or_else(|| LocateError::NotFound { places: places.to_vec() }))
+}
+
+/// What the daemon leaves for clients on the same machine: `DATA_DIR/client.json`, for its owner only.
+#[derive(Clone, Debug)]
+pub struct ClientFile {
+    /// `http://127.0.0.1:8484`: an address that this machine reaches, of TCP where there is one, else `unix:/path`.
+    pub url: String,
+    /// A token that allows everything.
+    pub token: Secret,
+    /// The process that wrote it.
+    pub pid: u32,
+}
+
+/// The file as it is stored: the only place where this token is written out.
+#[derive(Serialize, Deserialize)]
+struct Stored<T> {
+    url: T,
+    token: T,
+    pid: u32,
+}
+
+impl ClientFile {
+    pub const NAME: &str = "client.json";
+    /// The most bytes that are read of it.
+    const BYTES_MAX: u64 = 64 * 1024;
+
+    /// The file of this data directory; None where there is none.
+    pub fn read(data_dir: &Path) -> Result<Option<Self>, LocateError> {
+        let path = data_dir.join(Self::NAME);
+        let text = match read_at_most(&path, Self::BYTES_MAX) {
+            Ok(text) => text,
+            Err(source) if matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Ok(None);
+            }
+            Err(source) => return Err(LocateError::Unreadable { path, source }),
+        };
+        // What serde says would show the place of the mistake, and might show the token: it is left out.
+        let Ok(stored) = serde_json::from_str::<Stored<String>>(&text) else {
+            return Err(LocateError::Garbled { path });
+        };
+        Ok(Some(Self { url: stored.url, token: Secret::new(stored.token), pid: stored.pid }))
+    }
+
+    /// Puts the file into this data directory, readable for its owner only, in one step: a client sees the old
+    /// file or the new one, never half of one.
+    pub fn write(&self, data_dir: &Path) -> io::Result<()> {
+        let stored = Stored { url: self.url.as_str(), token: self.token.expose(), pid: self.pid };
+        // A new temporary file has the mode 0600 from its first moment.
+        let mut file = tempfile::Builder::new().prefix(".client-").tempfile_in(data_dir)?;
+        serde_json::to_writer(&mut file, &stored)?;
+        file.write_all(b"\n")?;
+        file.as_file().sync_all()?;
+        file.persist(data_dir.join(Self::NAME)).map_err(|refused| refused.error)?;
+        Ok(())
+    }
+
+    /// Takes the file away, when the daemon ends in order. It is no error where it is gone already.
+    pub fn remove(data_dir: &Path) -> io::Result<()> {
+        match fs::remove_file(data_dir.join(Self::NAME)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+}
+
+fn read_at_most(path: &Path, bytes_max: u64) -> io::Result<String> {
+    let file = fs::File::open(path)?;
+    io::read_to_string(io::Read::take(file, bytes_max))
+}
+
+/// Why no daemon was found.
+#[derive(Debug, thiserror::Error)]
+pub enum LocateError {
+    #[error("the daemon's address must be like http://127.0.0.1:8484, without a name, a password or a query in it")]
+    BadUrl,
+    #[error(
+        "no daemon found: no {} in {}; start it with 'coalesced serve', or name it with --url and --token",
+        ClientFile::NAME,
+        listed(.places)
+    )]
+    NotFound { places: Vec<PathBuf> },
+    #[error(
+        "the daemon listens on the unix socket {socket} only; let it listen on a TCP address, too, or name one that \
+         leads to it with --url"
+    )]
+    UnixOnly { socket: String },
+    #[error("failed to read {}: {source}; be the daemon's user, or give --url and --token", .path.display())]
+    Unreadable { path: PathBuf, source: io::Error },
+    #[error("{} is not a file that the daemon wrote; start the daemon again, or give --url and --token", .path.display())]
+    Garbled { path: PathBuf },
+}
+
+impl LocateError {
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::BadUrl => error::USAGE,
+            Self::NotFound { .. } | Self::UnixOnly { .. } => error::UNREACHABLE,
+            Self::Unreadable { .. } if self.is_denied() => error::NOT_ALLOWED,
+            Self::Unreadable { .. } | Self::Garbled { .. } => error::IO,
+        }
+    }
+
+    fn is_denied(&self) -> bool {
+        matches!(self, Self::Unreadable { source, .. } if source.kind() == io::ErrorKind::PermissionDenied)
+    }
+}
+
+fn listed(places: &[PathBuf]) -> String {
+    let places: Vec<_> = places.iter().map(|place| place.display().to_string()).collect();
+    places.join(", ")
+}
+
+#[cfg(test)]
+mod tests;

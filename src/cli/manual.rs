@@ -1,0 +1,158 @@
+//! `coalesced man` and `coalesced completions`: made from the definitions of the commands themselves.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use clap::CommandFactory as _;
+use clap::builder::Resettable;
+use clap_complete::Shell;
+use clap_mangen::Man;
+
+use super::{Cli, CliError, terminal};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ManArgs {
+    /// Write a page for each command into this directory instead
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct CompletionArgs {
+    /// The shell that is to complete
+    #[arg(value_name = "SHELL")]
+    shell: Shell,
+}
+
+pub(super) fn man(args: &ManArgs) -> Result<(), CliError> {
+    let failed = |what: String| move |source| CliError::Io { what, source };
+    let pages = pages().map_err(failed("failed to make the manual".to_owned()))?;
+    match &args.dir {
+        Some(dir) => write(&pages, dir).map_err(failed(format!("failed to write the manual to {}", dir.display()))),
+        // One behind the other, as `man -l -` shows them.
+        None => terminal::print(&pages.into_iter().map(|page| page.text).collect::<String>()),
+    }
+}
+
+/// A page of the manual, and the name of its file: `coalesced-build.1`.
+struct Page {
+    file: String,
+    text: String,
+}
+
+/// What every page ends with, as the definitions of the commands don't hold it.
+const EVERY_PAGE: &str = r#".SH "EXIT STATUS"
+.TP
+0
+Done.
+.TP
+1
+The thing asked for failed: a red build, an unknown event.
+.TP
+2
+The command line is wrong.
+.TP
+69
+The daemon is unreachable.
+.TP
+74
+Input or output failed.
+.TP
+77
+Not allowed.
+.TP
+78
+The configuration is wrong.
+.SH ENVIRONMENT
+.TP
+COALESCED_URL, COALESCED_TOKEN, COALESCED_DATA_DIR
+As \-\-url, \-\-token and \-\-data\-dir, which go first.
+.TP
+NO_COLOR
+Where it is set and not empty, nothing is coloured.
+.SH FILES
+.TP
+client.json
+In the data directory: the daemon's address and a token, for its owner only. Without \-\-url and \-\-data\-dir it is
+looked for in $STATE_DIRECTORY, ./coalesced\-data and /var/lib/coalesced.
+"#;
+
+fn pages() -> io::Result<Vec<Page>> {
+    let mut command = Cli::command().disable_help_subcommand(true);
+    command.build();
+    let mut pages = Vec::new();
+    add_pages(&command, &mut pages)?;
+    Ok(pages)
+}
+
+/// The page of this command, and of all below it.
+fn add_pages(command: &clap::Command, pages: &mut Vec<Page>) -> io::Result<()> {
+    // The exit codes below `--help` stand on every page: here they would be twice.
+    let man = Man::new(command.clone().after_long_help(Resettable::Reset));
+    let mut text = Vec::new();
+    man.render(&mut text)?;
+    text.extend_from_slice(EVERY_PAGE.as_bytes());
+    pages.push(Page { file: man.get_filename(), text: String::from_utf8_lossy(&text).into_owned() });
+    command.get_subcommands().filter(|below| !below.is_hide_set()).try_for_each(|below| add_pages(below, pages))
+}
+
+fn write(pages: &[Page], dir: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(dir)?;
+    pages.iter().try_for_each(|page| std::fs::write(dir.join(&page.file), &page.text))
+}
+
+pub(super) fn completions(args: &CompletionArgs) -> Result<(), CliError> {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "coalesced", &mut script);
+    terminal::print(&String::from_utf8_lossy(&script))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names() -> Vec<String> {
+        Cli::command().get_subcommands().map(|command| command.get_name().to_owned()).collect()
+    }
+
+    #[test]
+    fn the_manual_has_a_page_for_every_command() {
+        let pages = pages().expect("a manual");
+        let mut files: Vec<&str> = pages.iter().map(|page| page.file.as_str()).collect();
+        assert_eq!(files.remove(0), "coalesced.1");
+        assert_eq!(files, names().iter().map(|name| format!("coalesced-{name}.1")).collect::<Vec<_>>());
+        for page in &pages {
+            let title = format!(".TH {} 1", page.file.trim_end_matches(".1"));
+            assert!(page.text.contains(&title) && page.text.contains("COALESCED_TOKEN"), "{}", page.file);
+            assert!(!page.text.contains(".SH EXTRA"), "{}", page.file);
+        }
+    }
+
+    #[test]
+    fn a_directory_gets_a_file_for_every_page() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let args = ManArgs { dir: Some(dir.path().join("man1")) };
+        man(&args).expect("write the pages");
+        for page in pages().expect("a manual") {
+            let written = std::fs::read_to_string(dir.path().join("man1").join(&page.file)).expect(&page.file);
+            assert_eq!(written, page.text);
+        }
+    }
+
+    #[test]
+    fn a_directory_that_can_not_be_made_is_an_io_error() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let args = ManArgs { dir: Some(file.path().join("man1")) };
+        assert_eq!(man(&args).expect_err("a file is no directory").exit_code(), 74);
+    }
+
+    #[test]
+    fn every_shell_learns_every_command() {
+        for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "coalesced", &mut script);
+            let script = String::from_utf8(script).expect("text");
+            assert!(names().iter().all(|name| script.contains(name.as_str())), "{shell}");
+        }
+    }
+}

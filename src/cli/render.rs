@@ -1,0 +1,81 @@
+//! Values to text: pure functions, so that what is shown is tested to the letter.
+//!
+//! Nothing here reads a clock, a terminal or the network. Every text that a stranger may have written passes
+//! [`text::plain`] on its way.
+
+pub(super) mod history;
+pub(super) mod lane;
+pub(super) mod receipt;
+pub(super) mod text;
+pub(super) mod time;
+
+use clap::builder::styling::{AnsiColor, Style};
+
+use crate::build::Outcome;
+use crate::model::{CommitId, GitRef, RefKind};
+use crate::status::{BuildState, BuildView};
+
+const GOOD: Style = AnsiColor::Green.on_default();
+const BAD: Style = AnsiColor::Red.on_default();
+const BUSY: Style = AnsiColor::Cyan.on_default();
+const HELD: Style = AnsiColor::Yellow.on_default();
+const HEADING: Style = Style::new().bold();
+const FAINT: Style = Style::new().dimmed();
+
+/// The digits of a commit that are shown in tables and sentences.
+const COMMIT_DIGITS: usize = 7;
+
+fn commit_name(commit: &CommitId) -> &str {
+    commit.as_str().get(..COMMIT_DIGITS).unwrap_or(commit.as_str())
+}
+
+/// The short name of a branch; of a tag with the word, as they may share a name.
+fn ref_name(git_ref: &GitRef) -> String {
+    match git_ref.kind() {
+        RefKind::Branch => git_ref.short().to_owned(),
+        RefKind::Tag => format!("tag {}", git_ref.short()),
+    }
+}
+
+fn outcome_word(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Success => "success",
+        Outcome::Failure => "failure",
+        Outcome::Cancelled => "cancelled",
+        Outcome::Lost => "lost",
+    }
+}
+
+fn state_word(state: BuildState) -> &'static str {
+    match state {
+        BuildState::Triggering => "triggering",
+        BuildState::Uncertain => "uncertain",
+        BuildState::Queued => "queued",
+        BuildState::Running => "running",
+        BuildState::Finished => "finished",
+    }
+}
+
+/// How the build ended, or else where it stands.
+pub(super) fn build_word(build: &BuildView) -> &'static str {
+    build.outcome.map_or(state_word(build.state), outcome_word)
+}
+
+fn build_style(build: &BuildView) -> Style {
+    match build.outcome {
+        Some(Outcome::Success) => GOOD,
+        Some(Outcome::Failure | Outcome::Lost) => BAD,
+        Some(Outcome::Cancelled) => HELD,
+        None => BUSY,
+    }
+}
+
+/// `build 41 of master`; the ref of a foreign build may be unknown.
+fn build_name(build: &BuildView) -> String {
+    let of = build.git_ref.as_ref().map(|git_ref| format!(" of {}", ref_name(git_ref))).unwrap_or_default();
+    let foreign = if build.foreign { "foreign " } else { "" };
+    format!("{foreign}build {}{of}", build.id)
+}
+
+#[cfg(test)]
+pub(super) mod samples;

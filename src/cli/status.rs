@@ -1,0 +1,137 @@
+//! `coalesced status`: what runs, what waits and why, once or again and again.
+
+use std::time::Duration;
+
+use super::CliError;
+use super::client::{Client, ClientError};
+use super::locate::Reach;
+use super::render::{lane, time};
+use super::terminal::{self, Paint, Progress};
+use crate::model::{ImageName, Timestamp};
+use crate::status::LaneView;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// One image, in detail: NAMESPACE/NAME
+    #[arg(value_name = "IMAGE")]
+    image: Option<ImageName>,
+    /// Go on showing it: redrawn on a terminal, else a line for each change
+    #[arg(long)]
+    watch: bool,
+    /// Print the API's JSON; with --watch, one document for each change
+    #[arg(long)]
+    json: bool,
+}
+
+/// How often a watched status is asked for.
+const WATCH_EVERY: Duration = Duration::from_secs(1);
+
+pub(super) async fn run(args: Args, reach: &Reach) -> Result<(), CliError> {
+    let client = Client::new(reach.find()?)?;
+    let first = Picture::of(&client, args.image.as_ref()).await?;
+    match (args.watch, args.json) {
+        (false, true) => terminal::print(&first.json),
+        (false, false) => terminal::print(&first.text(super::now(), Paint::of_stdout())),
+        (true, false) if terminal::stdout_redraws() => redraw(&client, first, &args).await,
+        (true, _) => report_changes(&client, first, &args).await,
+    }
+}
+
+/// The lanes that were asked for, as they were at one moment.
+struct Picture {
+    json: String,
+    lanes: Vec<LaneView>,
+    detailed: bool,
+}
+
+impl Picture {
+    async fn of(client: &Client, image: Option<&ImageName>) -> Result<Self, ClientError> {
+        if let Some(image) = image {
+            let answer = client.lane(image).await?;
+            return Ok(Self { json: answer.text, lanes: vec![answer.value], detailed: true });
+        }
+        let answer = client.lanes().await?;
+        Ok(Self { json: answer.text, lanes: answer.value, detailed: false })
+    }
+
+    fn text(&self, now: Timestamp, paint: Paint) -> String {
+        match self.lanes.as_slice() {
+            [lane] if self.detailed => lane::detail(lane, now, paint),
+            lanes => lane::overview(lanes, now, paint),
+        }
+    }
+
+    /// A line a lane, made of what changes only when something happens.
+    fn lines(&self, now: Timestamp) -> Vec<String> {
+        self.lanes.iter().map(|lane| lane::change_line(lane, now)).collect()
+    }
+}
+
+async fn redraw(client: &Client, first: Picture, args: &Args) -> Result<(), CliError> {
+    // What the terminal showed before would shine through: the screen is cleared once, then only drawn over.
+    terminal::print("\x1b[2J")?;
+    let mut seen = first;
+    let mut trouble = String::new();
+    loop {
+        let now = super::now();
+        let at = time::date_and_clock(&now.to_string());
+        terminal::redraw(&format!("{at} UTC{trouble}\n\n{}", seen.text(now, Paint::of_stdout())))?;
+        tokio::time::sleep(WATCH_EVERY).await;
+        match Picture::of(client, args.image.as_ref()).await {
+            Ok(next) => (seen, trouble) = (next, String::new()),
+            Err(error) if error.may_pass() => trouble = format!("  as it was: {error}"),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+async fn report_changes(client: &Client, first: Picture, args: &Args) -> Result<(), CliError> {
+    let mut shown: Vec<String> = Vec::new();
+    let mut trouble = Progress::on_stderr();
+    let mut seen = Ok(first);
+    loop {
+        match seen {
+            Ok(picture) => {
+                trouble.clear();
+                let now = super::now();
+                let lines = picture.lines(now);
+                if lines != shown {
+                    terminal::print(&if args.json { picture.json } else { news(&lines, &shown, now) })?;
+                }
+                shown = lines;
+            }
+            Err(error) if ClientError::may_pass(&error) => {
+                trouble.show("absent", &time::date_and_clock(&super::now().to_string()), &error.to_string());
+            }
+            Err(error) => return Err(error.into()),
+        }
+        tokio::time::sleep(WATCH_EVERY).await;
+        seen = Picture::of(client, args.image.as_ref()).await;
+    }
+}
+
+/// The lines that are new, each with the time; and of an image that is gone, that.
+fn news(lines: &[String], shown: &[String], now: Timestamp) -> String {
+    let at = time::date_and_clock(&now.to_string());
+    let image = |line: &str| line.split(':').next().unwrap_or_default().to_owned();
+    let fresh = lines.iter().filter(|line| !shown.contains(line)).map(|line| format!("{at} {line}\n"));
+    let gone = shown.iter().map(|line| image(line)).filter(|was| !lines.iter().any(|line| image(line) == *was));
+    fresh.chain(gone.map(|image| format!("{at} {image}: no longer configured\n"))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_changed_is_news() {
+        let now = "2026-11-23T10:04:10Z".parse().expect("a moment");
+        let lines = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
+        let before = lines(&["a/b: idle", "c/d: idle", "e/f: idle"]);
+        let after = lines(&["a/b: idle", "c/d: running; build 41 of master running"]);
+        assert_eq!(
+            news(&after, &before, now),
+            "2026-11-23 10:04:10 c/d: running; build 41 of master running\n2026-11-23 10:04:10 e/f: no longer configured\n"
+        );
+    }
+}
