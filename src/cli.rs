@@ -7,13 +7,16 @@
 //! and its arm in [`run`]. Manual and completions follow by themselves.
 
 mod build;
+mod check;
 mod client;
 mod error;
 mod explain;
 mod history;
+mod init;
 pub mod locate;
 mod manual;
 mod render;
+mod serve;
 mod status;
 mod terminal;
 mod verbs;
@@ -42,6 +45,12 @@ Exit codes: 0 done; 1 the thing asked for failed (a red build, an unknown event)
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    /// Run the daemon
+    Serve(serve::Args),
+    /// Write a commented configuration with fresh secrets, and say what to paste where
+    Init(init::Args),
+    /// Check the configuration and print it with every default
+    Check(check::Args),
     /// Ask for a build of an image
     Build(build::Args),
     /// Show what runs, what waits and why
@@ -72,6 +81,9 @@ enum Command {
 pub async fn run(cli: Cli) -> Result<(), CliError> {
     let reach = cli.reach;
     match cli.command {
+        Command::Serve(args) => serve::run(args).await,
+        Command::Init(args) => Ok(init::run(&args)?),
+        Command::Check(args) => Ok(check::run(&args)?),
         Command::Build(args) => build::run(args, &reach).await,
         Command::Status(args) => status::run(args, &reach).await,
         Command::Explain(args) => explain::run(args, &reach).await,

@@ -156,7 +156,7 @@ fn backend(config: &BackendConfig, policy: &Policy) -> Backend {
         username: config.login.as_ref().map(|login| login.username.clone()),
         token: config.login.as_ref().map(|_| MASK),
         expected_build_time: length(policy.expected_build_time),
-        image_tags: policy.labels.iter().map(|rule| (rule.refs.clone(), rule.label.clone())).collect(),
+        image_tags: policy.labels.iter().map(|rule| (rule.refs.glob().glob().to_owned(), rule.label.clone())).collect(),
     }
 }
 

@@ -227,11 +227,11 @@ fn labels(reader: &mut Reader<'_>, table: &DeTable<'_>) -> Vec<LabelRule> {
     let mut rules = Vec::new();
     for (key, value) in table {
         let refs = Text { text: key.get_ref(), at: key.span().start };
-        let (Some(_), Some(label)) = (glob(reader, refs), text(reader, "image_tags", value)) else {
+        let (Some(glob), Some(label)) = (glob(reader, refs), text(reader, "image_tags", value)) else {
             continue;
         };
         if is_label(label.text) {
-            rules.push((refs.at, LabelRule { refs: refs.text.to_owned(), label: label.text.to_owned() }));
+            rules.push((refs.at, LabelRule { refs: glob.compile_matcher(), label: label.text.to_owned() }));
         } else {
             let form = "write a name such as \"latest\", in which {tag} or {branch} stands for the ref's name";
             reader.report.mistake(label.at, format!("'{}' is no image tag, {form}", label.text.escape_debug()));
