@@ -1,1 +1,80 @@
 //! What builds. A closed set, so an enum and not a trait object.
+//!
+//! This room owns every call to a back-end: the connections, their limits and what the answers mean. It
+//! speaks the plain values of [`crate::build`] and must never decide when to build, retry a trigger by
+//! itself, or let a secret into an error, a log or a `Debug`.
+
+mod docker_hub;
+
+use std::collections::BTreeMap;
+
+pub use docker_hub::{DockerHub, retirement_warning};
+
+use crate::build::{CancelAnswer, Observation, ObserveError, Order, RowId, SourceTaken, TriggerAnswer};
+use crate::config::{BackendConfig, Config};
+use crate::model::ImageName;
+
+/// The back-end of one image. Cheap to clone; images with the same login share one session.
+#[derive(Clone, Debug)]
+pub enum Backend {
+    DockerHub(DockerHub),
+}
+
+/// Why the back-ends can't be set up. Names the place in the configuration, never what stands there.
+#[derive(Debug, thiserror::Error)]
+pub enum BackendError {
+    #[error("the trigger URL of image '{image}' {why}")]
+    TriggerUrl { image: ImageName, why: &'static str },
+    #[error("the address 'docker_hub.api' {why}")]
+    Api { why: &'static str },
+    #[error("failed to set up the HTTPS client: {0}")]
+    Client(String),
+}
+
+impl Backend {
+    /// The back-ends of all configured images. They share one HTTP client; no call is made yet.
+    pub fn for_images(config: &Config) -> Result<BTreeMap<ImageName, Self>, BackendError> {
+        let docker_hub = config.images.iter().map(|(image, image_config)| match &image_config.backend {
+            BackendConfig::DockerHub(backend) => (image, backend),
+        });
+        let docker_hub = DockerHub::for_images(&config.docker_hub, docker_hub)?;
+        Ok(docker_hub.into_iter().map(|(image, backend)| (image, Self::DockerHub(backend))).collect())
+    }
+
+    /// Asks for one build, by one call and never more. Takes at most about 30 s.
+    pub async fn trigger(&self, order: &Order) -> TriggerAnswer {
+        match self {
+            Self::DockerHub(hub) => hub.trigger(order).await,
+        }
+    }
+
+    /// Asks what the back-end holds for `image`. May log in first.
+    pub async fn observe(&self, image: &ImageName) -> Result<Observation, ObserveError> {
+        match self {
+            Self::DockerHub(hub) => hub.observe(image).await,
+        }
+    }
+
+    /// Asks to cancel one build. Even a granted wish frees nothing until the end is seen.
+    pub async fn cancel(&self, row: &RowId) -> CancelAnswer {
+        match self {
+            Self::DockerHub(hub) => hub.cancel(row).await,
+        }
+    }
+
+    /// Whether this back-end can be asked what it holds; if not, it is blind (semantics R13).
+    pub fn observes(&self) -> bool {
+        match self {
+            Self::DockerHub(hub) => hub.observes(),
+        }
+    }
+
+    /// When this back-end takes the source that it builds (semantics R4).
+    pub fn source_taken(&self) -> SourceTaken {
+        match self {
+            // Its trigger takes no commit, and whether the branch's tip is read when a build is queued or
+            // when it starts was never published.
+            Self::DockerHub(_) => SourceTaken::Unknown,
+        }
+    }
+}
