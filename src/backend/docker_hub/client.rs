@@ -44,6 +44,10 @@ impl Client {
     /// `encrypted`: whether anything but this machine will be called. Then nothing unencrypted ever is,
     /// except to addresses that the configuration's check let through.
     pub(super) fn new(encrypted: bool) -> Result<Self, BackendError> {
+        Self::with_time_limit(encrypted, CALL_TIMEOUT)
+    }
+
+    pub(super) fn with_time_limit(encrypted: bool, time_limit: Duration) -> Result<Self, BackendError> {
         // A provider that is installed already is as good as ours, so its refusal is no error.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut builder = reqwest::Client::builder()
@@ -51,7 +55,7 @@ impl Client {
             .retry(reqwest::retry::never())
             .no_proxy()
             .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(CALL_TIMEOUT)
+            .timeout(time_limit)
             // A connection that lay idle may be dead without our knowing, and a trigger that is lost on it
             // would be an uncertain one. A fresh connection for each call fails before anything is sent.
             .pool_max_idle_per_host(0)
@@ -130,7 +134,7 @@ fn call_error(error: reqwest::Error) -> CallError {
         let what = if error.is_timeout() { "no connection in time" } else { "no connection" };
         CallError::NotSent(format!("{what}: {}", root_cause(error)))
     } else if error.is_timeout() {
-        CallError::Unanswered(format!("no answer within {} s", CALL_TIMEOUT.as_secs()))
+        CallError::Unanswered("no answer in time".to_owned())
     } else {
         CallError::Unanswered(format!("the connection broke before the answer: {}", root_cause(error)))
     }
