@@ -78,3 +78,67 @@ impl Backend {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use globset::GlobSet;
+
+    use super::*;
+    use crate::config::{DockerHubBackendConfig, DockerHubConfig, ImageConfig, Login, Secret, SkipRule};
+    use crate::scheduler::policy::Policy;
+
+    fn image_config(trigger_url: &str, login: Option<Login>) -> ImageConfig {
+        let trigger_url = Secret::new(trigger_url.to_owned());
+        ImageConfig {
+            repository: None,
+            branches: None,
+            branch_globs: None,
+            tags: GlobSet::empty(),
+            tag_globs: Vec::new(),
+            skip: SkipRule::All,
+            policy: Policy::DEFAULT,
+            backend: BackendConfig::DockerHub(DockerHubBackendConfig { trigger_url, login }),
+        }
+    }
+
+    fn config(images: Vec<(&str, ImageConfig)>) -> Config {
+        let images = images.into_iter().map(|(name, image)| (name.parse().expect(name), image)).collect();
+        Config {
+            file: None,
+            listen: Vec::new(),
+            data_dir: "coalesced-data".into(),
+            public_url: None,
+            images,
+            sources: BTreeMap::new(),
+            buttons: BTreeMap::new(),
+            tokens: BTreeMap::new(),
+            docker_hub: DockerHubConfig { api: "http://127.0.0.1:1".to_owned(), concurrent_builds: 5 },
+            connections_max: 10,
+            history: Duration::from_hours(1),
+            warnings: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn every_image_gets_its_back_end_and_those_with_a_login_observe() {
+        let login = Login { username: "mrraph".to_owned(), token: Secret::new("test-token-login".to_owned()) };
+        let config = config(vec![
+            ("mrraph/blog", image_config("http://127.0.0.1:1/u/mrraph/blog/trigger/test-token-1/", Some(login))),
+            ("mrraph/site", image_config("http://127.0.0.1:1/u/mrraph/site/trigger/test-token-2/\n", None)),
+        ]);
+        let backends = Backend::for_images(&config).expect("back-ends");
+        let observes: Vec<_> = backends.iter().map(|(image, backend)| (image.as_str(), backend.observes())).collect();
+        assert_eq!(observes, [("mrraph/blog", true), ("mrraph/site", false)]);
+        assert!(!format!("{backends:?}").contains("test-token"));
+    }
+
+    #[test]
+    fn a_trigger_url_that_may_not_be_called_is_told_by_its_image_only() {
+        let config = config(vec![("mrraph/blog", image_config("http://example.org/test-token-1/", None))]);
+        let error = Backend::for_images(&config).expect_err("refused");
+        assert!(error.to_string().starts_with("the trigger URL of image 'mrraph/blog' must begin with"), "{error}");
+        assert!(!format!("{error:?}").contains("test-token"));
+    }
+}

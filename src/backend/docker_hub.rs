@@ -29,7 +29,7 @@ use crate::config::{DockerHubBackendConfig, DockerHubConfig};
 use crate::model::{ImageName, RefKind};
 use actions::History;
 use answer::Answer;
-use client::{Call, CallError, Client};
+use client::{Call, CallError, Client, Reach};
 use login::Session;
 use redaction::Redaction;
 pub use retirement::retirement_warning;
@@ -69,9 +69,7 @@ impl DockerHub {
                 Err(why) => Err(BackendError::TriggerUrl { image: image.clone(), why }),
             })
             .collect::<Result<Vec<_>, _>>()?;
-        let encrypted = |url: &Url| url.scheme() == "https";
-        let any_encrypted = encrypted(&api_url) || images.iter().any(|(.., url)| encrypted(url));
-        let client = Client::new(any_encrypted)?;
+        let client = Client::new(reach(std::iter::once(&api_url).chain(images.iter().map(|(.., url)| url))))?;
 
         // The token is part of the key: an image whose token is wrong must not live on another's.
         let mut sessions = BTreeMap::<(&str, &str), Arc<Session>>::new();
@@ -163,6 +161,15 @@ impl DockerHub {
             429 => Err(ObserveError::Throttled { retry_after: answer.retry_after() }),
             _ => Err(ObserveError::Unavailable { detail: answer.description(&self.redaction) }),
         }
+    }
+}
+
+fn reach<'a>(urls: impl Iterator<Item = &'a Url>) -> Reach {
+    let (encrypted, plain): (Vec<_>, Vec<_>) = urls.partition(|url| url.scheme() == "https");
+    match (encrypted.is_empty(), plain.is_empty()) {
+        (false, true) => Reach::Internet,
+        (false, false) => Reach::Both,
+        (true, _) => Reach::ThisMachine,
     }
 }
 

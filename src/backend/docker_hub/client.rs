@@ -26,6 +26,14 @@ pub(super) struct Client {
     http: reqwest::Client,
 }
 
+/// Where the configured addresses lie. Each was checked: without encryption only this machine is called.
+#[derive(Clone, Copy)]
+pub(super) enum Reach {
+    Internet,
+    Both,
+    ThisMachine,
+}
+
 /// A call that is ready to be sent, and the most bytes that its answer may have.
 pub(super) struct Call {
     request: Request,
@@ -41,13 +49,11 @@ pub(super) enum CallError {
 }
 
 impl Client {
-    /// `encrypted`: whether anything but this machine will be called. Then nothing unencrypted ever is,
-    /// except to addresses that the configuration's check let through.
-    pub(super) fn new(encrypted: bool) -> Result<Self, BackendError> {
-        Self::with_time_limit(encrypted, CALL_TIMEOUT)
+    pub(super) fn new(reach: Reach) -> Result<Self, BackendError> {
+        Self::with_time_limit(reach, CALL_TIMEOUT)
     }
 
-    pub(super) fn with_time_limit(encrypted: bool, time_limit: Duration) -> Result<Self, BackendError> {
+    pub(super) fn with_time_limit(reach: Reach, time_limit: Duration) -> Result<Self, BackendError> {
         // A provider that is installed already is as good as ours, so its refusal is no error.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut builder = reqwest::Client::builder()
@@ -61,11 +67,13 @@ impl Client {
             .pool_max_idle_per_host(0)
             .referer(false)
             .user_agent(USER_AGENT);
-        if !encrypted {
-            // Where only this machine is called no certificate is ever checked, so the system needs none:
-            // with an empty list of authorities every TLS connection would be refused.
-            builder = builder.tls_certs_only([]);
-        }
+        builder = match reach {
+            Reach::Internet => builder.https_only(true),
+            Reach::Both => builder,
+            // Nothing is encrypted, so the system needs no certificates. With an empty list of authorities a
+            // TLS connection would be refused, not trusted.
+            Reach::ThisMachine => builder.tls_certs_only([]),
+        };
         let http = builder.build().map_err(|error| BackendError::Client(root_cause(error)))?;
         Ok(Self { http })
     }

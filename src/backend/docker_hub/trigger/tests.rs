@@ -8,9 +8,10 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::Request;
 use axum::response::Response;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
 
-use super::super::client::Client;
+use super::super::client::{Client, Reach};
 use super::super::fake::{self, Ending, TRIGGER_PATH, assert_no_secret};
 use super::super::{DockerHub, SHORT_ANSWER_BYTES_MAX};
 use crate::build::{Order, RowId, TriggerAnswer};
@@ -188,8 +189,12 @@ async fn without_a_connection_it_may_be_repeated() {
     drop(listener);
     let no_name = "https://no-such-host.invalid";
     // A server that speaks no TLS: the handshake ends before a byte of the request is sent.
-    let (plain, _) = fake::raw("HTTP/1.1 400 Bad Request\r\n\r\n".to_owned(), Ending::Close).await;
-    let no_tls = plain.replace("http://", "https://");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let no_tls = format!("https://{}", listener.local_addr().expect("an address"));
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.expect("an answer");
+    });
     for base in [&format!("http://{address}"), &format!("https://{address}"), no_name, &no_tls] {
         let hub = fake::hub_with("http://127.0.0.1:1", &format!("{base}{TRIGGER_PATH}"), false);
         let answer = call(&hub).await;
@@ -199,9 +204,9 @@ async fn without_a_connection_it_may_be_repeated() {
 
 #[tokio::test]
 async fn silence_after_the_request_is_uncertain() {
-    let router = Router::new().fallback(|| std::future::pending::<Response>());
+    let router = Router::new().fallback(std::future::pending::<Response>);
     let mut hub = fake::hub(&fake::serve(router).await);
-    hub.client = Client::with_time_limit(false, Duration::from_millis(200)).expect("a client");
+    hub.client = Client::with_time_limit(Reach::ThisMachine, Duration::from_millis(200)).expect("a client");
     assert!(is_uncertain(&call(&hub).await));
 }
 
