@@ -1,16 +1,144 @@
 //! What builds. A closed set, so an enum and not a trait object.
+//!
+//! This room owns every call to a back-end: the connections, their limits and what the answers mean. It
+//! speaks the plain values of [`crate::build`] and must never decide when to build, retry a trigger by
+//! itself, or let a secret into an error, a log or a `Debug`.
 
-use crate::build::{CancelAnswer, Observation, ObserveError, Order, RowId, TriggerAnswer};
+mod docker_hub;
+
+use std::collections::BTreeMap;
+
+pub use docker_hub::{DockerHub, retirement_warning};
+
+use crate::build::{CancelAnswer, Observation, ObserveError, Order, RowId, SourceTaken, TriggerAnswer};
+use crate::config::{BackendConfig, Config};
 use crate::model::ImageName;
-pub enum Backend {}
+
+/// The back-end of one image. Cheap to clone; images with the same login share one session.
+#[derive(Clone, Debug)]
+pub enum Backend {
+    DockerHub(DockerHub),
+}
+
+/// Why the back-ends can't be set up. Names the place in the configuration, never what stands there.
+#[derive(Debug, thiserror::Error)]
+pub enum BackendError {
+    #[error("the trigger URL of image '{image}' {why}")]
+    TriggerUrl { image: ImageName, why: &'static str },
+    #[error("the address 'docker_hub.api' {why}")]
+    Api { why: &'static str },
+    #[error("failed to set up the HTTPS client: {0}")]
+    Client(String),
+}
+
 impl Backend {
-    pub async fn trigger(&self, _order: &Order) -> TriggerAnswer {
-        match *self {}
+    /// The back-ends of all configured images. They share one HTTP client; no call is made yet.
+    pub fn for_images(config: &Config) -> Result<BTreeMap<ImageName, Self>, BackendError> {
+        let docker_hub = config.images.iter().map(|(image, image_config)| match &image_config.backend {
+            BackendConfig::DockerHub(backend) => (image, backend),
+        });
+        let docker_hub = DockerHub::for_images(&config.docker_hub, docker_hub)?;
+        Ok(docker_hub.into_iter().map(|(image, backend)| (image, Self::DockerHub(backend))).collect())
     }
-    pub async fn observe(&self, _image: &ImageName) -> Result<Observation, ObserveError> {
-        match *self {}
+
+    /// Asks for one build, by one call and never more. Takes at most about 30 s.
+    pub async fn trigger(&self, order: &Order) -> TriggerAnswer {
+        match self {
+            Self::DockerHub(hub) => hub.trigger(order).await,
+        }
     }
-    pub async fn cancel(&self, _row: &RowId) -> CancelAnswer {
-        match *self {}
+
+    /// Asks what the back-end holds for `image`. May log in first.
+    pub async fn observe(&self, image: &ImageName) -> Result<Observation, ObserveError> {
+        match self {
+            Self::DockerHub(hub) => hub.observe(image).await,
+        }
+    }
+
+    /// Asks to cancel one build. Even a granted wish frees nothing until the end is seen.
+    pub async fn cancel(&self, row: &RowId) -> CancelAnswer {
+        match self {
+            Self::DockerHub(hub) => hub.cancel(row).await,
+        }
+    }
+
+    /// Whether this back-end can be asked what it holds; if not, it is blind (semantics R13).
+    pub fn observes(&self) -> bool {
+        match self {
+            Self::DockerHub(hub) => hub.observes(),
+        }
+    }
+
+    /// When this back-end takes the source that it builds (semantics R4).
+    pub fn source_taken(&self) -> SourceTaken {
+        match self {
+            // Its trigger takes no commit, and whether the branch's tip is read when a build is queued or
+            // when it starts was never published.
+            Self::DockerHub(_) => SourceTaken::Unknown,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use globset::GlobSet;
+
+    use super::*;
+    use crate::config::{DockerHubBackendConfig, DockerHubConfig, ImageConfig, Login, Secret, SkipRule};
+    use crate::scheduler::policy::Policy;
+
+    fn image_config(trigger_url: &str, login: Option<Login>) -> ImageConfig {
+        let trigger_url = Secret::new(trigger_url.to_owned());
+        ImageConfig {
+            repository: None,
+            branches: None,
+            branch_globs: None,
+            tags: GlobSet::empty(),
+            tag_globs: Vec::new(),
+            skip: SkipRule::All,
+            policy: Policy::DEFAULT,
+            backend: BackendConfig::DockerHub(DockerHubBackendConfig { trigger_url, login }),
+        }
+    }
+
+    fn config(images: Vec<(&str, ImageConfig)>) -> Config {
+        let images = images.into_iter().map(|(name, image)| (name.parse().expect(name), image)).collect();
+        Config {
+            file: None,
+            listen: Vec::new(),
+            data_dir: "coalesced-data".into(),
+            public_url: None,
+            images,
+            sources: BTreeMap::new(),
+            buttons: BTreeMap::new(),
+            tokens: BTreeMap::new(),
+            docker_hub: DockerHubConfig { api: "http://127.0.0.1:1".to_owned(), concurrent_builds: 5 },
+            connections_max: 10,
+            history: Duration::from_hours(1),
+            warnings: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn every_image_gets_its_back_end_and_those_with_a_login_observe() {
+        let login = Login { username: "mrraph".to_owned(), token: Secret::new("test-token-login".to_owned()) };
+        let config = config(vec![
+            ("mrraph/blog", image_config("http://127.0.0.1:1/u/mrraph/blog/trigger/test-token-1/", Some(login))),
+            ("mrraph/site", image_config("http://127.0.0.1:1/u/mrraph/site/trigger/test-token-2/\n", None)),
+        ]);
+        let backends = Backend::for_images(&config).expect("back-ends");
+        let observes: Vec<_> = backends.iter().map(|(image, backend)| (image.as_str(), backend.observes())).collect();
+        assert_eq!(observes, [("mrraph/blog", true), ("mrraph/site", false)]);
+        assert!(!format!("{backends:?}").contains("test-token"));
+    }
+
+    #[test]
+    fn a_trigger_url_that_may_not_be_called_is_told_by_its_image_only() {
+        let config = config(vec![("mrraph/blog", image_config("http://example.org/test-token-1/", None))]);
+        let error = Backend::for_images(&config).expect_err("refused");
+        assert!(error.to_string().starts_with("the trigger URL of image 'mrraph/blog' must begin with"), "{error}");
+        assert!(!format!("{error:?}").contains("test-token"));
     }
 }

@@ -1,0 +1,183 @@
+//! Docker Hub's Automated Builds, from the caller's side: trigger, list of builds, cancel.
+//!
+//! None of these calls was ever documented as an API, so everything is read leniently and a word that nobody
+//! knows is never an error. The trigger URL is a password: it is kept out of every text that leaves here.
+
+mod actions;
+mod answer;
+mod client;
+mod dates;
+#[cfg(test)]
+mod fake;
+mod login;
+mod redaction;
+mod retirement;
+mod trigger;
+mod urls;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::Url;
+use serde_json::json;
+
+use super::BackendError;
+use crate::build::{CancelAnswer, Observation, ObserveError, Order, RowId, TriggerAnswer};
+use crate::config::{DockerHubBackendConfig, DockerHubConfig};
+use crate::model::{ImageName, RefKind};
+use actions::History;
+use answer::Answer;
+use client::{Call, CallError, Client, Reach};
+use login::Session;
+use redaction::Redaction;
+pub use retirement::retirement_warning;
+
+/// The most bytes of an answer to a trigger, a login or a cancel.
+const SHORT_ANSWER_BYTES_MAX: usize = 64 * 1024;
+/// The most bytes of one page of builds.
+const LIST_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// The longest wait for the second page: the first is worth more than a question that ends in a time-out.
+const SECOND_PAGE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// One image's builds on Docker Hub.
+#[derive(Clone)]
+pub struct DockerHub {
+    client: Client,
+    /// Without a slash at the end.
+    api: Arc<str>,
+    /// A password. Must never be shown.
+    trigger_url: Url,
+    /// What is cut out of the texts that Docker Hub answers with.
+    redaction: Redaction,
+    /// None: blind.
+    session: Option<Arc<Session>>,
+}
+
+impl DockerHub {
+    /// The back-ends of these images, with one client for all and one session for each login.
+    pub(super) fn for_images<'a>(
+        account: &DockerHubConfig,
+        images: impl Iterator<Item = (&'a ImageName, &'a DockerHubBackendConfig)>,
+    ) -> Result<BTreeMap<ImageName, Self>, BackendError> {
+        let api = account.api.trim_end_matches('/');
+        let api_url = urls::checked(api).map_err(|why| BackendError::Api { why })?;
+        let images = images
+            .map(|(image, backend)| match urls::checked(backend.trigger_url.expose()) {
+                Ok(url) => Ok((image, backend, url)),
+                Err(why) => Err(BackendError::TriggerUrl { image: image.clone(), why }),
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        let client = Client::new(reach(std::iter::once(&api_url).chain(images.iter().map(|(.., url)| url))))?;
+
+        // The token is part of the key: an image whose token is wrong must not live on another's.
+        let mut sessions = BTreeMap::<(&str, &str), Arc<Session>>::new();
+        let mut hubs = BTreeMap::new();
+        for (image, backend, trigger_url) in images {
+            let mut redaction = Redaction::of_trigger_url(backend.trigger_url.expose(), &trigger_url);
+            let session = backend.login.as_ref().map(|login| {
+                redaction.add(login.token.expose());
+                let open = || Arc::new(Session::new(client.clone(), api, login.clone()));
+                let key = (login.username.as_str(), login.token.expose());
+                Arc::clone(sessions.entry(key).or_insert_with(open))
+            });
+            let hub = Self { client: client.clone(), api: api.into(), trigger_url, redaction, session };
+            hubs.insert(image.clone(), hub);
+        }
+        Ok(hubs)
+    }
+
+    pub(super) fn observes(&self) -> bool {
+        self.session.is_some()
+    }
+
+    /// Calls the trigger as if `order.git_ref` had been pushed: the one form of the body that also reaches
+    /// build rules with a regular expression (docker/hub-feedback issue 1725).
+    pub(super) async fn trigger(&self, order: &Order) -> TriggerAnswer {
+        let source_type = match order.git_ref.kind() {
+            RefKind::Branch => "Branch",
+            RefKind::Tag => "Tag",
+        };
+        let body = json!({ "source_type": source_type, "source_name": order.git_ref.short() });
+        let call = Call::post(self.trigger_url.clone(), &body, SHORT_ANSWER_BYTES_MAX);
+        match self.client.send(call).await {
+            Ok(answer) => trigger::classify(&answer, &self.redaction),
+            Err(CallError::NotSent(why)) => {
+                TriggerAnswer::RefusedForNow { retry_after: None, detail: self.redaction.shown(&why) }
+            }
+            Err(CallError::Unanswered(why)) => TriggerAnswer::Uncertain { detail: self.redaction.shown(&why) },
+        }
+    }
+
+    /// Reads the newest builds: one page, and one more where there is one.
+    pub(super) async fn observe(&self, image: &ImageName) -> Result<Observation, ObserveError> {
+        let first = self.list(image, 0, None).await?;
+        let mut history = History::begin(&self.api, image, &first)?;
+        if let Some(offset) = history.next_offset() {
+            // The first page alone is a true answer, too: it says how far back it reaches.
+            if let Ok(second) = self.list(image, offset, Some(SECOND_PAGE_TIMEOUT)).await {
+                history.go_on(&second);
+            }
+        }
+        Ok(history.into_observation())
+    }
+
+    pub(super) async fn cancel(&self, row: &RowId) -> CancelAnswer {
+        let Some(session) = &self.session else {
+            return CancelAnswer::Unsupported;
+        };
+        let Some(url) = urls::cancel(&self.api, row) else {
+            return CancelAnswer::Failed { detail: "the build's id is not one of Docker Hub's".to_owned() };
+        };
+        let answer = match session.send(|| Call::post(url.clone(), &json!({}), SHORT_ANSWER_BYTES_MAX)).await {
+            Ok(answer) => answer,
+            Err(error) => return CancelAnswer::Failed { detail: error.to_string() },
+        };
+        match answer.status.as_u16() {
+            200..=299 => CancelAnswer::Requested,
+            405 | 501 => CancelAnswer::Unsupported,
+            _ => CancelAnswer::Failed { detail: answer.description(&self.redaction) },
+        }
+    }
+
+    /// One page of the image's actions.
+    async fn list(
+        &self,
+        image: &ImageName,
+        offset: usize,
+        time_limit: Option<Duration>,
+    ) -> Result<Answer, ObserveError> {
+        let Some(session) = &self.session else {
+            return Err(ObserveError::Forbidden { detail: "no login is configured".to_owned() });
+        };
+        let Some(url) = urls::actions(&self.api, image, offset) else {
+            return Err(ObserveError::Unavailable { detail: "the list has no address".to_owned() });
+        };
+        let answer = session.send(|| Call::get(url.clone(), LIST_BYTES_MAX).within(time_limit)).await?;
+        match answer.status.as_u16() {
+            200..=299 => Ok(answer),
+            401 | 403 => Err(ObserveError::Forbidden { detail: answer.description(&self.redaction) }),
+            429 => Err(ObserveError::Throttled { retry_after: answer.retry_after() }),
+            _ => Err(ObserveError::Unavailable { detail: answer.description(&self.redaction) }),
+        }
+    }
+}
+
+fn reach<'a>(urls: impl Iterator<Item = &'a Url>) -> Reach {
+    let (encrypted, plain): (Vec<_>, Vec<_>) = urls.partition(|url| url.scheme() == "https");
+    match (encrypted.is_empty(), plain.is_empty()) {
+        (false, true) => Reach::Internet,
+        (false, false) => Reach::Both,
+        (true, _) => Reach::ThisMachine,
+    }
+}
+
+impl fmt::Debug for DockerHub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DockerHub").field("observes", &self.observes()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;
