@@ -4,6 +4,7 @@ pub mod backend;
 pub mod build;
 pub mod cli;
 pub mod config;
+pub mod daemon;
 pub mod driver;
 pub mod event;
 pub mod journal;

@@ -12,8 +12,9 @@ async fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             if !error.is_silent() {
+                let before = if error.names_its_place() { "" } else { "coalesced: " };
                 // Where even this can't be written, the exit code still tells.
-                let _unwritable = writeln!(std::io::stderr(), "coalesced: {error}");
+                let _unwritable = writeln!(std::io::stderr(), "{before}{error}");
             }
             ExitCode::from(error.exit_code())
         }

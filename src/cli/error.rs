@@ -2,8 +2,12 @@
 
 use std::io;
 
+use super::check::CheckError;
 use super::client::ClientError;
+use super::init::InitError;
 use super::locate::LocateError;
+use crate::config::ConfigError;
+use crate::daemon::DaemonError;
 
 /// Exit codes of the interface: 1 and 2 by custom, the others as in `sysexits.h`.
 pub(super) const FAILED: u8 = 1;
@@ -22,8 +26,15 @@ pub enum CliError {
     /// The arguments parse, but make no sense together.
     #[error("{0}")]
     Usage(String),
-    #[error("{0}")]
-    Config(String),
+    /// Each mistake is a line of its own that begins with `file:line:column:`.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Check(#[from] CheckError),
+    #[error(transparent)]
+    Init(#[from] InitError),
+    #[error(transparent)]
+    Daemon(#[from] DaemonError),
     /// A file or a socket: `what` reads "failed to write man pages to DIR".
     #[error("{what}: {source}")]
     Io { what: String, source: io::Error },
@@ -41,12 +52,24 @@ impl CliError {
         match self {
             Self::Failed(_) => FAILED,
             Self::Usage(_) => USAGE,
-            Self::Config(_) => CONFIG,
+            Self::Config(error) => error.exit_code(),
+            Self::Check(error) => error.exit_code(),
+            Self::Init(error) => error.exit_code(),
+            Self::Daemon(DaemonError::Backend(_)) => CONFIG,
+            Self::Daemon(_) => IO,
             Self::Output(_) if self.is_silent() => 0,
             Self::Io { .. } | Self::Output(_) => IO,
             Self::Locate(error) => error.exit_code(),
             Self::Client(error) => error.exit_code(),
         }
+    }
+
+    /// Whether its text begins with a place in a file, which nothing may stand before.
+    pub fn names_its_place(&self) -> bool {
+        matches!(
+            self,
+            Self::Config(ConfigError::Mistakes(_)) | Self::Check(CheckError::Config(ConfigError::Mistakes(_)))
+        )
     }
 
     /// Whether there is nobody to tell: the reader of our output has seen enough, as in `coalesced events | head`.
@@ -64,7 +87,6 @@ mod tests {
         let text = || "it".to_owned();
         assert_eq!(CliError::Failed(text()).exit_code(), 1);
         assert_eq!(CliError::Usage(text()).exit_code(), 2);
-        assert_eq!(CliError::Config(text()).exit_code(), 78);
         let full = CliError::Output(io::ErrorKind::StorageFull.into());
         assert_eq!((full.exit_code(), full.is_silent()), (74, false));
     }

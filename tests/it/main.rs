@@ -1,1 +1,5 @@
-fn main() {}
+//! The one integration binary: scenarios in virtual time, properties, and black-box tests of the real program.
+
+mod properties;
+mod scenarios;
+mod world;

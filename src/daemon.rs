@@ -1,0 +1,153 @@
+//! The daemon put together: journal, driver, back-ends and server, from one checked configuration.
+//!
+//! Used by `coalesced serve`, by the demo and by nothing else. It begins in the order in which things depend on
+//! each other and ends in the opposite one: first no more requests, then no more effects, then the journal.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use crate::backend::{Backend, BackendError, retirement_warning};
+use crate::cli::locate::ClientFile;
+use crate::config::{BackendConfig, Config, Listen, Secret};
+use crate::driver::clock::wall;
+use crate::driver::{Driver, Handle, Parts};
+use crate::http::{self, App, Listeners};
+use crate::journal::{Journal, JournalError};
+use crate::scheduler::Settings;
+use crate::telemetry;
+
+/// A daemon that is open for requests.
+pub struct Daemon {
+    /// The first address that it listens on, as clients write it: `http://127.0.0.1:8484`, or `unix:/path`.
+    pub url: String,
+    pub handle: Handle,
+    /// The token of clients on this machine.
+    pub local_token: Secret,
+    server: tokio::task::JoinHandle<()>,
+    driver: tokio::task::JoinHandle<Result<(), JournalError>>,
+    stop_serving: oneshot::Sender<()>,
+    stop_driving: oneshot::Sender<()>,
+    config: Arc<Config>,
+}
+
+/// Why the daemon did not start, or ended by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    #[error("failed to {what}: {why}")]
+    Io { what: String, why: std::io::Error },
+    #[error("the server ended by itself")]
+    ServerEnded,
+    #[error("the driver ended by itself")]
+    DriverEnded,
+}
+
+impl Daemon {
+    /// Opens the journal, takes up where it ends, and listens. Returns when all of it stands.
+    pub async fn start(config: Config) -> Result<Self, DaemonError> {
+        let config = Arc::new(config);
+        warn(&config);
+        let data_dir = config.data_dir.clone();
+        // Opening blocks; nothing else runs yet.
+        let opened = tokio::task::spawn_blocking(move || Journal::open(&data_dir)).await;
+        let (journal, reader, snapshot) = opened.map_err(|_| DaemonError::DriverEnded)??;
+        let listeners = Listeners::bind(&config)
+            .await
+            .map_err(|why| DaemonError::Io { what: "listen".to_owned(), why })?;
+        let url = listeners.url();
+        let backends: BTreeMap<_, _> = Backend::for_images(&config)?;
+        let parts = Parts {
+            journal,
+            reader,
+            snapshot,
+            settings: settings(&config)?,
+            backends,
+            history: config.history,
+            receipts_url: format!("{}/v1/events", config.public_url.as_deref().unwrap_or(&url)),
+            watchdog: telemetry::watchdog_period(),
+        };
+        let (driver, handle, first_step) = Driver::new(parts);
+        let (stop_driving, driving) = oneshot::channel::<()>();
+        let (stop_serving, serving) = oneshot::channel::<()>();
+        let local_token = Secret::new(hex::encode(random::<32>()?));
+        let app = App::new(config.clone(), handle.clone(), Some(local_token.clone()));
+        let server = spawn(http::serve(listeners, app, ended(serving)));
+        let driver = spawn(driver.drive(first_step, ended(driving)));
+        let client = ClientFile { url: url.clone(), token: local_token.clone(), pid: std::process::id() };
+        client
+            .write(&config.data_dir)
+            .map_err(|why| DaemonError::Io { what: "write the file for clients on this machine".to_owned(), why })?;
+        tracing::info!(url, images = config.images.len(), "serving");
+        Ok(Self { url, handle, local_token, server, driver, stop_serving, stop_driving, config })
+    }
+
+    /// Runs until `ending` resolves, then ends in order. An error means that the process must end at once.
+    pub async fn run(mut self, ending: impl Future<Output = ()>) -> Result<(), DaemonError> {
+        tokio::select! {
+            () = ending => {}
+            driven = &mut self.driver => {
+                driven.map_err(|_| DaemonError::DriverEnded)??;
+                return Err(DaemonError::DriverEnded);
+            }
+            _ = &mut self.server => return Err(DaemonError::ServerEnded),
+        }
+        telemetry::stopping();
+        tracing::info!("ending: no more requests");
+        let _ = self.stop_serving.send(());
+        let _ = self.server.await;
+        let _ = self.stop_driving.send(());
+        self.driver.await.map_err(|_| DaemonError::DriverEnded)??;
+        if let Err(why) = ClientFile::remove(&self.config.data_dir) {
+            tracing::warn!("failed to remove the file for clients on this machine: {why}");
+        }
+        tracing::info!("ended; everything accepted is on disk");
+        Ok(())
+    }
+}
+
+fn settings(config: &Config) -> Result<Settings, DaemonError> {
+    let policies = config.images.iter().map(|(image, rules)| (image.clone(), rules.policy.clone())).collect();
+    Ok(Settings {
+        policies,
+        account_limits: vec![config.docker_hub.concurrent_builds],
+        button_fold: Settings::BUTTON_FOLD,
+        seed: u64::from_le_bytes(random::<8>()?),
+    })
+}
+
+/// What an operator should read before anything else.
+fn warn(config: &Config) {
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    let on_docker_hub = config.images.values().any(|image| matches!(image.backend, BackendConfig::DockerHub(_)));
+    if let Some(warning) = retirement_warning(wall()).filter(|_| on_docker_hub) {
+        tracing::warn!("{warning}");
+    }
+    let public = |listen: &Listen| matches!(listen, Listen::Tcp(address) if !address.ip().is_loopback());
+    if config.listen.iter().any(public) {
+        tracing::warn!("listening beyond this machine without TLS: put a reverse proxy with TLS in front");
+    }
+}
+
+fn random<const N: usize>() -> Result<[u8; N], DaemonError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes)
+        .map_err(|why| DaemonError::Io { what: "get random bytes".to_owned(), why: std::io::Error::other(why) })?;
+    Ok(bytes)
+}
+
+/// The end of a channel as a future.
+async fn ended(channel: oneshot::Receiver<()>) {
+    let _ = channel.await;
+}
+
+#[expect(clippy::disallowed_methods, reason = "the daemon's two long-lived tasks start here")]
+fn spawn<T: Send + 'static>(task: impl Future<Output = T> + Send + 'static) -> tokio::task::JoinHandle<T> {
+    tokio::spawn(task)
+}

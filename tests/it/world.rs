@@ -1,0 +1,441 @@
+//! A scheduler on the journal's twin in virtual time, and a small language to converse with it.
+//!
+//! A scenario is blocks of commands, each followed by `----` and everything that was decided in answer. Moments
+//! are told as the time since the start. The commands:
+//!
+//! ```text
+//! image NAME [quiet=30s] [max_wait=10m] [prequeue=no] [observes=no] [source=start|trigger|unknown]
+//!            [retry_failed=1] [labels=master:latest,v*:{tag}] [account=yes] …   (before anything else)
+//! account N                                    the account's limit, for images with account=yes
+//! push IMAGE REF [COMMIT [BEFORE]] [id=ID]     REF is a branch, or tag:NAME
+//! tap IMAGE REF [by=BUTTON]                    call IMAGE REF [now] [ensure]
+//! skip IMAGE REF                               delete IMAGE REF
+//! answer IMAGE accepted [ROW] | pending | uncertain | later [AFTER] | refused
+//! show IMAGE ROW… | nothing                    ROW is id:state[:label[:commit]][@created]; answers the question
+//! unreadable IMAGE                             hint IMAGE
+//! pause IMAGE|all [for=2h]   resume IMAGE|all  start IMAGE   drop IMAGE   cancel IMAGE
+//! advance SPAN                                 crash
+//! why IMAGE REF                                tell NUMBER   what became of event NUMBER
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+use std::time::Duration;
+
+use coalesced::build::{Observation, ObserveError, Outcome, Row, RowId, RowState, SourceTaken, TriggerAnswer};
+use coalesced::event::{Cause, CauseKind, Delivery, End, Event, Fingerprint, Intake, Verdict, Wish};
+use coalesced::journal::{Fate, MemoryJournal, encode};
+use coalesced::model::{BuildId, CommitId, GitRef, ImageName, Seq, Timestamp};
+use coalesced::scheduler::policy::{AccountId, LabelRule, Policy};
+use coalesced::scheduler::record::Fact;
+use coalesced::scheduler::standing::standing;
+use coalesced::scheduler::{Decision, Effect, Input, Scheduler, Settings, Step, Ticket};
+use coalesced::status::{self, Picture};
+use coalesced::verb::{Command, Scope, Verb};
+
+/// Virtual time begins here: 2026-11-23T10:00:00Z.
+pub const START: Timestamp = Timestamp::from_millis(1_795_428_000_000);
+
+pub struct World {
+    pub scheduler: Option<Scheduler>,
+    settings: Settings,
+    journal: MemoryJournal,
+    pub now: Timestamp,
+    questions: BTreeMap<ImageName, u64>,
+    triggers: BTreeMap<ImageName, BuildId>,
+    tickets: u64,
+    told: String,
+}
+
+impl World {
+    pub fn new() -> Self {
+        let settings = Settings {
+            policies: BTreeMap::new(),
+            account_limits: vec![5],
+            button_fold: Settings::BUTTON_FOLD,
+            seed: 1,
+        };
+        Self {
+            scheduler: None,
+            settings,
+            journal: MemoryJournal::default(),
+            now: START,
+            questions: BTreeMap::new(),
+            triggers: BTreeMap::new(),
+            tickets: 0,
+            told: String::new(),
+        }
+    }
+
+    /// Carries out one command and answers with all that was decided.
+    pub fn obey(&mut self, line: &str) -> String {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let (command, rest) = words.split_first().expect("a command");
+        let image = |index: usize| rest.get(index).expect("an image").parse::<ImageName>().expect("an image");
+        match *command {
+            "image" => self.configure(rest),
+            "account" => self.settings.account_limits = vec![rest[0].parse().expect("a limit")],
+            "push" | "tap" | "call" | "skip" | "delete" => self.deliver(command, rest),
+            "answer" => {
+                let build = self.triggers.remove(&image(0)).expect("no trigger call is under way");
+                let answer = trigger_answer(&rest[1..]);
+                self.handle(vec![Input::Answered { image: image(0), build, answer }]);
+            }
+            "show" | "unreadable" => {
+                let question = self.questions.remove(&image(0)).expect("no question was asked");
+                let answer = if *command == "show" {
+                    Ok(Observation { rows: rest[1..].iter().filter_map(|row| self.row(row)).collect(), ..Observation::default() })
+                } else {
+                    Err(ObserveError::Unavailable { detail: "out of order".to_owned() })
+                };
+                self.handle(vec![Input::Observed { image: image(0), question, answer }]);
+            }
+            "hint" => self.handle(vec![Input::Hinted { image: image(0) }]),
+            "pause" | "resume" | "start" | "drop" | "cancel" => self.command(command, rest),
+            "advance" => self.advance(span(rest[0])),
+            "crash" => self.crash(),
+            "why" => {
+                let (image, git_ref) = (image(0), git_ref(rest[1]));
+                let scheduler = self.scheduler();
+                let lane = scheduler.lane(&image).expect("a configured image");
+                let policy = scheduler.policy(&image).expect("a configured image");
+                let standing = lane.keys.get(&git_ref).map(|key| {
+                    let told = standing(lane, &git_ref, key, policy, scheduler.hold(), self.now);
+                    format!("{told:?}")
+                });
+                let standing = standing.unwrap_or_else(|| "AtRest".to_owned());
+                let standing = standing.replace("2026-11-23T", "");
+                self.tell(&standing);
+            }
+            "tell" => {
+                let told = self.receipt(Seq(rest[0].parse().expect("a number")));
+                self.tell(&told);
+            }
+            other => panic!("no command '{other}'"),
+        }
+        std::mem::take(&mut self.told)
+    }
+
+    pub fn scheduler(&mut self) -> &mut Scheduler {
+        if self.scheduler.is_none() {
+            self.recover();
+        }
+        self.scheduler.as_mut().expect("just recovered")
+    }
+
+    /// Lets the process die and start again from what is on disk.
+    pub fn crash(&mut self) {
+        self.questions.clear();
+        self.triggers.clear();
+        self.recover();
+    }
+
+    fn recover(&mut self) {
+        let snapshot = self.journal.snapshot().expect("the twin reads back what it wrote");
+        let (scheduler, step) = Scheduler::recover(self.settings.clone(), snapshot, self.now);
+        self.scheduler = Some(scheduler);
+        self.conclude(step);
+    }
+
+    fn configure(&mut self, words: &[&str]) {
+        let mut policy = Policy::DEFAULT.clone();
+        for (name, value) in words[1..].iter().map(|word| word.split_once('=').expect("key=value")) {
+            match name {
+                "quiet" => policy.quiet = span(value),
+                "max_wait" => policy.max_wait = span(value),
+                "prequeue" => policy.prequeue = value == "yes",
+                "observes" => policy.observes = value == "yes",
+                "expected" => policy.expected_build_time = span(value),
+                "retry_failed" => policy.retry_failed = value.parse().expect("a number"),
+                "account" => policy.account = (value == "yes").then_some(AccountId(0)),
+                "source" => {
+                    policy.source_taken = match value {
+                        "start" => SourceTaken::AtStart,
+                        "trigger" => SourceTaken::AtTrigger,
+                        _ => SourceTaken::Unknown,
+                    }
+                }
+                "labels" => {
+                    let rules = value.split(',').map(|rule| rule.split_once(':').expect("glob:label"));
+                    let rule = |(refs, label): (&str, &str)| LabelRule {
+                        refs: globset::Glob::new(refs).expect("a glob").compile_matcher(),
+                        label: label.to_owned(),
+                    };
+                    policy.labels = rules.map(rule).collect();
+                }
+                other => panic!("no policy key '{other}'"),
+            }
+        }
+        self.settings.policies.insert(words[0].parse().expect("an image"), policy);
+    }
+
+    fn deliver(&mut self, kind: &str, words: &[&str]) {
+        let option = |name: &str| words.iter().find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
+        let plain: Vec<&&str> = words[2..].iter().filter(|word| !word.contains('=')).collect();
+        let git_ref = git_ref(words[1]);
+        let is_tag = git_ref.as_str().starts_with("refs/tags/");
+        let (cause_kind, source) = match kind {
+            "tap" => (CauseKind::Button, option("by").unwrap_or("phone")),
+            "call" => (CauseKind::Api, "ci"),
+            _ => (CauseKind::Push, "github"),
+        };
+        let says = |word: &str| plain.iter().any(|plain| **plain == word);
+        let intake = match kind {
+            "tap" => Intake::Build { immediate: true, manual: true, ensure: false },
+            "call" => Intake::Build { immediate: says("now") || is_tag, manual: true, ensure: says("ensure") },
+            "skip" => Intake::Skip { rule: "every commit says [skip ci]".to_owned() },
+            "delete" => Intake::DeleteRef,
+            _ => Intake::Build { immediate: is_tag, manual: false, ensure: false },
+        };
+        let commit = |index: usize| (kind == "push").then(|| plain.get(index).map(|text| commit(text))).flatten();
+        let wish = Wish {
+            image: Some(words[0].parse().expect("an image")),
+            git_ref: Some(git_ref),
+            commit: commit(0),
+            before: commit(1),
+            intake,
+        };
+        let fingerprints = option("id").map(|id| {
+            let mut bytes = [0; 16];
+            bytes[..id.len().min(16)].copy_from_slice(&id.as_bytes()[..id.len().min(16)]);
+            Fingerprint(bytes)
+        });
+        let delivery = Delivery {
+            cause: Cause::new(cause_kind, source),
+            fingerprints: fingerprints.into_iter().collect(),
+            wishes: vec![wish],
+        };
+        let ticket = self.ticket();
+        self.handle(vec![Input::Arrived { delivery, ticket }]);
+    }
+
+    fn command(&mut self, verb: &str, words: &[&str]) {
+        let until = words.iter().find_map(|word| word.strip_prefix("for=")).map(|text| self.now.plus(span(text)));
+        let verb = match verb {
+            "pause" => Verb::Pause { until },
+            "resume" => Verb::Resume,
+            "start" => Verb::Start,
+            "drop" => Verb::Drop,
+            _ => Verb::Cancel,
+        };
+        let scope = if words[0] == "all" { Scope::All } else { Scope::Image(words[0].parse().expect("an image")) };
+        let command = Command { verb, scope, whom: "ada".to_owned(), reason: None };
+        let ticket = self.ticket();
+        self.handle(vec![Input::Commanded { command, ticket }]);
+    }
+
+    fn advance(&mut self, span: Duration) {
+        let end = self.now.plus(span);
+        while let Some(due) = self.scheduler().deadline().filter(|due| *due <= end) {
+            assert!(due > self.now || due <= self.now, "time stands");
+            self.now = self.now.max(due);
+            self.handle(Vec::new());
+        }
+        self.now = end;
+        self.handle(Vec::new());
+    }
+
+    fn ticket(&mut self) -> Ticket {
+        self.tickets += 1;
+        Ticket(self.tickets)
+    }
+
+    pub fn handle(&mut self, inputs: Vec<Input>) {
+        let now = self.now;
+        let step = self.scheduler().handle(now, inputs);
+        self.conclude(step);
+    }
+
+    fn conclude(&mut self, step: Step) {
+        for record in &step.changes().records.clone() {
+            if let Some(told) = tell_fact(&record.fact) {
+                self.tell(&format!("{}: {told}", record.image));
+            }
+        }
+        let scheduler = self.scheduler.as_ref().expect("it made the step");
+        let puts = encode(step.changes(), scheduler);
+        let proof = self.journal.commit(puts);
+        let effects: Vec<Effect> = step.release(proof).collect();
+        for effect in effects {
+            self.carry_out(effect);
+        }
+    }
+
+    fn carry_out(&mut self, effect: Effect) {
+        match effect {
+            Effect::Answer { decision: Decision::Recorded { events }, .. } => {
+                for event in events {
+                    let told = tell_verdict(&event);
+                    self.tell(&told);
+                }
+            }
+            Effect::Answer { decision: Decision::Repeated { first, count }, .. } => {
+                self.tell(&format!("repeated: {count} from event {} on", first.0));
+            }
+            Effect::Answer { decision: Decision::Obeyed { .. }, .. } => {}
+            Effect::Answer { decision: Decision::UnknownImage(image), .. } => {
+                self.tell(&format!("no image {image}"));
+            }
+            Effect::Trigger(order) => {
+                let commit = order.commit.map(|commit| format!(" wanting {commit}")).unwrap_or_default();
+                self.tell(&format!("> trigger {} {}{commit}", order.image, order.git_ref));
+                self.triggers.insert(order.image, order.build);
+            }
+            Effect::Observe { image, question } => {
+                self.tell(&format!("> ask {image}"));
+                self.questions.insert(image, question);
+            }
+            Effect::Cancel { image, row, .. } => self.tell(&format!("> cancel {image} {}", row.0)),
+            Effect::Notify { image, notice } => self.tell(&format!("> notify {image} {notice:?}")),
+        }
+    }
+
+    fn receipt(&mut self, seq: Seq) -> String {
+        let now = self.now;
+        let policies = std::sync::Arc::new(self.settings.policies.clone());
+        let picture = Picture::of(self.scheduler(), policies);
+        let reader = self.journal.reader();
+        let event = reader.event(seq).expect("readable").expect("an event");
+        let fate = match (&event.image, &event.git_ref) {
+            (Some(image), Some(git_ref)) => reader.fate(image, git_ref, seq).expect("readable"),
+            _ => Fate::Open,
+        };
+        let closure = if let Fate::Ended(closure) = fate { Some(closure) } else { None };
+        let build = match closure.as_ref().map(|closure| &closure.end) {
+            Some(End::BuiltBy(id)) => reader.build(*id).expect("readable"),
+            _ => None,
+        };
+        let receipt = status::receipt(&event, closure.as_ref(), build.as_ref(), &picture, "", now);
+        format!("event {} is {:?}: {}", seq.0, receipt.state, receipt.why)
+    }
+
+    fn row(&self, text: &str) -> Option<Row> {
+        if text == "nothing" {
+            return None;
+        }
+        let (text, created) = text.split_once('@').map_or((text, None), |(text, at)| (text, Some(at)));
+        let mut parts = text.split(':');
+        let id = parts.next().expect("an id");
+        let state = match parts.next().expect("a state") {
+            "waiting" => RowState::Waiting,
+            "running" => RowState::Running,
+            "stopping" => RowState::Stopping,
+            "success" => RowState::Finished(Outcome::Success),
+            "failure" => RowState::Finished(Outcome::Failure),
+            "cancelled" => RowState::Finished(Outcome::Cancelled),
+            other => panic!("no state '{other}'"),
+        };
+        let mut part = || parts.next().filter(|part| !part.is_empty());
+        let label = part().map(ToOwned::to_owned);
+        let commit = part().map(commit);
+        // A row without a moment was made just now.
+        let created_at = created.map_or(self.now, |span_text| START.plus(span(span_text)));
+        Some(Row {
+            id: RowId(id.to_owned()),
+            state,
+            label,
+            commit,
+            created_at: Some(created_at),
+            started_at: None,
+            finished_at: None,
+            log_url: None,
+        })
+    }
+
+    fn tell(&mut self, what: &str) {
+        let since = humantime::format_duration(Duration::from_secs(self.now.since(START).as_secs()));
+        writeln!(self.told, "+{since} {what}").expect("a String takes all");
+    }
+}
+
+fn trigger_answer(words: &[&str]) -> TriggerAnswer {
+    let detail = "as told".to_owned();
+    match words[0] {
+        "accepted" => TriggerAnswer::Accepted { row: words.get(1).map(|row| RowId((*row).to_owned())) },
+        "pending" => TriggerAnswer::AlreadyPending { detail },
+        "uncertain" => TriggerAnswer::Uncertain { detail },
+        "later" => TriggerAnswer::RefusedForNow { retry_after: words.get(1).map(|after| span(after)), detail },
+        "refused" => TriggerAnswer::Refused { detail },
+        other => panic!("no answer '{other}'"),
+    }
+}
+
+fn tell_verdict(event: &Event) -> String {
+    let seq = event.seq.0;
+    match &event.verdict {
+        Verdict::Opened => format!("event {seq} waits"),
+        Verdict::AlreadyBuilt => format!("event {seq}: nothing to do"),
+        Verdict::Skipped { rule } => format!("event {seq} skipped: {rule}"),
+        Verdict::Ignored { reason } => format!("event {seq} ignored: {reason}"),
+        Verdict::RefDeleted => format!("event {seq}: the ref is deleted"),
+        Verdict::DuplicateOf { .. } => format!("event {seq} is one cause with the tap before"),
+    }
+}
+
+/// What a fact says; nothing for those that the answer to the request tells already.
+fn tell_fact(fact: &Fact) -> Option<String> {
+    Some(match fact {
+        Fact::Opened { .. } => return None,
+        Fact::Closed { git_ref, end, .. } => format!("open events of {git_ref} end: {end:?}"),
+        Fact::Hastened { git_ref, .. } => format!("{git_ref} is due now"),
+        Fact::Intended { build, git_ref, upto, .. } => format!("build {build} of {git_ref} takes all up to {}", upto.0),
+        Fact::Accepted { build, .. } => format!("build {build} accepted"),
+        Fact::BecameUncertain { build, .. } => format!("build {build} uncertain"),
+        Fact::Refused { build, again_at, blocked, .. } => {
+            let how = if *blocked { "blocked" } else { "refused for now" };
+            let again = humantime::format_duration(Duration::from_secs(again_at.since(START).as_secs()));
+            format!("build {build} {how}, again at +{again}")
+        }
+        Fact::Attached { build, rows, rides } => {
+            let rows: Vec<&str> = rows.iter().map(|row| row.0.as_str()).collect();
+            format!("build {build} is {}{}", rows.join(" "), if *rides { ", riding" } else { "" })
+        }
+        Fact::StillQueued { build, upto } => format!("build {build} still queued, covers up to {}", upto.0),
+        Fact::Started { build, cover, .. } => {
+            format!("build {build} begun, covers up to {}{}", cover.upto.0, contradiction(cover.contradicted))
+        }
+        Fact::CoverChanged { build, cover, .. } => {
+            format!("build {build} covers up to {}{}", cover.upto.0, contradiction(cover.contradicted))
+        }
+        Fact::Missing { build, since } => {
+            format!("build {build} {}", if since.is_some() { "is missing" } else { "is there again" })
+        }
+        Fact::NeverStarted { build, note, .. } => format!("build {build} never began: {note}"),
+        Fact::Finished { build, outcome, reopened, .. } => {
+            format!("build {build} ended: {outcome:?}{}", if *reopened { ", open again" } else { "" })
+        }
+        Fact::CancelAsked { build, .. } => format!("build {build} is to be cancelled"),
+        Fact::Overlapped => "two run at once".to_owned(),
+        Fact::Held(hold) => (if hold.is_some() { "paused" } else { "resumed" }).to_owned(),
+        Fact::Unblocked => "unblocked".to_owned(),
+        Fact::ForeignSeen(foreign) => format!(
+            "build {} of somebody else, {}",
+            foreign.id,
+            if foreign.started { "running" } else { "queued" }
+        ),
+        Fact::ForeignEnded { id, outcome, covered, .. } => {
+            let covered: BTreeSet<String> =
+                covered.iter().map(|(git_ref, upto)| format!(", covers {git_ref} up to {}", upto.0)).collect();
+            format!("build {id} of somebody else ended: {outcome:?}{}", covered.into_iter().collect::<String>())
+        }
+        Fact::Clamped { .. } => "the clock went back".to_owned(),
+    })
+}
+
+fn contradiction(contradicted: bool) -> &'static str {
+    if contradicted { ": its commit is older" } else { "" }
+}
+
+pub fn git_ref(text: &str) -> GitRef {
+    text.strip_prefix("tag:").map_or_else(|| GitRef::branch(text), GitRef::tag).expect("a ref")
+}
+
+/// A short name for a commit: `c1` is forty digits that begin so.
+pub fn commit(text: &str) -> CommitId {
+    let digits: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
+    format!("{digits:0<40}").parse().expect("hex digits")
+}
+
+fn span(text: &str) -> Duration {
+    humantime::parse_duration(text).expect("a span of time")
+}
