@@ -10,8 +10,10 @@ use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 
+use super::super::DockerHub;
 use super::super::fake::{self, assert_no_secret};
 use super::*;
+use crate::build::Observation;
 use crate::model::ImageName;
 
 /// What the server knows and does.
@@ -80,16 +82,16 @@ fn counts(hub: &Hub) -> (usize, usize) {
 async fn twenty_questions_at_once_make_one_login() {
     let (hub, base) = start().await;
     let backend = fake::hub(&base);
-    let asked: Vec<_> = (0..20)
-        .map(|_| {
-            let backend = backend.clone();
-            tokio::spawn(async move { backend.observe(&fake::image()).await })
-        })
-        .collect();
-    for question in asked {
-        question.await.expect("a task").expect("an observation");
+    for result in ask_at_once(&backend, 20).await {
+        result.expect("an observation");
     }
     assert_eq!(counts(&hub), (1, 20));
+    // The token that all of them hold is revoked: again one login, whose token serves all.
+    hub.revoked.store(1, Ordering::SeqCst);
+    for result in ask_at_once(&backend, 20).await {
+        result.expect("an observation with the second token");
+    }
+    assert_eq!(hub.logins.load(Ordering::SeqCst), 2);
 }
 
 #[tokio::test]
@@ -102,13 +104,13 @@ async fn images_with_the_same_login_share_it_and_others_do_not() {
     };
     let names: Vec<ImageName> = ["a/one", "a/two"].map(|name| name.parse().expect("an image")).to_vec();
     let same = [backend(fake::PASSWORD), backend(fake::PASSWORD)];
-    let hubs = super::super::DockerHub::for_images(&account, names.iter().zip(&same)).expect("back-ends");
+    let hubs = DockerHub::for_images(&account, names.iter().zip(&same)).expect("back-ends");
     for (image, backend) in &hubs {
         backend.observe(image).await.expect("an observation");
     }
     assert_eq!(counts(&hub), (1, 2));
     let different = [backend(fake::PASSWORD), backend("test-token-other")];
-    let hubs = super::super::DockerHub::for_images(&account, names.iter().zip(&different)).expect("back-ends");
+    let hubs = DockerHub::for_images(&account, names.iter().zip(&different)).expect("back-ends");
     let sessions: Vec<_> = hubs.values().filter_map(|hub| hub.session.as_ref()).collect();
     assert!(!Arc::ptr_eq(sessions[0], sessions[1]));
 }
@@ -150,14 +152,8 @@ async fn a_refused_login_is_not_repeated() {
         let (hub, base) = start().await;
         hub.login_status.store(status, Ordering::SeqCst);
         let backend = fake::hub(&base);
-        let asked: Vec<_> = (0..5)
-            .map(|_| {
-                let backend = backend.clone();
-                tokio::spawn(async move { backend.observe(&fake::image()).await })
-            })
-            .collect();
-        for question in asked {
-            let error = question.await.expect("a task").expect_err("a refusal");
+        for result in ask_at_once(&backend, 5).await {
+            let error = result.expect_err("a refusal");
             assert!(format!("{error:?}").starts_with(kind), "{status}: {error:?}");
             assert_no_secret(&format!("{error} {error:?}"));
         }
@@ -224,8 +220,21 @@ fn the_end_of_a_token_is_read_leniently() {
     }
 }
 
+async fn ask_at_once(backend: &DockerHub, times: usize) -> Vec<Result<Observation, ObserveError>> {
+    let ask = |_| {
+        let backend = backend.clone();
+        tokio::spawn(async move { backend.observe(&fake::image()).await })
+    };
+    let asked: Vec<_> = (0..times).map(ask).collect();
+    let mut results = Vec::new();
+    for question in asked {
+        results.push(question.await.expect("a task"));
+    }
+    results
+}
+
 /// Lets time pass for the session without waiting: all that it has noted lies as much nearer.
-async fn pass(backend: &super::super::DockerHub, time: Duration) {
+async fn pass(backend: &DockerHub, time: Duration) {
     let session = backend.session.as_ref().expect("a session");
     let mut state = session.state.lock().await;
     let earlier = |moment: Instant| moment.checked_sub(time).expect("a moment");
