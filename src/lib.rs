@@ -7,6 +7,7 @@ pub mod config;
 pub mod daemon;
 pub mod driver;
 pub mod event;
+pub mod http;
 pub mod journal;
 pub mod model;
 pub mod scheduler;

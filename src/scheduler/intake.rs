@@ -87,8 +87,8 @@ impl Scheduler {
         if let (Some(tap), Some(before)) = (&tap, key.and_then(|key| key.tap.as_ref()))
             && before.button == tap.button
             && tap.at.since(before.at) <= fold
-            && lane.is_still_to_start(git_ref, before.seq)
         {
+            // One cause: whatever was pushed between the two has an event of its own.
             let event = EventId { accepted_at: before.at, seq: before.seq }.to_string();
             return Verdict::DuplicateOf { event };
         }
@@ -126,11 +126,4 @@ struct Opening {
     manual: bool,
     ensure: bool,
     at: Timestamp,
-}
-
-impl super::lane::Lane {
-    /// Whether the build of an event is still to start, so that what came after the event is in it, too.
-    fn is_still_to_start(&self, git_ref: &GitRef, seq: Seq) -> bool {
-        self.keys.get(git_ref).and_then(|key| key.open.as_ref()).is_some_and(|open| open.holds(seq))
-    }
 }

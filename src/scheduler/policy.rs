@@ -8,7 +8,7 @@ use crate::build::SourceTaken;
 use crate::model::GitRef;
 
 /// How one image is coalesced and how its back-end is asked. Defaults: semantics §4.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// How long a key must have been still before its build is due.
     pub quiet: Duration,
@@ -48,6 +48,14 @@ pub struct LabelRule {
     /// The image's tag; `{tag}` and `{branch}` stand for the ref's short name.
     pub label: String,
 }
+
+impl PartialEq for LabelRule {
+    fn eq(&self, other: &Self) -> bool {
+        self.refs.glob() == other.refs.glob() && self.label == other.label
+    }
+}
+
+impl Eq for LabelRule {}
 
 /// Which of the configured accounts; an index into [`Limits`](super::Limits).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -79,6 +79,10 @@ pub fn standing(
     {
         return Standing::Riding { build: queued.live.row.id };
     }
+    let refusal = lane.refusal.as_ref().filter(|refusal| refusal.again_at > now);
+    if let Some(refusal) = refusal.filter(|refusal| refusal.blocked) {
+        return Standing::Blocked { again_at: refusal.again_at, detail: refusal.detail.clone() };
+    }
     let due = open.due(policy.quiet, policy.max_wait);
     if due > now {
         return Standing::Quiet { until: due, at_the_latest: open.due_at_the_latest(policy.max_wait) };
@@ -86,13 +90,8 @@ pub fn standing(
     if let Some((build, how)) = place_taken(lane, git_ref, policy) {
         return Standing::PlaceTaken { build, how };
     }
-    if let Some(refusal) = lane.refusal.as_ref().filter(|refusal| refusal.again_at > now) {
-        let (again_at, detail) = (refusal.again_at, refusal.detail.clone());
-        return if refusal.blocked {
-            Standing::Blocked { again_at, detail }
-        } else {
-            Standing::BackingOff { again_at, detail }
-        };
+    if let Some(refusal) = refusal {
+        return Standing::BackingOff { again_at: refusal.again_at, detail: refusal.detail.clone() };
     }
     Standing::Ready
 }

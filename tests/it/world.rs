@@ -95,12 +95,12 @@ impl World {
             "advance" => self.advance(span(rest[0])),
             "crash" => self.crash(),
             "why" => {
-                let (image, git_ref) = (image(0), git_ref(rest[1]));
+                let (image, git_ref, now) = (image(0), git_ref(rest[1]), self.now);
                 let scheduler = self.scheduler();
                 let lane = scheduler.lane(&image).expect("a configured image");
                 let policy = scheduler.policy(&image).expect("a configured image");
                 let standing = lane.keys.get(&git_ref).map(|key| {
-                    let told = standing(lane, &git_ref, key, policy, scheduler.hold(), self.now);
+                    let told = standing(lane, &git_ref, key, policy, scheduler.hold(), now);
                     format!("{told:?}")
                 });
                 let standing = standing.unwrap_or_else(|| "AtRest".to_owned());
