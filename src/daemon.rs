@@ -56,9 +56,8 @@ impl Daemon {
         // Opening blocks; nothing else runs yet.
         let opened = tokio::task::spawn_blocking(move || Journal::open(&data_dir)).await;
         let (journal, reader, snapshot) = opened.map_err(|_| DaemonError::DriverEnded)??;
-        let listeners = Listeners::bind(&config)
-            .await
-            .map_err(|why| DaemonError::Io { what: "listen".to_owned(), why })?;
+        let listeners =
+            Listeners::bind(&config).await.map_err(|why| DaemonError::Io { what: "listen".to_owned(), why })?;
         let url = listeners.url();
         let backends: BTreeMap<_, _> = Backend::for_images(&config)?;
         let parts = Parts {

@@ -72,7 +72,8 @@ fn an_image_wins_over_the_defaults_and_they_over_ours() {
     assert_eq!((ours.policy.observes, theirs.policy.observes), (false, true));
     assert_eq!((ours.policy.retry_failed, config.history), (2, Duration::from_hours(7 * 24)));
     assert_eq!(theirs.policy.expected_build_time, Duration::from_mins(8));
-    let labels: Vec<_> = theirs.policy.labels.iter().map(|rule| (rule.refs.glob().glob(), rule.label.as_str())).collect();
+    let labels: Vec<_> =
+        theirs.policy.labels.iter().map(|rule| (rule.refs.glob().glob(), rule.label.as_str())).collect();
     assert_eq!(labels, [("v*", "{tag}"), ("master", "latest")], "in the order of the file");
 }
 

@@ -232,12 +232,12 @@ impl Lane {
                 live.end(*at, Outcome::Lost, Some(format!("the trigger was refused: {detail}")));
                 self.bury(live, changes);
             }
-            Fact::Attached { build, rows, rides } => {
+            Fact::Attached { build, rows, only_upto } => {
                 self.foreign.retain(|known| !rows.contains(&known.row));
                 let live = self.live_mut(*build);
                 live.row.rows.extend(rows.iter().cloned());
-                if *rides {
-                    live.upto = Seq(0);
+                if let Some(only_upto) = only_upto {
+                    live.upto = live.upto.min(*only_upto);
                 }
                 changes.write(&live.row);
                 if let Some(queued) = self.queued.as_mut().filter(|queued| queued.live.row.id == *build)

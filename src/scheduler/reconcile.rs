@@ -59,9 +59,13 @@ impl Station {
         let live = &queued.live;
         let build = live.row.id;
         let found = fitting_rows(&self.lane, live, &self.policy, observation);
-        if !found.is_empty() {
+        if let Some(first) = found.first() {
+            let only_upto = match queued.phase {
+                Phase::Uncertain { .. } => Some(accepted_surely_before(live, first)),
+                _ => None,
+            };
             let rows = found.into_iter().map(|row| row.id.clone()).collect();
-            self.lane.apply(Fact::Attached { build, rows, rides: false }, &mut work.changes);
+            self.lane.apply(Fact::Attached { build, rows, only_upto }, &mut work.changes);
             return;
         }
         if !live.row.rows.is_empty() {
@@ -92,7 +96,8 @@ impl Station {
         });
         if let Some(row) = waiting {
             let rows = vec![row.id.clone()];
-            self.lane.apply(Fact::Attached { build, rows, rides: true }, &mut work.changes);
+            // It was there before our call: by time it covers nothing that we know of.
+            self.lane.apply(Fact::Attached { build, rows, only_upto: Some(Seq(0)) }, &mut work.changes);
         } else {
             let detail = "the back-end says that a build is pending already, and shows none".to_owned();
             let times = self.lane.refusal.as_ref().map_or(0, |refusal| refusal.times);
@@ -445,32 +450,47 @@ impl Lane {
     }
 }
 
+/// The newest of the carried events that were surely accepted before `row` was made, by clocks that are known to
+/// [`CLOCK_TOLERANCE`]. A call of unknown outcome may have had no effect, and the row may be somebody else's of
+/// just before; what it can't contain must stay open.
+fn accepted_surely_before(live: &Live, row: &Row) -> Seq {
+    let Some(made_at) = row.created_at else { return Seq(0) };
+    let groups = live.carries.iter().flat_map(|open| open.groups());
+    let before = groups.take_while(|group| group.last_at.plus(CLOCK_TOLERANCE) <= made_at);
+    before.last().map_or(Seq(0), |group| group.last)
+}
+
 /// The unclaimed rows that fit a build without rows, or further ones of the same trigger.
 fn fitting_rows<'a>(lane: &Lane, live: &Live, policy: &Policy, observation: &'a Observation) -> Vec<&'a Row> {
     let foreign = |row: &Row| lane.foreign.iter().any(|foreign| foreign.row == row.id);
-    let mut candidates =
-        observation.rows.iter().filter(|row| !lane.owns(&row.id) && !foreign(row) && fits(row, live, policy));
+    let candidates: Vec<&Row> =
+        observation.rows.iter().filter(|row| !lane.owns(&row.id) && !foreign(row) && fits(row, live, policy)).collect();
     let attached: Vec<&Row> = observation.rows.iter().filter(|row| live.row.rows.contains(&row.id)).collect();
-    let mut found: Vec<&Row> = Vec::new();
-    if attached.is_empty() {
-        if !live.row.rows.is_empty() {
-            return found;
-        }
-        let Some(first) = candidates.next() else { return found };
-        found.push(first);
+    if attached.is_empty() && !live.row.rows.is_empty() {
+        return Vec::new();
     }
+    // Among rows made at about the time of the call the newest: if it isn't ours, it holds all that ours would.
+    let about_the_call = |row: &&&Row| row.created_at.is_some_and(|at| is_about_the_call(at, live));
+    let ours = candidates.iter().filter(about_the_call).next_back().or(candidates.first()).copied();
+    let Some(first) = attached.first().copied().or(ours) else { return Vec::new() };
+    let mut found: Vec<&Row> = if attached.is_empty() { vec![first] } else { Vec::new() };
     for row in candidates {
-        let first = attached.first().or(found.first()).expect("one is there");
-        let other_rule = row.label.is_some() && attached.iter().chain(&found).all(|known| known.label != row.label);
+        let of_other_rule = row.label.is_some() && attached.iter().chain(&found).all(|known| known.label != row.label);
         let together = match (row.created_at, first.created_at) {
             (Some(a), Some(b)) => a.since(b).max(b.since(a)) <= SIBLINGS_WITHIN,
             _ => false,
         };
-        if other_rule && together {
+        // One that turns up late beside one that was made a moment before the call may be the one that is ours.
+        let late = row.created_at > first.created_at && row.created_at.is_some_and(|at| is_about_the_call(at, live));
+        if row.id != first.id && ((of_other_rule && together) || late) {
             found.push(row);
         }
     }
     found
+}
+
+fn is_about_the_call(at: Timestamp, live: &Live) -> bool {
+    live.row.triggered_at.is_some_and(|called_at| at <= called_at.plus(CLOCK_TOLERANCE))
 }
 
 /// Whether a row can be of this build: made after the call, and called what builds of its ref are called.

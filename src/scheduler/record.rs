@@ -71,8 +71,8 @@ pub enum Fact {
     Attached {
         build: BuildId,
         rows: Vec<RowId>,
-        /// They were there before our call: our events ride on somebody else's queued build.
-        rides: bool,
+        /// By time they cover no more than this: they may have been there before our call.
+        only_upto: Option<Seq>,
     },
     /// It was known not to have started when the question was asked at which `upto` was the newest number.
     StillQueued {

@@ -1,1 +1,511 @@
-//! Placeholder
+//! Properties of the scheduler over invented histories: a small honest back-end, lost and late answers, restarts,
+//! people who pause and drop, in virtual time. What fails is shrunk to the fewest steps.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use coalesced::build::{Observation, ObserveError, Outcome, Row, RowId, RowState, SourceTaken, TriggerAnswer};
+use coalesced::event::{Cause, CauseKind, Delivery, End, Fingerprint, Intake, Verdict, Wish};
+use coalesced::journal::{Fate, MemoryJournal, encode};
+use coalesced::model::{BuildId, GitRef, ImageName, Seq, Timestamp};
+use coalesced::scheduler::policy::Policy;
+use coalesced::scheduler::record::Fact;
+use coalesced::scheduler::{Decision, Effect, Input, Scheduler, Settings, Step, Ticket};
+use coalesced::verb::{Command, Scope, Verb};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use crate::world::START;
+
+#[derive(Clone, Debug)]
+enum Op {
+    Push {
+        git_ref: u8,
+        id: Option<u8>,
+    },
+    Tap {
+        git_ref: u8,
+    },
+    Skip {
+        git_ref: u8,
+    },
+    Advance {
+        millis: u32,
+    },
+    /// What happens to the next trigger call.
+    Fate(CallFate),
+    /// The next question gets no answer.
+    Unreadable,
+    Crash,
+    Pause,
+    Resume,
+    Drop,
+    Foreign {
+        git_ref: u8,
+    },
+}
+
+/// What becomes of a trigger call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum CallFate {
+    Accepted,
+    DoneButAnswerLost,
+    LostOnTheWay,
+    RefusedForNow,
+    /// Accepted, and thrown away in silence.
+    Discarded,
+    /// The process dies after the call has had its effect.
+    DoneThenCrash,
+    CrashBeforeCall,
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    use CallFate::{
+        Accepted, CrashBeforeCall, Discarded, DoneButAnswerLost, DoneThenCrash, LostOnTheWay, RefusedForNow,
+    };
+    let call_fate = prop_oneof![
+        Just(Accepted),
+        Just(DoneButAnswerLost),
+        Just(LostOnTheWay),
+        Just(RefusedForNow),
+        Just(Discarded),
+        Just(DoneThenCrash),
+        Just(CrashBeforeCall)
+    ];
+    prop_oneof![
+        8 => (0..3u8, proptest::option::weighted(0.3, 0..6u8)).prop_map(|(git_ref, id)| Op::Push { git_ref, id }),
+        2 => (0..3u8).prop_map(|git_ref| Op::Tap { git_ref }),
+        1 => (0..3u8).prop_map(|git_ref| Op::Skip { git_ref }),
+        8 => (1..120_000u32).prop_map(|millis| Op::Advance { millis }),
+        3 => call_fate.prop_map(Op::Fate),
+        2 => Just(Op::Unreadable),
+        1 => Just(Op::Crash),
+        1 => Just(Op::Pause),
+        1 => Just(Op::Resume),
+        1 => Just(Op::Drop),
+        1 => (0..3u8).prop_map(|git_ref| Op::Foreign { git_ref }),
+    ]
+}
+
+/// How the back-end and the policy are made in one history.
+#[derive(Clone, Debug)]
+struct Setting {
+    prequeue: bool,
+    source_taken: SourceTaken,
+    build_time: Duration,
+    /// How long a new row stays invisible.
+    visible_after: Duration,
+    /// Whether builds of one image run one by one.
+    serial: bool,
+}
+
+fn setting() -> impl Strategy<Value = Setting> {
+    let source_taken =
+        prop_oneof![Just(SourceTaken::AtStart), Just(SourceTaken::AtTrigger), Just(SourceTaken::Unknown)];
+    (any::<bool>(), source_taken, 1..600u64, 0..120u64, any::<bool>()).prop_map(
+        |(prequeue, source_taken, build, visible, serial)| Setting {
+            prequeue,
+            source_taken,
+            build_time: Duration::from_secs(build),
+            visible_after: Duration::from_secs(visible),
+            serial,
+        },
+    )
+}
+
+/// One build as it truly is.
+#[derive(Clone, Debug)]
+struct TrueBuild {
+    id: u64,
+    /// Which of our triggers made it; None: somebody else.
+    ours: Option<BuildId>,
+    git_ref: GitRef,
+    created_at: Timestamp,
+    started_at: Option<Timestamp>,
+    ended_at: Option<Timestamp>,
+    /// The newest event whose push was in the source when it was taken.
+    contains: Seq,
+}
+
+struct History {
+    setting: Setting,
+    image: ImageName,
+    scheduler: Scheduler,
+    settings: Settings,
+    journal: MemoryJournal,
+    now: Timestamp,
+    next_fate: CallFate,
+    unreadable: bool,
+    builds: Vec<TrueBuild>,
+    questions: Vec<u64>,
+    answers: Vec<(BuildId, TriggerAnswer)>,
+    crash: bool,
+    tickets: u64,
+    receipts: BTreeMap<u8, (Seq, u32)>,
+    ticket_ids: BTreeMap<Ticket, u8>,
+    uncertain_calls: u64,
+    triggers: u64,
+    opened: u64,
+    unverified: bool,
+    taken_for_ours: bool,
+}
+
+impl History {
+    fn new(setting: Setting) -> Self {
+        let image: ImageName = "acme/web".parse().expect("an image");
+        let policy =
+            Policy { prequeue: setting.prequeue, source_taken: setting.source_taken, ..Policy::DEFAULT.clone() };
+        let settings = Settings {
+            policies: BTreeMap::from([(image.clone(), policy)]),
+            account_limits: Vec::new(),
+            button_fold: Settings::BUTTON_FOLD,
+            seed: 7,
+        };
+        let journal = MemoryJournal::default();
+        let (scheduler, step) = Scheduler::recover(settings.clone(), journal.snapshot().expect("nothing yet"), START);
+        drop(step);
+        Self {
+            setting,
+            image,
+            scheduler,
+            settings,
+            journal,
+            now: START,
+            next_fate: CallFate::Accepted,
+            unreadable: false,
+            builds: Vec::new(),
+            questions: Vec::new(),
+            answers: Vec::new(),
+            crash: false,
+            tickets: 0,
+            receipts: BTreeMap::new(),
+            ticket_ids: BTreeMap::new(),
+            uncertain_calls: 0,
+            triggers: 0,
+            opened: 0,
+            unverified: false,
+            taken_for_ours: false,
+        }
+    }
+
+    fn play(&mut self, ops: &[Op]) {
+        for op in ops {
+            self.carry_out(op);
+        }
+        // From here on nothing goes wrong any more, and everything must come to rest.
+        self.next_fate = CallFate::Accepted;
+        self.unreadable = false;
+        self.carry_out(&Op::Resume);
+        for _ in 0..2_000 {
+            if self.scheduler.deadline().is_none() {
+                break;
+            }
+            self.advance(Duration::from_mins(1));
+        }
+        assert!(self.scheduler.deadline().is_none(), "it never comes to rest");
+        self.check_coverage();
+    }
+
+    fn carry_out(&mut self, op: &Op) {
+        match op {
+            Op::Push { git_ref, id } => {
+                let intake = Intake::Build { immediate: false, manual: false, ensure: false };
+                self.deliver(*git_ref, *id, intake, CauseKind::Push);
+            }
+            Op::Tap { git_ref } => {
+                let intake = Intake::Build { immediate: true, manual: true, ensure: false };
+                self.deliver(*git_ref, None, intake, CauseKind::Button);
+            }
+            Op::Skip { git_ref } => {
+                self.deliver(*git_ref, None, Intake::Skip { rule: "skip".to_owned() }, CauseKind::Push);
+            }
+            Op::Advance { millis } => self.advance(Duration::from_millis((*millis).into())),
+            Op::Fate(fate) => self.next_fate = *fate,
+            Op::Unreadable => self.unreadable = true,
+            Op::Crash => self.recover(),
+            Op::Pause => self.command(Verb::Pause { until: None }),
+            Op::Resume => self.command(Verb::Resume),
+            Op::Drop => self.command(Verb::Drop),
+            Op::Foreign { git_ref } => self.create(None, &branch(*git_ref)),
+        }
+        self.settle();
+    }
+
+    fn deliver(&mut self, git_ref: u8, id: Option<u8>, intake: Intake, kind: CauseKind) {
+        self.tickets += 1;
+        let ticket = Ticket(self.tickets);
+        if let Some(id) = id {
+            self.ticket_ids.insert(ticket, id);
+        }
+        let wish = Wish {
+            image: Some(self.image.clone()),
+            git_ref: Some(branch(git_ref)),
+            commit: None,
+            before: None,
+            intake,
+        };
+        let delivery = Delivery {
+            cause: Cause::new(kind, "source"),
+            fingerprints: id.map(|id| Fingerprint([id; 16])).into_iter().collect(),
+            wishes: vec![wish],
+        };
+        self.handle(vec![Input::Arrived { delivery, ticket }]);
+    }
+
+    fn command(&mut self, verb: Verb) {
+        self.tickets += 1;
+        let command = Command { verb, scope: Scope::All, whom: "ada".to_owned(), reason: None };
+        self.handle(vec![Input::Commanded { command, ticket: Ticket(self.tickets) }]);
+    }
+
+    fn advance(&mut self, span: Duration) {
+        let end = self.now.plus(span);
+        loop {
+            let ours = self.scheduler.deadline();
+            let theirs = self.next_end();
+            let next = ours.into_iter().chain(theirs).filter(|at| *at <= end && *at > self.now).min();
+            self.now = next.unwrap_or(end);
+            self.run_back_end();
+            self.handle(Vec::new());
+            self.settle();
+            if next.is_none() {
+                break;
+            }
+        }
+    }
+
+    /// Carries answers back until nothing is under way.
+    fn settle(&mut self) {
+        loop {
+            if std::mem::take(&mut self.crash) {
+                self.recover();
+            } else if let Some((build, answer)) = self.answers.pop() {
+                let image = self.image.clone();
+                self.handle(vec![Input::Answered { image, build, answer }]);
+            } else if let Some(question) = self.questions.pop() {
+                let answer = if std::mem::take(&mut self.unreadable) {
+                    Err(ObserveError::Unavailable { detail: "out of order".to_owned() })
+                } else {
+                    Ok(Observation { rows: self.rows(), ..Observation::default() })
+                };
+                let image = self.image.clone();
+                self.handle(vec![Input::Observed { image, question, answer }]);
+            } else {
+                break;
+            }
+        }
+    }
+
+    fn recover(&mut self) {
+        self.questions.clear();
+        self.answers.clear();
+        let snapshot = self.journal.snapshot().expect("readable");
+        let (scheduler, step) = Scheduler::recover(self.settings.clone(), snapshot, self.now);
+        self.scheduler = scheduler;
+        self.conclude(step);
+    }
+
+    fn handle(&mut self, inputs: Vec<Input>) {
+        let step = self.scheduler.handle(self.now, inputs);
+        self.conclude(step);
+    }
+
+    fn conclude(&mut self, step: Step) {
+        for record in &step.changes().records {
+            match &record.fact {
+                Fact::Opened { .. } => self.opened += 1,
+                Fact::BecameUncertain { .. } => self.uncertain_calls += 1,
+                // A silent discard, or a row that vanished, is a call whose effect nobody knew.
+                Fact::NeverStarted { note, .. } => {
+                    self.uncertain_calls += 1;
+                    self.unverified |= note.starts_with("unverified");
+                }
+                Fact::Refused { .. } => self.uncertain_calls += 1,
+                Fact::Finished { reopened: true, .. } => self.uncertain_calls += 1,
+                _ => {}
+            }
+        }
+        let puts = encode(step.changes(), &self.scheduler);
+        let proof = self.journal.commit(puts);
+        self.check_folding();
+        for effect in step.release(proof) {
+            match effect {
+                Effect::Trigger(order) => self.trigger(order.build, &order.git_ref),
+                Effect::Observe { question, .. } => self.questions.push(question),
+                Effect::Answer { ticket, decision } => self.answered(ticket, &decision),
+                Effect::Cancel { .. } | Effect::Notify { .. } => {}
+            }
+        }
+    }
+
+    fn answered(&mut self, ticket: Ticket, decision: &Decision) {
+        let receipt = match decision {
+            Decision::Recorded { events } => (events[0].seq, u32::try_from(events.len()).expect("few")),
+            Decision::Repeated { first, count } => (*first, *count),
+            _ => return,
+        };
+        if let Some(id) = self.ticket_ids.get(&ticket) {
+            let first = *self.receipts.entry(*id).or_insert(receipt);
+            assert_eq!(first, receipt, "I7: a delivery that came before gets the first receipt again");
+        }
+    }
+
+    fn trigger(&mut self, build: BuildId, git_ref: &GitRef) {
+        self.triggers += 1;
+        let lane = self.scheduler.lane(&self.image).expect("configured");
+        let carried = lane.live(build).and_then(|live| live.carries.as_ref()).map(|open| open.count());
+        assert!(carried.is_some_and(|count| count > 0), "I4: a trigger for no open event");
+        let uncertain = || TriggerAnswer::Uncertain { detail: "lost".to_owned() };
+        let mut fate = std::mem::replace(&mut self.next_fate, CallFate::Accepted);
+        let just_before =
+            |build: &TrueBuild| build.ours.is_none() && self.now.since(build.created_at) < Duration::from_secs(5);
+        if self.builds.iter().any(just_before) {
+            // Known gaps: a build that somebody else started in the few seconds before our call, where clocks can't
+            // tell, is taken for ours until ours is seen (I3); and were ours thrown away in silence, only the
+            // commit would tell (I2).
+            self.taken_for_ours = true;
+            if fate == CallFate::Discarded {
+                fate = CallFate::LostOnTheWay;
+            }
+        }
+        let done = matches!(fate, CallFate::Accepted | CallFate::DoneButAnswerLost | CallFate::DoneThenCrash);
+        if done {
+            self.create(Some(build), git_ref);
+            self.check_places();
+        }
+        let answer = match fate {
+            CallFate::Accepted | CallFate::Discarded => TriggerAnswer::Accepted { row: None },
+            CallFate::DoneButAnswerLost | CallFate::LostOnTheWay => uncertain(),
+            CallFate::RefusedForNow => TriggerAnswer::RefusedForNow { retry_after: None, detail: "not now".to_owned() },
+            CallFate::DoneThenCrash | CallFate::CrashBeforeCall => {
+                self.crash = true;
+                return;
+            }
+        };
+        self.answers.push((build, answer));
+    }
+
+    fn create(&mut self, ours: Option<BuildId>, git_ref: &GitRef) {
+        let id = self.builds.len() as u64;
+        let contains = self.scheduler.counters().0;
+        let (git_ref, created_at) = (git_ref.clone(), self.now);
+        self.builds.push(TrueBuild { id, ours, git_ref, created_at, started_at: None, ended_at: None, contains });
+        self.run_back_end();
+    }
+
+    fn next_end(&self) -> Option<Timestamp> {
+        let running = self.builds.iter().filter(|build| build.ended_at.is_none());
+        running.filter_map(|build| Some(build.started_at?.plus(self.setting.build_time))).min()
+    }
+
+    /// Lets builds end and begin, in the order in which they were asked for.
+    fn run_back_end(&mut self) {
+        for build in self.builds.iter_mut().filter(|build| build.ended_at.is_none()) {
+            let end = build.started_at.map(|at| at.plus(self.setting.build_time));
+            build.ended_at = end.filter(|end| *end <= self.now);
+        }
+        let newest = self.scheduler.counters().0;
+        loop {
+            let running = self.builds.iter().filter(|build| build.started_at.is_some() && build.ended_at.is_none());
+            if self.setting.serial && running.count() > 0 {
+                break;
+            }
+            let Some(next) = self.builds.iter_mut().find(|build| build.started_at.is_none()) else { break };
+            next.started_at = Some(self.now);
+            if self.setting.source_taken == SourceTaken::AtStart {
+                next.contains = newest;
+            }
+        }
+    }
+
+    fn rows(&self) -> Vec<Row> {
+        let visible = |build: &&TrueBuild| build.created_at.plus(self.setting.visible_after) <= self.now;
+        let row = |build: &TrueBuild| Row {
+            id: RowId(format!("row-{}", build.id)),
+            state: match (build.started_at, build.ended_at) {
+                (None, _) => RowState::Waiting,
+                (Some(_), None) => RowState::Running,
+                (Some(_), Some(_)) => RowState::Finished(Outcome::Success),
+            },
+            label: None,
+            commit: None,
+            created_at: Some(build.created_at),
+            started_at: None,
+            finished_at: None,
+            log_url: None,
+        };
+        self.builds.iter().filter(visible).map(row).collect()
+    }
+
+    /// I3, by the truth of the back-end: of the builds that we triggered.
+    fn check_places(&self) {
+        if self.unverified || self.taken_for_ours || self.setting.visible_after > Duration::from_mins(2) {
+            return;
+        }
+        let ours = self.builds.iter().filter(|build| build.ours.is_some() && build.ended_at.is_none());
+        let (running, queued): (Vec<_>, Vec<_>) = ours.partition(|build| build.started_at.is_some());
+        assert!(running.len() + queued.len() <= 2, "I3: three builds of ours at once: {running:?} {queued:?}");
+        if self.setting.serial {
+            assert!(running.len() <= 1 && queued.len() <= 1, "I3: {running:?} {queued:?}");
+        }
+        if !self.setting.prequeue {
+            assert!(running.len() + queued.len() <= 1, "I3 without prequeue: {running:?} {queued:?}");
+        }
+    }
+
+    /// I6: no due time lies past `first open event + max_wait`.
+    fn check_folding(&self) {
+        let policy = self.scheduler.policy(&self.image).expect("configured");
+        let lane = self.scheduler.lane(&self.image).expect("configured");
+        for open in lane.keys.values().filter_map(|key| key.open.as_ref()) {
+            assert!(open.due(policy.quiet, policy.max_wait) <= open.first_at().plus(policy.max_wait), "I6");
+        }
+    }
+
+    /// I2 and I4 at the end: every event is in a build whose source was taken after it was accepted.
+    fn check_coverage(&self) {
+        let reader = self.journal.reader();
+        for number in 1..=self.scheduler.counters().0.0 {
+            let event = reader.event(Seq(number)).expect("readable").expect("no number is left out");
+            if event.verdict != Verdict::Opened {
+                continue;
+            }
+            let git_ref = event.git_ref.as_ref().expect("it has one");
+            let fate = reader.fate(&self.image, git_ref, event.seq).expect("readable");
+            let Fate::Ended(closure) = fate else { panic!("I2: event {number} is still open at rest") };
+            match closure.end {
+                End::DroppedBy { .. } | End::RefDeleted => {}
+                End::BuiltBy(id) => {
+                    let rows = reader.build(id).expect("readable").expect("kept").rows;
+                    let anybodys = self.taken_for_ours;
+                    let truly = |build: &&TrueBuild| {
+                        anybodys && build.git_ref == *git_ref || rows.contains(&RowId(format!("row-{}", build.id)))
+                    };
+                    let truth: Vec<&TrueBuild> = self.builds.iter().filter(truly).collect();
+                    let holds = |build: &&TrueBuild| build.contains >= event.seq;
+                    assert!(truth.iter().any(holds), "I2: event {number} is not in build {id}: {truth:?}");
+                }
+            }
+        }
+        assert!(self.triggers <= self.opened + self.uncertain_calls, "I4: {} triggers", self.triggers);
+    }
+}
+
+fn branch(number: u8) -> GitRef {
+    GitRef::branch(["master", "dev", "next"][usize::from(number)]).expect("a branch")
+}
+
+/// How many histories; `CASES=100000` for a longer run.
+fn cases() -> u32 {
+    std::env::var("CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(1_000)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// I2, I3, I4, I6, I7, I8 over histories with lost answers, discards and restarts.
+    #[test]
+    fn no_push_is_lost_and_no_place_is_taken_twice(setting in setting(), ops in vec(op(), 1..60)) {
+        History::new(setting).play(&ops);
+    }
+}

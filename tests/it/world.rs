@@ -84,7 +84,10 @@ impl World {
             "show" | "unreadable" => {
                 let question = self.questions.remove(&image(0)).expect("no question was asked");
                 let answer = if *command == "show" {
-                    Ok(Observation { rows: rest[1..].iter().filter_map(|row| self.row(row)).collect(), ..Observation::default() })
+                    Ok(Observation {
+                        rows: rest[1..].iter().filter_map(|row| self.row(row)).collect(),
+                        ..Observation::default()
+                    })
                 } else {
                     Err(ObserveError::Unavailable { detail: "out of order".to_owned() })
                 };
@@ -386,9 +389,10 @@ fn tell_fact(fact: &Fact) -> Option<String> {
             let again = humantime::format_duration(Duration::from_secs(again_at.since(START).as_secs()));
             format!("build {build} {how}, again at +{again}")
         }
-        Fact::Attached { build, rows, rides } => {
+        Fact::Attached { build, rows, only_upto } => {
             let rows: Vec<&str> = rows.iter().map(|row| row.0.as_str()).collect();
-            format!("build {build} is {}{}", rows.join(" "), if *rides { ", riding" } else { "" })
+            let only = only_upto.map(|upto| format!(", good for events up to {}", upto.0)).unwrap_or_default();
+            format!("build {build} is {}{only}", rows.join(" "))
         }
         Fact::StillQueued { build, upto } => format!("build {build} still queued, covers up to {}", upto.0),
         Fact::Started { build, cover, .. } => {
@@ -408,11 +412,9 @@ fn tell_fact(fact: &Fact) -> Option<String> {
         Fact::Overlapped => "two run at once".to_owned(),
         Fact::Held(hold) => (if hold.is_some() { "paused" } else { "resumed" }).to_owned(),
         Fact::Unblocked => "unblocked".to_owned(),
-        Fact::ForeignSeen(foreign) => format!(
-            "build {} of somebody else, {}",
-            foreign.id,
-            if foreign.started { "running" } else { "queued" }
-        ),
+        Fact::ForeignSeen(foreign) => {
+            format!("build {} of somebody else, {}", foreign.id, if foreign.started { "running" } else { "queued" })
+        }
         Fact::ForeignEnded { id, outcome, covered, .. } => {
             let covered: BTreeSet<String> =
                 covered.iter().map(|(git_ref, upto)| format!(", covers {git_ref} up to {}", upto.0)).collect();
