@@ -21,13 +21,11 @@ mod status;
 mod terminal;
 mod verbs;
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 pub use client::ClientError;
 pub use error::CliError;
 use locate::Reach;
 
-use crate::model::Timestamp;
+use crate::driver::clock::wall as now;
 
 /// Many pushes become few builds, and the last push is never lost.
 #[derive(Debug, clap::Parser)]
@@ -97,12 +95,6 @@ pub async fn run(cli: Cli) -> Result<(), CliError> {
         Command::Man(args) => manual::man(&args),
         Command::Completions(args) => manual::completions(&args),
     }
-}
-
-/// The wall clock of this machine, by which "3 m ago" is told.
-fn now() -> Timestamp {
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_millis(0).plus(since_1970)
 }
 
 #[cfg(test)]

@@ -146,7 +146,6 @@ async fn ended(channel: oneshot::Receiver<()>) {
     let _ = channel.await;
 }
 
-#[expect(clippy::disallowed_methods, reason = "the daemon's two long-lived tasks start here")]
 fn spawn<T: Send + 'static>(task: impl Future<Output = T> + Send + 'static) -> tokio::task::JoinHandle<T> {
     tokio::spawn(task)
 }

@@ -320,7 +320,6 @@ impl Driver {
 }
 
 /// Sleeps that long; for ever where there is nothing to wait for.
-#[expect(clippy::disallowed_methods, reason = "the driver is where time passes")]
 async fn pause(span: Option<Duration>) {
     match span {
         Some(span) => tokio::time::sleep(span).await,

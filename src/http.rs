@@ -18,5 +18,5 @@ impl Listeners {
     }
 }
 pub async fn serve(_l: Listeners, _a: App, shutdown: impl Future<Output = ()>) {
-    shutdown.await
+    shutdown.await;
 }

@@ -72,7 +72,7 @@ pub enum JournalError {
 }
 
 /// A storage that does not answer for this long counts as failed.
-const OPEN_LIMIT: Duration = Duration::from_secs(60);
+const OPEN_LIMIT: Duration = Duration::from_mins(1);
 /// How long a predecessor that is still closing is waited for.
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
 /// Steps on their way to the thread. The driver makes one at a time, so this is never filled.

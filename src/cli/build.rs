@@ -97,6 +97,7 @@ const POLL_MAX: Duration = Duration::from_secs(2);
 /// How long the daemon may be gone, as it is while it is started again, before following it is given up.
 const ABSENCE_MAX: Duration = Duration::from_mins(1);
 
+#[expect(clippy::disallowed_methods, reason = "how long it takes is shown; nothing is decided by it")]
 async fn follow<W: Write>(
     client: &Client,
     accepted: Answer<Receipt>,

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::config::{Config, ConfigError, Effective, Mistake};
 
 #[derive(clap::Args, Clone, Debug)]
-pub struct Args {
+pub(super) struct Args {
     /// The configuration to check [default: coalesced.toml here, else /etc/coalesced/coalesced.toml]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -41,7 +41,7 @@ impl CheckError {
 const EXIT_IO: u8 = 74;
 
 /// Prints the configuration in force to standard output and its warnings to standard error.
-pub fn run(args: &Args) -> Result<(), CheckError> {
+pub(super) fn run(args: &Args) -> Result<(), CheckError> {
     check(args, &mut io::stdout().lock(), &mut io::stderr().lock())
 }
 

@@ -56,9 +56,8 @@ impl CliError {
             Self::Check(error) => error.exit_code(),
             Self::Init(error) => error.exit_code(),
             Self::Daemon(DaemonError::Backend(_)) => CONFIG,
-            Self::Daemon(_) => IO,
             Self::Output(_) if self.is_silent() => 0,
-            Self::Io { .. } | Self::Output(_) => IO,
+            Self::Io { .. } | Self::Output(_) | Self::Daemon(_) => IO,
             Self::Locate(error) => error.exit_code(),
             Self::Client(error) => error.exit_code(),
         }

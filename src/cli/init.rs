@@ -13,7 +13,7 @@ use crate::config;
 use crate::model::{GitRef, ImageName};
 
 #[derive(clap::Args, Clone, Debug)]
-pub struct Args {
+pub(super) struct Args {
     /// The image to build, as on Docker Hub
     #[arg(long, value_name = "NAMESPACE/NAME")]
     pub image: Option<ImageName>,
@@ -72,7 +72,7 @@ const OWNER_ONLY: u32 = 0o600;
 const IMAGE_EXAMPLE: &str = "namespace/name";
 
 /// Writes the file, then prints what to paste to standard output.
-pub fn run(args: &Args) -> Result<(), InitError> {
+pub(super) fn run(args: &Args) -> Result<(), InitError> {
     init(args, &mut io::stdout().lock())
 }
 

@@ -8,7 +8,7 @@ use crate::daemon::Daemon;
 use crate::telemetry;
 
 #[derive(clap::Args, Clone, Debug)]
-pub struct Args {
+pub(super) struct Args {
     /// The configuration [default: coalesced.toml here, else /etc/coalesced/coalesced.toml]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,

@@ -66,7 +66,6 @@ pub(super) fn outcome(answer: Result<Input, JoinError>) -> Option<Input> {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the driver is where time passes")]
 async fn within<T>(call: impl Future<Output = T>) -> Option<T> {
     tokio::time::timeout(CALL_LIMIT, call).await.ok()
 }

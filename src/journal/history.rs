@@ -13,6 +13,9 @@ use crate::scheduler::Snapshot;
 use crate::scheduler::lane::{Key, Lane};
 use crate::scheduler::record::{BuildRow, Remembered};
 
+/// A row's key and its value.
+pub(super) type Row = (Vec<u8>, Vec<u8>);
+
 /// Rows in the order of their keys: sled's tree, or the twin's map.
 pub(super) trait Rows: Send + Sync {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, JournalError>;
@@ -24,7 +27,7 @@ pub(super) trait Rows: Send + Sync {
         take: &mut dyn FnMut(&[u8], &[u8]) -> bool,
     ) -> Result<(), JournalError>;
     /// The first row at or after `from` that begins with `prefix`.
-    fn first_from(&self, prefix: &[u8], from: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8>)>, JournalError>;
+    fn first_from(&self, prefix: &[u8], from: &[u8]) -> Result<Option<Row>, JournalError>;
 }
 
 /// Reads the history while the journal is written. Cheap to clone; every call blocks for a moment.

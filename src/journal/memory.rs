@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::history::Rows;
+use super::history::{Row, Rows};
 use super::{Committed, JournalError, Put, Reader};
 use crate::scheduler::Snapshot;
 
@@ -62,7 +62,7 @@ impl Rows for Map {
         Ok(())
     }
 
-    fn first_from(&self, prefix: &[u8], from: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8>)>, JournalError> {
+    fn first_from(&self, prefix: &[u8], from: &[u8]) -> Result<Option<Row>, JournalError> {
         let rows = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let first = rows.range(from.to_vec()..).next().filter(|(key, _)| key.starts_with(prefix));
         Ok(first.map(|(key, value)| (key.clone(), value.clone())))

@@ -25,9 +25,9 @@ use crate::scheduler::record::{BuildRow, Changes};
 use crate::verb::Hold;
 
 /// The version of this layout. Raised when an older daemon could misread a newer journal.
-pub const SCHEMA: u32 = 1;
+pub(super) const SCHEMA: u32 = 1;
 /// The most bytes of a value: sled keeps larger ones in files that it never syncs.
-pub const VALUE_BYTES_MAX: usize = 8 * 1024;
+pub(super) const VALUE_BYTES_MAX: usize = 8 * 1024;
 
 /// One row to write; no value: to remove.
 #[derive(Clone, Debug, PartialEq, Eq)]

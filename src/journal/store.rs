@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::history::{Reader, Rows};
+use super::history::{Reader, Row, Rows};
 use super::rows::{Head, SCHEMA, head_key};
 use super::{JournalError, Put, Retention};
 use crate::model::{BuildId, Seq};
@@ -132,7 +132,7 @@ struct Tree(sled::Tree);
 
 impl Rows for Tree {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, JournalError> {
-        Ok(self.0.get(key).map_err(read_failed)?.map(|value| value.to_vec()))
+        Ok(self.0.get(key).map_err(|error| read_failed(&error))?.map(|value| value.to_vec()))
     }
 
     fn scan(
@@ -143,7 +143,7 @@ impl Rows for Tree {
     ) -> Result<(), JournalError> {
         let mut rows = self.0.scan_prefix(prefix);
         while let Some(row) = if newest_first { rows.next_back() } else { rows.next() } {
-            let (key, value) = row.map_err(read_failed)?;
+            let (key, value) = row.map_err(|error| read_failed(&error))?;
             if !take(&key, &value) {
                 break;
             }
@@ -151,13 +151,13 @@ impl Rows for Tree {
         Ok(())
     }
 
-    fn first_from(&self, prefix: &[u8], from: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8>)>, JournalError> {
-        let first = self.0.range(from..).next().transpose().map_err(read_failed)?;
+    fn first_from(&self, prefix: &[u8], from: &[u8]) -> Result<Option<Row>, JournalError> {
+        let first = self.0.range(from..).next().transpose().map_err(|error| read_failed(&error))?;
         Ok(first.filter(|(key, _)| key.starts_with(prefix)).map(|(key, value)| (key.to_vec(), value.to_vec())))
     }
 }
 
-fn read_failed(error: sled::Error) -> JournalError {
+fn read_failed(error: &sled::Error) -> JournalError {
     JournalError::Write(error.to_string())
 }
 

@@ -16,7 +16,7 @@ const CONTRADICTIONS_MAX: u32 = 2;
 pub(super) fn cover(live: &Live, key: &Key, commit: Option<&CommitId>) -> Cover {
     let by_time = Cover { upto: live.upto, commit: commit.cloned(), contradicted: false };
     let Some(commit) = commit else { return by_time };
-    let groups: Vec<&Group> = live.carries.iter().chain(key.open.iter()).flat_map(|open| open.groups()).collect();
+    let groups: Vec<&Group> = live.carries.iter().chain(key.open.iter()).flat_map(super::open::Open::groups).collect();
     let named = groups.iter().rposition(|group| names(group.commit.as_ref(), commit));
     if let Some(named) = named {
         // It holds that push and all before it; pushes of other commits after it are newer, taps are not told apart.

@@ -455,7 +455,7 @@ impl Lane {
 /// just before; what it can't contain must stay open.
 fn accepted_surely_before(live: &Live, row: &Row) -> Seq {
     let Some(made_at) = row.created_at else { return Seq(0) };
-    let groups = live.carries.iter().flat_map(|open| open.groups());
+    let groups = live.carries.iter().flat_map(super::open::Open::groups);
     let before = groups.take_while(|group| group.last_at.plus(CLOCK_TOLERANCE) <= made_at);
     before.last().map_or(Seq(0), |group| group.last)
 }
@@ -471,7 +471,7 @@ fn fitting_rows<'a>(lane: &Lane, live: &Live, policy: &Policy, observation: &'a 
     }
     // Among rows made at about the time of the call the newest: if it isn't ours, it holds all that ours would.
     let about_the_call = |row: &&&Row| row.created_at.is_some_and(|at| is_about_the_call(at, live));
-    let ours = candidates.iter().filter(about_the_call).next_back().or(candidates.first()).copied();
+    let ours = candidates.iter().rfind(about_the_call).or(candidates.first()).copied();
     let Some(first) = attached.first().copied().or(ours) else { return Vec::new() };
     let mut found: Vec<&Row> = if attached.is_empty() { vec![first] } else { Vec::new() };
     for row in candidates {
@@ -481,8 +481,9 @@ fn fitting_rows<'a>(lane: &Lane, live: &Live, policy: &Policy, observation: &'a 
             _ => false,
         };
         // One that turns up late beside one that was made a moment before the call may be the one that is ours.
-        let late = row.created_at > first.created_at && row.created_at.is_some_and(|at| is_about_the_call(at, live));
-        if row.id != first.id && ((of_other_rule && together) || late) {
+        let made_after = row.created_at > first.created_at;
+        let turned_up = made_after && row.created_at.is_some_and(|at| is_about_the_call(at, live));
+        if row.id != first.id && ((of_other_rule && together) || turned_up) {
             found.push(row);
         }
     }

@@ -106,7 +106,7 @@ impl Picture {
     pub fn oldest_open(&self) -> Option<Seq> {
         let open = self.lanes.values().flat_map(|lane| lane.keys.values()).filter_map(|key| key.open.as_ref());
         let carried = self.lanes.values().flat_map(|lane| lane.lives()).filter_map(|live| live.carries.as_ref());
-        open.chain(carried).map(|open| open.first()).min()
+        open.chain(carried).map(super::super::scheduler::open::Open::first).min()
     }
 
     /// Since when the image lacks something: the oldest event that no ended build covers.
@@ -114,7 +114,7 @@ impl Picture {
         let lane = self.lanes.get(image)?;
         let open = lane.keys.values().filter_map(|key| key.open.as_ref());
         let carried = lane.lives().filter_map(|live| live.carries.as_ref());
-        open.chain(carried).map(|open| open.first_at()).min()
+        open.chain(carried).map(super::super::scheduler::open::Open::first_at).min()
     }
 }
 

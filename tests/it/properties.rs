@@ -314,14 +314,14 @@ impl History {
         for record in &step.changes().records {
             match &record.fact {
                 Fact::Opened { .. } => self.opened += 1,
-                Fact::BecameUncertain { .. } => self.uncertain_calls += 1,
                 // A silent discard, or a row that vanished, is a call whose effect nobody knew.
                 Fact::NeverStarted { note, .. } => {
                     self.uncertain_calls += 1;
                     self.unverified |= note.starts_with("unverified");
                 }
-                Fact::Refused { .. } => self.uncertain_calls += 1,
-                Fact::Finished { reopened: true, .. } => self.uncertain_calls += 1,
+                Fact::BecameUncertain { .. } | Fact::Refused { .. } | Fact::Finished { reopened: true, .. } => {
+                    self.uncertain_calls += 1;
+                }
                 _ => {}
             }
         }
@@ -353,7 +353,7 @@ impl History {
     fn trigger(&mut self, build: BuildId, git_ref: &GitRef) {
         self.triggers += 1;
         let lane = self.scheduler.lane(&self.image).expect("configured");
-        let carried = lane.live(build).and_then(|live| live.carries.as_ref()).map(|open| open.count());
+        let carried = lane.live(build).and_then(|live| live.carries.as_ref()).map(coalesced::scheduler::open::Open::count);
         assert!(carried.is_some_and(|count| count > 0), "I4: a trigger for no open event");
         let uncertain = || TriggerAnswer::Uncertain { detail: "lost".to_owned() };
         let mut fate = std::mem::replace(&mut self.next_fate, CallFate::Accepted);
