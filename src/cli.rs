@@ -9,6 +9,7 @@
 mod build;
 mod check;
 mod client;
+mod emulate_hub;
 mod error;
 mod explain;
 mod history;
@@ -69,6 +70,8 @@ enum Command {
     Drop(verbs::ImageArgs),
     /// Ask the back-end to cancel the image's builds
     Cancel(verbs::ImageArgs),
+    /// Run an emulated Docker Hub, to try a configuration against
+    EmulateHub(emulate_hub::Args),
     /// Print the manual
     Man(manual::ManArgs),
     /// Print the completions for a shell
@@ -92,6 +95,7 @@ pub async fn run(cli: Cli) -> Result<(), CliError> {
         Command::Start(args) => verbs::act("start", args, &reach).await,
         Command::Drop(args) => verbs::act("drop", args, &reach).await,
         Command::Cancel(args) => verbs::act("cancel", args, &reach).await,
+        Command::EmulateHub(args) => emulate_hub::run(args).await,
         Command::Man(args) => manual::man(&args),
         Command::Completions(args) => manual::completions(&args),
     }

@@ -6,6 +6,7 @@ pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod driver;
+pub mod emulator;
 pub mod event;
 pub mod http;
 pub mod journal;

@@ -116,7 +116,8 @@ impl FromStr for GitRef {
         if short.is_empty() || short.chars().any(bad) || short.contains("..") || short.contains("@{") {
             return refuse("is not a name that Git allows");
         }
-        if short.split('/').any(|part| part.is_empty() || part.starts_with('.') || part.strip_suffix(".lock").is_some()) {
+        if short.split('/').any(|part| part.is_empty() || part.starts_with('.') || part.strip_suffix(".lock").is_some())
+        {
             return refuse("is not a name that Git allows");
         }
         Ok(Self(text.into()))

@@ -57,7 +57,7 @@ impl PartialEq for LabelRule {
 
 impl Eq for LabelRule {}
 
-/// Which of the configured accounts; an index into [`Limits`](super::Limits).
+/// Which of the configured accounts; an index into `Settings::account_limits`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AccountId(pub usize);
 

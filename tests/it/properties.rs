@@ -353,7 +353,8 @@ impl History {
     fn trigger(&mut self, build: BuildId, git_ref: &GitRef) {
         self.triggers += 1;
         let lane = self.scheduler.lane(&self.image).expect("configured");
-        let carried = lane.live(build).and_then(|live| live.carries.as_ref()).map(coalesced::scheduler::open::Open::count);
+        let carried =
+            lane.live(build).and_then(|live| live.carries.as_ref()).map(coalesced::scheduler::open::Open::count);
         assert!(carried.is_some_and(|count| count > 0), "I4: a trigger for no open event");
         let uncertain = || TriggerAnswer::Uncertain { detail: "lost".to_owned() };
         let mut fate = std::mem::replace(&mut self.next_fate, CallFate::Accepted);

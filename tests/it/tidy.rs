@@ -34,8 +34,19 @@ fn is_in(file: &str, room: &str) -> bool {
 
 #[test]
 fn the_scheduler_is_pure() {
-    let forbidden =
-        ["std::time::Instant", "SystemTime", "tokio", "reqwest", "hyper", "std::fs", "std::net", "HashMap", "HashSet", "rand", "sled"];
+    let forbidden = [
+        "std::time::Instant",
+        "SystemTime",
+        "tokio",
+        "reqwest",
+        "hyper",
+        "std::fs",
+        "std::net",
+        "HashMap",
+        "HashSet",
+        "rand",
+        "sled",
+    ];
     let mut seen = 0;
     for (file, text) in sources().into_iter().filter(|(file, _)| is_in(file, "scheduler")) {
         seen += 1;
@@ -49,8 +60,11 @@ fn the_scheduler_is_pure() {
 #[test]
 fn crates_are_named_in_their_rooms_only() {
     // The client commands call the daemon, the back-ends call out; nobody else does.
-    let rooms: [(&str, &[&str]); 3] =
-        [("sled::", &["journal"]), ("reqwest::", &["backend", "cli", "demo"]), ("hyper::server", &["http", "emulator"])];
+    let rooms: [(&str, &[&str]); 3] = [
+        ("sled::", &["journal"]),
+        ("reqwest::", &["backend", "cli", "demo"]),
+        ("hyper::server", &["http", "emulator"]),
+    ];
     for (file, text) in sources() {
         let own_tests = file.ends_with("tests.rs") || file.ends_with("fake.rs");
         for (name, allowed) in rooms {
@@ -84,6 +98,7 @@ fn every_file_says_what_it_is_for_and_has_a_bound() {
 
 #[test]
 fn the_changelog_knows_this_version() {
-    let changelog = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("CHANGELOG.md")).expect("a changelog");
+    let changelog =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("CHANGELOG.md")).expect("a changelog");
     assert!(changelog.contains(&format!("## {}", env!("CARGO_PKG_VERSION"))), "CHANGELOG.md lacks this version");
 }

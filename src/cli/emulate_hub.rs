@@ -1,0 +1,73 @@
+//! `coalesced emulate-hub`: the emulated Docker Hub on its own, to try a configuration against.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+
+use super::CliError;
+use super::serve::until_told;
+use crate::emulator::{EmulatedHub, HubSettings, Mode};
+use crate::model::ImageName;
+
+#[derive(clap::Args, Clone, Debug)]
+pub(super) struct Args {
+    /// Where to listen
+    #[arg(long, default_value = "127.0.0.1:8585", value_name = "ADDR")]
+    listen: SocketAddr,
+    /// Which Docker Hub: `classic` keeps one running and one queued build and ignores the rest; `current` keeps all
+    #[arg(long, value_enum, default_value = "classic")]
+    mode: ModeName,
+    /// How long a build takes
+    #[arg(long, default_value = "5m", value_parser = humantime::parse_duration, value_name = "SPAN")]
+    build_time: Duration,
+    /// How much faster than real it is
+    #[arg(long, default_value_t = 1.0, value_name = "N")]
+    speed: f64,
+    /// A repository to know from the start; may be given several times
+    #[arg(long = "repository", value_name = "NAMESPACE/NAME")]
+    repositories: Vec<ImageName>,
+    /// The account that may read the list of builds
+    #[arg(long, default_value = "demo")]
+    username: String,
+    /// Its password
+    #[arg(long, default_value = "test-token-of-the-emulated-hub")]
+    password: String,
+}
+
+#[derive(clap::ValueEnum, Clone, Copy, Debug)]
+enum ModeName {
+    Classic,
+    Current,
+}
+
+pub(super) async fn run(args: Args) -> Result<(), CliError> {
+    if !(args.speed.is_finite() && args.speed > 0.0) {
+        return Err(CliError::Usage("--speed must be a number above 0".to_owned()));
+    }
+    let io = |what: String| move |source| CliError::Io { what, source };
+    let ending = until_told()?;
+    let listener = TcpListener::bind(args.listen).await.map_err(io(format!("failed to listen on {}", args.listen)))?;
+    let mode = match args.mode {
+        ModeName::Classic => Mode::Classic,
+        ModeName::Current => Mode::Current,
+    };
+    let settings = HubSettings { mode, build_time: args.build_time, ..HubSettings::default() }.faster(args.speed);
+    let hub = EmulatedHub::serve(listener, settings, &args.username, &args.password)
+        .map_err(io("failed to serve".to_owned()))?;
+    let mut out = std::io::stdout().lock();
+    let mut text = format!("emulated Docker Hub at {}\n", hub.url());
+    for image in &args.repositories {
+        let urls = hub.register(image);
+        text.push_str(&format!(
+            "{image}\n  trigger_url (new form) {}\n  trigger_url (old form) {}\n",
+            urls.current, urls.legacy
+        ));
+    }
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(CliError::Output)?;
+    drop(out);
+    ending.await;
+    hub.stop().await;
+    Ok(())
+}
