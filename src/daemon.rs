@@ -4,6 +4,7 @@
 //! each other and ends in the opposite one: first no more requests, then no more effects, then the journal.
 
 use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
@@ -13,7 +14,7 @@ use crate::cli::locate::ClientFile;
 use crate::config::{BackendConfig, Config, Listen, Secret};
 use crate::driver::clock::wall;
 use crate::driver::{Driver, Handle, Parts};
-use crate::http::{self, App, Listeners};
+use crate::http::{self, App, BindError, Drained, Listeners};
 use crate::journal::{Journal, JournalError};
 use crate::scheduler::Settings;
 use crate::telemetry;
@@ -25,7 +26,7 @@ pub struct Daemon {
     pub handle: Handle,
     /// The token of clients on this machine.
     pub local_token: Secret,
-    server: tokio::task::JoinHandle<()>,
+    server: tokio::task::JoinHandle<Drained>,
     driver: tokio::task::JoinHandle<Result<(), JournalError>>,
     stop_serving: oneshot::Sender<()>,
     stop_driving: oneshot::Sender<()>,
@@ -39,6 +40,8 @@ pub enum DaemonError {
     Journal(#[from] JournalError),
     #[error(transparent)]
     Backend(#[from] BackendError),
+    #[error(transparent)]
+    Bind(#[from] BindError),
     #[error("failed to {what}: {why}")]
     Io { what: String, why: std::io::Error },
     #[error("the server ended by itself")]
@@ -56,9 +59,8 @@ impl Daemon {
         // Opening blocks; nothing else runs yet.
         let opened = tokio::task::spawn_blocking(move || Journal::open(&data_dir)).await;
         let (journal, reader, snapshot) = opened.map_err(|_| DaemonError::DriverEnded)??;
-        let listeners =
-            Listeners::bind(&config).await.map_err(|why| DaemonError::Io { what: "listen".to_owned(), why })?;
-        let url = listeners.url();
+        let listeners = Listeners::bind(&config)?;
+        let url = url_of(&listeners.addresses());
         let backends: BTreeMap<_, _> = Backend::for_images(&config)?;
         let parts = Parts {
             journal,
@@ -74,7 +76,7 @@ impl Daemon {
         let (stop_driving, driving) = oneshot::channel::<()>();
         let (stop_serving, serving) = oneshot::channel::<()>();
         let local_token = Secret::new(hex::encode(random::<32>()?));
-        let app = App::new(config.clone(), handle.clone(), Some(local_token.clone()));
+        let app = App { config: config.clone(), handle: handle.clone(), local_token: Some(local_token.clone()) };
         let server = spawn(http::serve(listeners, app, ended(serving)));
         let driver = spawn(driver.drive(first_step, ended(driving)));
         let client = ClientFile { url: url.clone(), token: local_token.clone(), pid: std::process::id() };
@@ -106,6 +108,25 @@ impl Daemon {
         }
         tracing::info!("ended; everything accepted is on disk");
         Ok(())
+    }
+}
+
+/// Where clients on this machine find us: a TCP address if there is one.
+fn url_of(addresses: &[Listen]) -> String {
+    let tcp = addresses.iter().find_map(|address| match address {
+        Listen::Tcp(address) => Some(*address),
+        Listen::Unix(_) => None,
+    });
+    match (tcp, addresses.first()) {
+        (Some(mut address), _) => {
+            if address.ip().is_unspecified() {
+                let loopback = if address.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
+                address.set_ip(loopback);
+            }
+            format!("http://{address}")
+        }
+        (None, Some(Listen::Unix(path))) => format!("unix:{}", path.display()),
+        (None, _) => String::new(),
     }
 }
 

@@ -12,6 +12,7 @@ pub mod http;
 pub mod journal;
 pub mod model;
 pub mod scheduler;
+pub mod source;
 pub mod status;
 pub mod telemetry;
 pub mod verb;

@@ -1,0 +1,217 @@
+//! Connections: how many, how long, and how they end.
+//!
+//! hyper's HTTP/1 builder is used directly, with a timer: without one its header time-out does nothing, and
+//! servers that guess the protocol first wait for ever for a client that sends nothing.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+
+use super::listener::{Listener, Listeners};
+use super::stall::StallLimit;
+
+/// How long to wait after a failed accept: most often the process has no file descriptor left.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
+/// The most bytes of a request's header.
+const HEADER_BYTES_MAX: usize = 64 * 1024;
+
+/// The most header fields of a request.
+const HEADER_FIELDS_MAX: usize = 64;
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Served at once; more wait to be served.
+    pub(super) connections: usize,
+    /// Of one address at once; more are closed. Loopback is free: a proxy sits there.
+    pub(super) connections_per_client: usize,
+    /// From the connection, or the last answer, to the end of the next header.
+    pub(super) header_time: Duration,
+    /// How long a client may take nothing of its answer.
+    pub(super) write_stall: Duration,
+    /// How long requests under way may take to end at shutdown.
+    pub(super) drain: Duration,
+}
+
+impl Limits {
+    pub(super) const DEFAULT: Self = Self {
+        connections: 1_024,
+        connections_per_client: 64,
+        header_time: Duration::from_secs(10),
+        write_stall: Duration::from_secs(30),
+        drain: Duration::from_secs(10),
+    };
+}
+
+/// How serving ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drained {
+    /// Every request under way got its answer.
+    Whole,
+    /// Some were still under way at the limit.
+    CutOff,
+}
+
+/// Serves until `shutdown` resolves; then accepts no more and lets the requests under way end.
+pub(super) async fn serve(
+    listeners: Listeners,
+    limits: Limits,
+    router: Router,
+    shutdown: impl Future<Output = ()>,
+) -> Drained {
+    let graceful = Arc::new(GracefulShutdown::new());
+    let door = Door {
+        limits,
+        router,
+        places: Arc::new(Semaphore::new(limits.connections.clamp(1, Semaphore::MAX_PERMITS))),
+        clients: Arc::default(),
+    };
+    let mut accepting = JoinSet::new();
+    for listener in listeners.into_each() {
+        accepting.spawn(door.clone().accept_all(listener, Arc::clone(&graceful)));
+    }
+    shutdown.await;
+    accepting.shutdown().await;
+    // The accepting tasks have ended, so that this is the last holder; connections hold only their watchers.
+    let Some(graceful) = Arc::into_inner(graceful) else { return Drained::CutOff };
+    match tokio::time::timeout(limits.drain, graceful.shutdown()).await {
+        Ok(()) => Drained::Whole,
+        Err(_) => Drained::CutOff,
+    }
+}
+
+/// What every connection needs.
+#[derive(Clone)]
+struct Door {
+    limits: Limits,
+    router: Router,
+    places: Arc<Semaphore>,
+    clients: Arc<Clients>,
+}
+
+impl Door {
+    async fn accept_all(self, listener: Listener, graceful: Arc<GracefulShutdown>) {
+        loop {
+            if let Err(error) = self.accept(&listener, &graceful).await
+                && !concerns_one_client(&error)
+            {
+                tracing::warn!(%error, "no connection can be accepted at the moment");
+                tokio::time::sleep(ACCEPT_RETRY).await;
+            }
+        }
+    }
+
+    async fn accept(&self, listener: &Listener, graceful: &GracefulShutdown) -> io::Result<()> {
+        match listener {
+            Listener::Tcp(listener) => {
+                let (stream, peer) = listener.accept().await?;
+                stream.set_nodelay(true)?;
+                match self.clients.enter(peer.ip(), self.limits.connections_per_client) {
+                    Ok(visit) => self.spawn(stream, visit, graceful).await,
+                    Err(TooMany) => tracing::debug!(client = %peer.ip(), "too many connections of one client"),
+                }
+            }
+            Listener::Unix(listener, _) => {
+                let (stream, _) = listener.accept().await?;
+                self.spawn(stream, None, graceful).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for a place, then serves the connection beside the others.
+    async fn spawn<S>(&self, stream: S, visit: Option<Visit>, graceful: &GracefulShutdown)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        // Never closed: the semaphore lives as long as the door.
+        let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { return };
+        let stay = Stay { _place: place, _visit: visit };
+        let io = TokioIo::new(StallLimit::new(stream, self.limits.write_stall));
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.limits.header_time)
+            .max_headers(HEADER_FIELDS_MAX)
+            .max_buf_size(HEADER_BYTES_MAX)
+            .keep_alive(true)
+            .serve_connection(io, TowerToHyperService::new(self.router.clone()));
+        let watched = graceful.watch(connection);
+        tokio::spawn(async move {
+            let _stay = stay;
+            if let Err(error) = watched.await {
+                tracing::debug!(%error, "a connection broke off");
+            }
+        });
+    }
+}
+
+/// What a connection holds while it is served.
+struct Stay {
+    _place: OwnedSemaphorePermit,
+    _visit: Option<Visit>,
+}
+
+/// Errors of accept that say nothing of the next one.
+fn concerns_one_client(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+    )
+}
+
+/// How many connections each address has. Holds only addresses that have one.
+#[derive(Debug, Default)]
+struct Clients(Mutex<HashMap<IpAddr, usize>>);
+
+#[derive(Debug)]
+struct TooMany;
+
+impl Clients {
+    /// Counts one connection more; None for an address that is not counted.
+    fn enter(self: &Arc<Self>, address: IpAddr, limit: usize) -> Result<Option<Visit>, TooMany> {
+        let address = address.to_canonical();
+        if address.is_loopback() {
+            return Ok(None);
+        }
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(address).or_default();
+        if *count >= limit {
+            return Err(TooMany);
+        }
+        *count += 1;
+        Ok(Some(Visit { clients: Arc::clone(self), address }))
+    }
+}
+
+/// One counted connection; it is counted off when it ends.
+#[derive(Debug)]
+struct Visit {
+    clients: Arc<Clients>,
+    address: IpAddr,
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        let mut counts = self.clients.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.address);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,101 @@
+//! What every request passes: the time limit, the form of errors, the measures.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{HeaderValue, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use super::Shared;
+use super::problem::{PROBLEM_JSON, Problem};
+
+/// How long a request may take, from the end of its header to the beginning of its answer.
+const REQUEST_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// The route of a request that matches none.
+const NO_ROUTE: &str = "none";
+
+/// Whether the daemon has been asked to end.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ending(Arc<AtomicBool>);
+
+impl Ending {
+    pub(super) fn begin(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    pub(super) fn has_begun(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+pub(super) async fn pass(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let answer = tokio::time::timeout(REQUEST_TIME_MAX, next.run(request)).await;
+    let response = as_problem(
+        answer
+            .unwrap_or_else(|_| Problem::unavailable("the request took longer than 30 s").and_close().into_response()),
+    );
+    let route = route.as_ref().map_or(NO_ROUTE, MatchedPath::as_str);
+    shared.measures.add(route, response.status().as_u16(), began.elapsed());
+    response
+}
+
+/// Errors that the router or an extractor made in its own words become problems like all others.
+pub(super) fn as_problem(mut response: Response) -> Response {
+    let status = response.status();
+    let is_error = status.is_client_error() || status.is_server_error();
+    let is_problem = response.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == PROBLEM_JSON);
+    if is_error && !is_problem {
+        let allow = response.headers_mut().remove(axum::http::header::ALLOW);
+        response = Problem::new(status, detail_of(status)).into_response();
+        if let Some(allow) = allow {
+            response.headers_mut().insert(axum::http::header::ALLOW, allow);
+        }
+    }
+    response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+fn detail_of(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::NOT_FOUND => "there is nothing at this address",
+        StatusCode::METHOD_NOT_ALLOWED => "this address does not take that method; the header Allow says which",
+        StatusCode::BAD_REQUEST => "the request can't be understood",
+        _ => "the request can't be answered",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::body::Body;
+    use axum::routing::post;
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::http::body::tests::text_of;
+
+    #[tokio::test]
+    async fn errors_of_the_router_become_problems() {
+        let router = Router::new()
+            .route("/here/{x}", post(async |_: axum::extract::Path<u8>| "ok"))
+            .layer(axum::middleware::map_response(async |response: Response| as_problem(response)));
+        for (method, path, status) in [("GET", "/there", 404), ("GET", "/here/1", 405), ("POST", "/here/x", 400)] {
+            let request = Request::builder().method(method).uri(path).body(Body::empty()).expect("a request");
+            let response = router.clone().oneshot(request).await.expect("an answer");
+            assert_eq!(response.status(), status, "{path}");
+            assert_eq!(response.headers()["content-type"], PROBLEM_JSON);
+            if status == 405 {
+                assert_eq!(response.headers()["allow"], "POST");
+            }
+            let body: serde_json::Value = serde_json::from_str(&text_of(response).await).expect("JSON");
+            assert_eq!(body["status"], status);
+        }
+    }
+}

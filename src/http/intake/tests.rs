@@ -1,0 +1,125 @@
+//! What is asked for over the API, and how acceptances are told.
+
+use super::*;
+use crate::config::{BackendConfig, DockerHubBackendConfig, Secret, SkipRule};
+use crate::http::body::tests::text_of;
+use crate::scheduler::policy::Policy;
+use crate::status::EventState;
+
+fn image(branch_globs: Option<&[&str]>) -> ImageConfig {
+    ImageConfig {
+        repository: None,
+        branches: None,
+        branch_globs: branch_globs.map(|globs| globs.iter().map(ToString::to_string).collect()),
+        tags: globset::GlobSet::empty(),
+        tag_globs: Vec::new(),
+        skip: SkipRule::All,
+        policy: Policy::DEFAULT,
+        backend: BackendConfig::DockerHub(DockerHubBackendConfig {
+            trigger_url: Secret::new("test-token-trigger".to_owned()),
+            login: None,
+        }),
+    }
+}
+
+fn asked(headers: &[(&'static str, &str)], body: &str) -> Result<Delivery, Problem> {
+    let headers =
+        headers.iter().map(|(name, value)| (name.parse().expect("a name"), value.parse().expect("a value"))).collect();
+    let config = image(Some(&["master", "release/*"]));
+    build_delivery("ci", "mrraph/blog".parse().expect("an image"), &config, &headers, body.as_bytes())
+}
+
+fn receipt(state: EventState, why: &str) -> Receipt {
+    Receipt {
+        id: "01JD0000000000000000000000".to_owned(),
+        image: Some("mrraph/blog".parse().expect("an image")),
+        git_ref: Some(GitRef::branch("master").expect("a ref")),
+        sha: None,
+        kind: CauseKind::Push,
+        source: "github".to_owned(),
+        delivery: None,
+        actor: None,
+        reason: None,
+        accepted_at: "2026-11-23T10:00:00.123Z".to_owned(),
+        state,
+        why: why.to_owned(),
+        due: None,
+        position: None,
+        build: None,
+        url: "/v1/events/01JD0000000000000000000000".to_owned(),
+    }
+}
+
+#[test]
+fn a_build_asked_for_is_manual_and_waits_unless_told() {
+    let intake = |body: &str| asked(&[], body).expect("a delivery").wishes.remove(0).intake;
+    assert_eq!(intake(""), Intake::Build { immediate: false, manual: true, ensure: false });
+    assert_eq!(intake("{\"start_now\": true}"), Intake::Build { immediate: true, manual: true, ensure: false });
+    assert_eq!(intake("{\"ensure\": true}"), Intake::Build { immediate: false, manual: true, ensure: true });
+    assert_eq!(intake("{\"tag\": \"v1\"}"), Intake::Build { immediate: true, manual: true, ensure: false });
+}
+
+#[test]
+fn without_a_ref_the_only_literal_branch_is_meant() {
+    let named = |globs| only_literal_branch(&image(globs)).map(|git_ref| git_ref.short().to_owned());
+    assert_eq!(named(Some(&["master", "release/*"])).as_deref(), Some("master"));
+    assert_eq!(named(Some(&["master", "next"])), None);
+    assert_eq!(named(Some(&["release/{1,2}"])), None);
+    assert_eq!(named(None), None);
+    let config = image(None);
+    let image = "mrraph/blog".parse().expect("an image");
+    let problem = build_delivery("ci", image, &config, &HeaderMap::new(), b"").expect_err("refused");
+    assert_eq!(problem.status, StatusCode::BAD_REQUEST);
+}
+
+#[test]
+fn an_idempotency_key_stands_for_its_callers_request() {
+    let prints = |headers: &[(&'static str, &str)]| asked(headers, "").expect("a delivery").fingerprints;
+    assert_eq!(prints(&[]), []);
+    assert_eq!(prints(&[("idempotency-key", "a")]), [fingerprint(&[b"idempotency", b"ci", b"a"])]);
+    assert_ne!(prints(&[("idempotency-key", "a")]), prints(&[("idempotency-key", "b")]));
+    assert_eq!(asked(&[("idempotency-key", " ")], "").expect_err("refused").status, StatusCode::BAD_REQUEST);
+}
+
+#[test]
+fn an_order_that_is_not_clear_is_refused() {
+    for body in ["{\"branch\": \"a\", \"tag\": \"b\"}", "{\"branch\": \"a..b\"}", "{\"now\": true}", "{\"ensure\": 1}"]
+    {
+        assert_eq!(asked(&[], body).expect_err("refused").status, StatusCode::BAD_REQUEST, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn a_webhook_is_told_its_receipts_and_why_nothing_is_built() {
+    let waiting = Acceptance { receipts: vec![receipt(EventState::Waiting, "quiet for 23 s more")], repeated: false };
+    let response = hook_answer(true, waiting.clone());
+    assert_eq!(response.status(), StatusCode::ACCEPTED);
+    let body: serde_json::Value = serde_json::from_str(&text_of(response).await).expect("JSON");
+    assert_eq!((body.get("reason"), body.get("repeated")), (None, None));
+    assert_eq!(body["receipts"][0]["state"], "waiting");
+
+    let repeated = hook_answer(true, Acceptance { repeated: true, ..waiting });
+    assert_eq!(repeated.status(), StatusCode::ACCEPTED);
+    assert!(text_of(repeated).await.contains("\"repeated\":true"));
+
+    let skipped = ["a", "b", "a"].map(|why| receipt(EventState::Skipped, why)).to_vec();
+    let response = hook_answer(false, Acceptance { receipts: skipped, repeated: false });
+    assert_eq!(response.status(), StatusCode::OK);
+    assert!(text_of(response).await.contains("\"reason\":\"a; b\""));
+}
+
+#[tokio::test]
+async fn a_tap_is_told_in_one_line_or_as_json() {
+    let why = "build asked for; starts when the running build ends";
+    let mut headers = HeaderMap::new();
+    let line = button_answer(&headers, receipt(EventState::Waiting, why));
+    assert_eq!(line.status(), StatusCode::ACCEPTED);
+    assert_eq!(line.headers()["content-type"], "text/plain; charset=utf-8");
+    assert_eq!(text_of(line).await, format!("mrraph/blog master: {why}\n"));
+    headers.insert(ACCEPT, "text/html, Application/JSON;q=0.9".parse().expect("a value"));
+    let json = button_answer(&headers, receipt(EventState::Duplicate, why));
+    assert_eq!(
+        (json.status(), json.headers()["content-type"].as_bytes()),
+        (StatusCode::ACCEPTED, &b"application/json"[..])
+    );
+}

@@ -1,0 +1,82 @@
+//! How long requests took, by route and status, in Prometheus' text form.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// The upper bounds of the histogram's buckets, in seconds.
+const BOUNDS: [f64; 9] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0];
+
+/// One histogram for each route and status. Routes are patterns, so that strangers can't make up more of them.
+#[derive(Debug, Default)]
+pub(super) struct Measures(Mutex<BTreeMap<(String, u16), Histogram>>);
+
+#[derive(Debug, Default)]
+struct Histogram {
+    /// How many fell under each bound but not under the one before.
+    buckets: [u64; BOUNDS.len()],
+    count: u64,
+    seconds: f64,
+}
+
+impl Measures {
+    pub(super) fn add(&self, route: &str, status: u16, took: Duration) {
+        let mut measures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let histogram = measures.entry((route.to_owned(), status)).or_default();
+        let seconds = took.as_secs_f64();
+        if let Some(bucket) = BOUNDS.iter().position(|&bound| seconds <= bound) {
+            histogram.buckets[bucket] += 1;
+        }
+        histogram.count += 1;
+        histogram.seconds += seconds;
+    }
+
+    /// The text of all of them; empty while there are none.
+    pub(super) fn text(&self) -> String {
+        const NAME: &str = "coalesced_http_request_seconds";
+        let measures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut text = String::new();
+        if !measures.is_empty() {
+            text.push_str("# HELP coalesced_http_request_seconds How long requests took until their answer began.\n");
+            text.push_str("# TYPE coalesced_http_request_seconds histogram\n");
+        }
+        for ((route, status), histogram) in measures.iter() {
+            let labels = format!("route=\"{route}\",status=\"{status}\"");
+            let mut below = 0;
+            for (bound, count) in BOUNDS.iter().zip(histogram.buckets) {
+                below += count;
+                let _ = writeln!(text, "{NAME}_bucket{{{labels},le=\"{bound}\"}} {below}");
+            }
+            let Histogram { count, seconds, .. } = histogram;
+            let _ = writeln!(text, "{NAME}_bucket{{{labels},le=\"+Inf\"}} {count}");
+            let _ = writeln!(text, "{NAME}_sum{{{labels}}} {seconds}");
+            let _ = writeln!(text, "{NAME}_count{{{labels}}} {count}");
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buckets_add_up_and_end_in_the_count() {
+        let measures = Measures::default();
+        assert_eq!(measures.text(), "");
+        for millis in [1, 3, 40_000] {
+            measures.add("/ready", 200, Duration::from_millis(millis));
+        }
+        let text = measures.text();
+        for line in [
+            "coalesced_http_request_seconds_bucket{route=\"/ready\",status=\"200\",le=\"0.001\"} 1",
+            "coalesced_http_request_seconds_bucket{route=\"/ready\",status=\"200\",le=\"0.005\"} 2",
+            "coalesced_http_request_seconds_bucket{route=\"/ready\",status=\"200\",le=\"30\"} 2",
+            "coalesced_http_request_seconds_bucket{route=\"/ready\",status=\"200\",le=\"+Inf\"} 3",
+            "coalesced_http_request_seconds_count{route=\"/ready\",status=\"200\"} 3",
+        ] {
+            assert!(text.contains(line), "{line}\n{text}");
+        }
+    }
+}

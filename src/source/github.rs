@@ -1,0 +1,134 @@
+//! GitHub's webhooks: the signature, both forms of body, and which events make builds.
+//!
+//! Only the body is signed: the event's name and the delivery's id are not. So a delivery is known again by
+//! its body as well as by its id. (github/docs, "Validating webhook deliveries".)
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use axum::http::HeaderMap;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+
+use super::push::Push;
+use super::route::{Change, route};
+use super::{Reading, SourceError, fingerprint, media_type};
+use crate::config::{ImageConfig, Secret, SourceConfig};
+use crate::event::{Cause, CauseKind, Delivery};
+use crate::model::{GitRef, ImageName};
+
+const SIGNATURE: &str = "x-hub-signature-256";
+const EVENT: &str = "x-github-event";
+const DELIVERY: &str = "x-github-delivery";
+
+/// The bytes of an HMAC-SHA256.
+const SIGNATURE_BYTES: usize = 32;
+
+/// The most characters of a stranger's word that a reason repeats.
+const ECHO_CHARS_MAX: usize = 80;
+
+pub(super) fn read(
+    name: &str,
+    source: &SourceConfig,
+    images: &BTreeMap<ImageName, ImageConfig>,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Reading, SourceError> {
+    if !is_signed(&source.secrets, headers, body) {
+        return Err(SourceError::Unsigned);
+    }
+    let json = json_of(headers, body)?;
+    match text_of(headers, EVENT).ok_or(SourceError::HeaderMissing("X-GitHub-Event"))? {
+        "push" => {
+            let push = Push::read(&json)?;
+            Ok(delivery(name, images, text_of(headers, DELIVERY), body, push))
+        }
+        "ping" => Ok(nothing("pong: the webhook is set up, and its pushes will arrive here".to_owned())),
+        other => Ok(nothing(format!("event {} is not one that builds", shown(other)))),
+    }
+}
+
+/// Whether any of `secrets` signed these bytes. All are tried, so that the time tells nothing of which one.
+fn is_signed(secrets: &[Secret], headers: &HeaderMap, body: &[u8]) -> bool {
+    let mut values = headers.get_all(SIGNATURE).iter();
+    let (Some(value), None) = (values.next(), values.next()) else {
+        return false;
+    };
+    let mut claimed = [0; SIGNATURE_BYTES];
+    let Some(digits) = value.as_bytes().strip_prefix(b"sha256=") else {
+        return false;
+    };
+    if hex::decode_to_slice(digits, &mut claimed).is_err() {
+        return false;
+    }
+    secrets.iter().fold(false, |found, secret| found | signs(secret, body, &claimed))
+}
+
+fn signs(secret: &Secret, body: &[u8], claimed: &[u8]) -> bool {
+    // An empty secret would make everybody's signature a right one.
+    if secret.expose().is_empty() {
+        return false;
+    }
+    Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes())
+        .is_ok_and(|mac| mac.chain_update(body).verify_slice(claimed).is_ok())
+}
+
+/// The JSON text of a body: the body itself, or its form field `payload`.
+fn json_of<'a>(headers: &HeaderMap, body: &'a [u8]) -> Result<Cow<'a, [u8]>, SourceError> {
+    match media_type(headers).as_deref() {
+        Some("application/json") => Ok(Cow::Borrowed(body)),
+        Some("application/x-www-form-urlencoded") => form_urlencoded::parse(body)
+            .find(|(key, _)| key == "payload")
+            .map(|(_, payload)| Cow::Owned(payload.into_owned().into_bytes()))
+            .ok_or(SourceError::FormWithoutPayload),
+        _ => Err(SourceError::ContentType),
+    }
+}
+
+fn delivery(
+    name: &str,
+    images: &BTreeMap<ImageName, ImageConfig>,
+    id: Option<&str>,
+    body: &[u8],
+    push: Push,
+) -> Reading {
+    let git_ref: GitRef = match push.ref_name.parse() {
+        Ok(git_ref) => git_ref,
+        Err(reason) => return nothing(reason.to_string()),
+    };
+    let change = Change {
+        repository: &push.repository,
+        git_ref,
+        commit: push.commit,
+        before: push.before,
+        deleted: push.deleted,
+        default_branch: push.default_branch.as_deref(),
+        marked: push.marked,
+    };
+    let by_body = fingerprint(&[b"body", name.as_bytes(), body]);
+    let by_id = id.map(|id| fingerprint(&[b"delivery", name.as_bytes(), id.as_bytes()]));
+    Reading::Delivery(Delivery {
+        cause: Cause::new(CauseKind::Push, name)
+            .actor(push.actor.as_deref())
+            .delivery(id)
+            .reason(push.subject.as_deref()),
+        fingerprints: by_id.into_iter().chain([by_body]).collect(),
+        wishes: route(images, &change),
+    })
+}
+
+fn nothing(reason: String) -> Reading {
+    Reading::Nothing { reason }
+}
+
+/// A header's text, where it is there and not empty.
+fn text_of<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok().map(str::trim).filter(|text| !text.is_empty())
+}
+
+fn shown(word: &str) -> String {
+    word.chars().take(ECHO_CHARS_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests;

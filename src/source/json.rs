@@ -1,0 +1,120 @@
+//! What is wrong with a JSON text, said so that a person can mend it and nothing secret is repeated.
+//!
+//! It owns the words for malformed bodies. It must never quote a body beyond the one character at fault.
+
+use std::fmt;
+
+/// A text that is not JSON, or not of the shape that was expected.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JsonMistake {
+    pub line: usize,
+    /// In characters, from 1.
+    pub column: usize,
+    pub what: Mistake,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mistake {
+    /// No JSON can have this character here.
+    Character(char),
+    /// It breaks a rule that is not about one character, such as a number out of range.
+    Syntax,
+    EndsTooEarly,
+    /// It is JSON, of another shape than the sender's documentation says.
+    Shape,
+}
+
+impl JsonMistake {
+    pub fn new(error: &serde_json::Error, body: &[u8]) -> Self {
+        let line = error.line();
+        let row = body.split(|&byte| byte == b'\n').nth(line.saturating_sub(1)).unwrap_or_default();
+        let (column, character) = character_at(row, error.column());
+        let what = match error.classify() {
+            serde_json::error::Category::Eof => Mistake::EndsTooEarly,
+            serde_json::error::Category::Data => Mistake::Shape,
+            _ => character.map_or(Mistake::Syntax, Mistake::Character),
+        };
+        Self { line, column, what }
+    }
+
+    /// Whether the text is JSON all the same, and only says what nobody expected.
+    pub fn is_shape(&self) -> bool {
+        self.what == Mistake::Shape
+    }
+}
+
+/// The character that holds the byte at `column` (from 1) of `row`, and its place counted in characters.
+fn character_at(row: &[u8], column: usize) -> (usize, Option<char>) {
+    let text = String::from_utf8_lossy(row);
+    // A row that is not UTF-8 has been lengthened above; its byte columns mean nothing any more.
+    if text.len() != row.len() || column == 0 {
+        return (column, None);
+    }
+    let start = text.floor_char_boundary(column - 1);
+    (text[..start].chars().count() + 1, text[start..].chars().next())
+}
+
+impl fmt::Display for JsonMistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (line, column) = (self.line, self.column);
+        match self.what {
+            Mistake::Character(c) if c.is_control() || c.is_whitespace() => write!(
+                f,
+                "the body is not valid JSON: the character U+{:04X} does not belong at line {line}, column {column}",
+                u32::from(c)
+            ),
+            Mistake::Character(c) => write!(
+                f,
+                "the body is not valid JSON: the character {c} (U+{:04X}) does not belong at line {line}, column {column}",
+                u32::from(c)
+            ),
+            Mistake::Syntax => write!(f, "the body is not valid JSON: mistake at line {line}, column {column}"),
+            Mistake::EndsTooEarly => {
+                write!(f, "the body is not valid JSON: it ends too early, at line {line}, column {column}")
+            }
+            Mistake::Shape => {
+                write!(f, "the body is JSON of another shape than expected, from line {line}, column {column}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for JsonMistake {}
+
+/// `text` with plain quotes and spaces where a phone put others.
+pub fn with_plain_quotes(text: &str) -> String {
+    text.chars()
+        .map(|c| match c {
+            '\u{201c}'..='\u{201f}' | '\u{ab}' | '\u{bb}' | '\u{2033}' => '"',
+            '\u{2018}'..='\u{201b}' | '\u{2032}' => '\'',
+            '\u{a0}' | '\u{202f}' => ' ',
+            plain => plain,
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mistake(body: &str) -> JsonMistake {
+        let error = serde_json::from_str::<serde_json::Value>(body).expect_err("not JSON");
+        JsonMistake::new(&error, body.as_bytes())
+    }
+
+    #[test]
+    fn the_character_at_fault_is_named_with_its_place() {
+        let curly = mistake("{\n \u{201c}branch\u{201d}: 1}");
+        assert_eq!((curly.line, curly.column, curly.what), (2, 2, Mistake::Character('\u{201c}')));
+        let after_umlauts = mistake("{\"gr\u{fc}\u{df}e\": \u{201d}}");
+        assert_eq!((after_umlauts.column, after_umlauts.what), (11, Mistake::Character('\u{201d}')));
+        assert_eq!(mistake("{\"a\":").what, Mistake::EndsTooEarly);
+    }
+
+    #[test]
+    fn a_body_that_is_not_text_is_refused_without_a_guess() {
+        let body = b"{\"a\": \"\xff\xfe\", ?}";
+        let error = serde_json::from_slice::<serde_json::Value>(body).expect_err("not JSON");
+        assert_eq!(JsonMistake::new(&error, body).what, Mistake::Syntax);
+    }
+}

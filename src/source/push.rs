@@ -1,0 +1,234 @@
+//! The body of GitHub's `push` event, reduced to the fields that decide something.
+//!
+//! The shape is that of github/docs, "Webhook events and payloads", `push`. Only the ref and the repository's
+//! name are needed; every other field may be absent or of another type than documented.
+
+use serde::Deserialize;
+
+use super::SourceError;
+use super::lenient::{Flag, List, Object, Text};
+use super::skip::Marked;
+use crate::model::CommitId;
+
+/// A push whose ref and repository are known to be there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Push {
+    /// The full name of the ref, not yet known to be a branch or a tag.
+    pub(super) ref_name: String,
+    /// `host/owner/name`, lower case.
+    pub(super) repository: String,
+    pub(super) default_branch: Option<String>,
+    pub(super) deleted: bool,
+    /// The commit that the ref points to now. An annotated tag's `after` is the tag object: this is its commit.
+    pub(super) commit: Option<CommitId>,
+    pub(super) before: Option<CommitId>,
+    pub(super) marked: Marked,
+    pub(super) actor: Option<String>,
+    /// The first line of the newest commit's message.
+    pub(super) subject: Option<String>,
+}
+
+/// The host of a repository whose address says none.
+const HOST_DEFAULT: &str = "github.com";
+
+impl Push {
+    pub(super) fn read(json: &[u8]) -> Result<Self, SourceError> {
+        let raw: RawPush<'_> = serde_json::from_slice(json).map_err(|error| super::JsonMistake::new(&error, json))?;
+        let repository = raw.repository.0.unwrap_or_default();
+        let (ref_name, full_name) = match (raw.git_ref.get(), repository.full_name.get()) {
+            (Some(ref_name), Some(full_name)) => (ref_name.to_owned(), full_name),
+            (ref_name, full_name) => return Err(incomplete(ref_name.is_none(), full_name.is_none())),
+        };
+        if full_name.split('/').filter(|part| !part.is_empty()).count() != 2 || full_name.matches('/').count() != 1 {
+            return Err(SourceError::Unusable("the push's repository.full_name is not of the form OWNER/NAME"));
+        }
+        let addresses = [repository.html_url.get(), repository.clone_url.get()];
+        let host = addresses.into_iter().flatten().find_map(host_in).unwrap_or(HOST_DEFAULT);
+        let head = raw.head_commit.0.unwrap_or_default();
+        let after = raw.after.get().and_then(|text| text.parse::<CommitId>().ok());
+        let after_is_zero = after.as_ref().is_some_and(CommitId::is_zero);
+        let messages: Vec<&str> = raw.commits.0.iter().map(Object::message).collect();
+        Ok(Self {
+            repository: format!("{host}/{full_name}").to_ascii_lowercase(),
+            default_branch: repository.default_branch.get().map(str::to_owned),
+            deleted: raw.deleted.0 || after_is_zero,
+            commit: head.id.get().and_then(commit_of).or(after).filter(|commit| !commit.is_zero()),
+            before: raw.before.get().and_then(commit_of),
+            marked: Marked::of(head.message.get(), messages.into_iter()),
+            actor: raw
+                .sender
+                .0
+                .and_then(|sender| sender.login.0)
+                .or_else(|| raw.pusher.0.and_then(|pusher| pusher.name.0))
+                .map(Into::into),
+            subject: head.message.get().and_then(|message| message.lines().next()).map(str::to_owned),
+            ref_name,
+        })
+    }
+}
+
+#[derive(Deserialize)]
+struct RawPush<'a> {
+    #[serde(rename = "ref", borrow, default)]
+    git_ref: Text<'a>,
+    #[serde(borrow, default)]
+    before: Text<'a>,
+    #[serde(borrow, default)]
+    after: Text<'a>,
+    #[serde(default)]
+    deleted: Flag,
+    #[serde(borrow, default)]
+    head_commit: Object<RawCommit<'a>>,
+    #[serde(borrow, default)]
+    commits: List<Object<RawCommit<'a>>>,
+    #[serde(borrow, default)]
+    repository: Object<RawRepository<'a>>,
+    #[serde(borrow, default)]
+    sender: Object<RawSender<'a>>,
+    #[serde(borrow, default)]
+    pusher: Object<RawPusher<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+struct RawCommit<'a> {
+    #[serde(borrow, default)]
+    id: Text<'a>,
+    #[serde(borrow, default)]
+    message: Text<'a>,
+}
+
+#[derive(Default, Deserialize)]
+struct RawRepository<'a> {
+    #[serde(borrow, default)]
+    full_name: Text<'a>,
+    #[serde(borrow, default)]
+    html_url: Text<'a>,
+    #[serde(borrow, default)]
+    clone_url: Text<'a>,
+    #[serde(borrow, default)]
+    default_branch: Text<'a>,
+}
+
+#[derive(Deserialize)]
+struct RawSender<'a> {
+    #[serde(borrow, default)]
+    login: Text<'a>,
+}
+
+#[derive(Deserialize)]
+struct RawPusher<'a> {
+    #[serde(borrow, default)]
+    name: Text<'a>,
+}
+
+impl Object<RawCommit<'_>> {
+    /// The commit's message; an entry without one carries no marker and so is never skipped.
+    fn message(&self) -> &str {
+        self.0.as_ref().and_then(|commit| commit.message.get()).unwrap_or_default()
+    }
+}
+
+fn incomplete(no_ref: bool, no_repository: bool) -> SourceError {
+    let missing = match (no_ref, no_repository) {
+        (true, true) => "ref and repository.full_name",
+        (true, false) => "ref",
+        _ => "repository.full_name",
+    };
+    SourceError::Incomplete(missing.to_owned())
+}
+
+/// A commit's name, unless it is the row of zeros that stands for none.
+fn commit_of(text: &str) -> Option<CommitId> {
+    text.parse().ok().filter(|commit: &CommitId| !commit.is_zero())
+}
+
+/// The host in an address, with its port where it has one.
+fn host_in(address: &str) -> Option<&str> {
+    let (_, rest) = address.split_once("://")?;
+    let authority = rest.split('/').next()?;
+    let host = authority.rsplit('@').next()?;
+    (!host.is_empty()).then_some(host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(json: &serde_json::Value) -> Result<Push, SourceError> {
+        Push::read(json.to_string().as_bytes())
+    }
+
+    #[test]
+    fn a_push_needs_no_more_than_a_ref_and_a_repository() {
+        let push = read(&serde_json::json!({"ref": "refs/heads/x", "repository": {"full_name": "MrRaph/Blog"}}))
+            .expect("a push");
+        assert_eq!((push.ref_name.as_str(), push.repository.as_str()), ("refs/heads/x", "github.com/mrraph/blog"));
+        assert_eq!((push.deleted, push.commit, push.before, push.actor), (false, None, None, None));
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        for (body, missing) in [
+            (serde_json::json!({}), "ref and repository.full_name"),
+            (serde_json::json!({"ref": 7, "repository": {"full_name": "a/b"}}), "ref"),
+            (serde_json::json!({"ref": "refs/heads/x", "repository": "a/b"}), "repository.full_name"),
+            (serde_json::json!({"ref": "refs/heads/x", "repository": null}), "repository.full_name"),
+        ] {
+            assert_eq!(read(&body), Err(SourceError::Incomplete(missing.to_owned())), "{body}");
+        }
+        for full_name in ["a", "a/b/c", "/b", "a/"] {
+            let body = serde_json::json!({"ref": "refs/heads/x", "repository": {"full_name": full_name}});
+            assert!(matches!(read(&body), Err(SourceError::Unusable(_))), "{full_name}");
+        }
+    }
+
+    #[test]
+    fn fields_of_a_wrong_type_count_as_absent() {
+        let push = read(&serde_json::json!({
+            "ref": "refs/heads/x", "before": 0, "after": ["?"], "deleted": "yes", "head_commit": 3,
+            "commits": {"0": {}}, "sender": [], "pusher": "mrraph",
+            "repository": {"full_name": "a/b", "html_url": {}, "clone_url": 1.5, "pushed_at": "2026-11-23T10:00:00Z"},
+        }))
+        .expect("a push");
+        assert_eq!((push.deleted, push.commit, push.marked), (false, None, Marked::default()));
+        let odd_commits = read(&serde_json::json!({
+            "ref": "refs/heads/x", "repository": {"full_name": "a/b"},
+            "commits": [null, {"message": "a [skip ci]"}, 3],
+        }))
+        .expect("a push");
+        assert!(!odd_commits.marked.all);
+    }
+
+    #[test]
+    fn the_host_is_that_of_the_repositorys_address() {
+        for (html_url, clone_url, host) in [
+            ("https://Git.Example.org/a/b", "https://other.example/a/b.git", "git.example.org"),
+            ("", "https://user@git.example.org:3000/a/b.git", "git.example.org:3000"),
+            ("no address", "", "github.com"),
+        ] {
+            let push = read(&serde_json::json!({
+                "ref": "refs/heads/x",
+                "repository": {"full_name": "a/b", "html_url": html_url, "clone_url": clone_url},
+            }))
+            .expect("a push");
+            assert_eq!(push.repository, format!("{host}/a/b"));
+        }
+    }
+
+    #[test]
+    fn a_list_of_2048_commits_with_escapes_is_read() {
+        let commits: Vec<_> = (0..2_048)
+            .map(|n| serde_json::json!({"id": format!("{n:040x}"), "message": "tab\tand \"quotes\""}))
+            .collect();
+        let push = read(&serde_json::json!({
+            "ref": "refs/heads/x", "repository": {"full_name": "a/b"}, "commits": commits,
+            "head_commit": {"id": "ae95164c0ffee0000000000000000000000000aa", "message": "Erste Zeile \u{fc}\nzweite"},
+        }))
+        .expect("a push");
+        assert_eq!(push.subject.as_deref(), Some("Erste Zeile \u{fc}"));
+        assert_eq!(
+            push.commit.map(|commit| commit.to_string()).as_deref(),
+            Some("ae95164c0ffee0000000000000000000000000aa")
+        );
+    }
+}

@@ -1,0 +1,212 @@
+//! Which images a change of a ref concerns, and what their rules make of it.
+//!
+//! Pure. Each image whose repository it is gets a wish of its own; a change that concerns nobody still leaves
+//! one, so that the history can say why nothing was built.
+
+use std::collections::BTreeMap;
+
+use super::skip::Marked;
+use crate::config::ImageConfig;
+use crate::event::{Intake, Wish};
+use crate::model::{CommitId, GitRef, ImageName, RefKind};
+
+/// A ref that was moved, made or deleted.
+#[derive(Clone, Debug)]
+pub struct Change<'a> {
+    /// `host/owner/name`.
+    pub repository: &'a str,
+    pub git_ref: GitRef,
+    pub commit: Option<CommitId>,
+    pub before: Option<CommitId>,
+    pub deleted: bool,
+    pub default_branch: Option<&'a str>,
+    pub marked: Marked,
+}
+
+/// What a default branch is called where the sender doesn't say.
+const DEFAULT_BRANCHES: [&str; 2] = ["master", "main"];
+
+pub fn route(images: &BTreeMap<ImageName, ImageConfig>, change: &Change<'_>) -> Vec<Wish> {
+    let wish = |image: Option<&ImageName>, intake| Wish {
+        image: image.cloned(),
+        git_ref: Some(change.git_ref.clone()),
+        commit: change.commit.clone(),
+        before: change.before.clone(),
+        intake,
+    };
+    let wishes: Vec<Wish> = images
+        .iter()
+        .filter(|(_, config)| {
+            config.repository.as_deref().is_some_and(|ours| ours.eq_ignore_ascii_case(change.repository))
+        })
+        .map(|(image, config)| wish(Some(image), intake(config, change)))
+        .collect();
+    if wishes.is_empty() {
+        let reason = format!("no image is configured for repository {}", change.repository);
+        return vec![wish(None, Intake::Ignore { reason })];
+    }
+    wishes
+}
+
+fn intake(config: &ImageConfig, change: &Change<'_>) -> Intake {
+    if change.deleted {
+        return Intake::DeleteRef;
+    }
+    if let Err(reason) = wanted(config, change) {
+        return Intake::Ignore { reason };
+    }
+    if let Some(rule) = change.marked.skipped_by(config.skip) {
+        return Intake::Skip { rule: rule.to_owned() };
+    }
+    Intake::Build { immediate: change.git_ref.kind() == RefKind::Tag, manual: false, ensure: false }
+}
+
+/// Whether a rule of the image names this ref; if not, which rules there are.
+fn wanted(config: &ImageConfig, change: &Change<'_>) -> Result<(), String> {
+    let short = change.git_ref.short();
+    match (change.git_ref.kind(), &config.branches) {
+        (RefKind::Tag, _) if config.tags.is_match(short) => Ok(()),
+        (RefKind::Tag, _) if config.tag_globs.is_empty() => {
+            Err(format!("the tag '{short}' is not built: no tags are configured for this image"))
+        }
+        (RefKind::Tag, _) => {
+            Err(format!("the tag '{short}' matches none of the configured tags: {}", config.tag_globs.join(", ")))
+        }
+        (RefKind::Branch, Some(branches)) if branches.is_match(short) => Ok(()),
+        (RefKind::Branch, Some(_)) => Err(format!(
+            "the branch '{short}' matches none of the configured branches: {}",
+            config.branch_globs.as_deref().unwrap_or_default().join(", ")
+        )),
+        (RefKind::Branch, None) => default_branch(short, change.default_branch),
+    }
+}
+
+fn default_branch(short: &str, default: Option<&str>) -> Result<(), String> {
+    match default {
+        Some(default) if default == short => Ok(()),
+        Some(default) => Err(format!("the branch '{short}' is not built: only the default branch '{default}' is")),
+        None if DEFAULT_BRANCHES.contains(&short) => Ok(()),
+        None => Err(format!("the branch '{short}' is not built: only the default branch is")),
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use globset::{Glob, GlobSet, GlobSetBuilder};
+
+    use super::*;
+    use crate::config::{BackendConfig, DockerHubBackendConfig, Secret, SkipRule};
+    use crate::scheduler::policy::Policy;
+
+    pub(in crate::source) fn globs(patterns: &[&str]) -> GlobSet {
+        let mut set = GlobSetBuilder::new();
+        for pattern in patterns {
+            set.add(Glob::new(pattern).expect("a glob"));
+        }
+        set.build().expect("a set of globs")
+    }
+
+    pub(in crate::source) fn image(branches: Option<&[&str]>, tags: &[&str], skip: SkipRule) -> ImageConfig {
+        let owned = |patterns: &[&str]| patterns.iter().map(ToString::to_string).collect::<Vec<_>>();
+        ImageConfig {
+            repository: Some("github.com/mrraph/blog".to_owned()),
+            branches: branches.map(globs),
+            branch_globs: branches.map(owned),
+            tags: globs(tags),
+            tag_globs: owned(tags),
+            skip,
+            policy: Policy::DEFAULT,
+            backend: BackendConfig::DockerHub(DockerHubBackendConfig {
+                trigger_url: Secret::new("test-token-trigger".to_owned()),
+                login: None,
+            }),
+        }
+    }
+
+    pub(in crate::source) fn images(list: Vec<(&str, ImageConfig)>) -> BTreeMap<ImageName, ImageConfig> {
+        list.into_iter().map(|(name, config)| (name.parse().expect("an image"), config)).collect()
+    }
+
+    fn change(git_ref: &str) -> Change<'static> {
+        Change {
+            repository: "github.com/MrRaph/Blog",
+            git_ref: git_ref.parse().expect("a ref"),
+            commit: None,
+            before: None,
+            deleted: false,
+            default_branch: Some("trunk"),
+            marked: Marked::default(),
+        }
+    }
+
+    fn intake_of(config: ImageConfig, change: &Change<'_>) -> Intake {
+        let mut wishes = route(&images(vec![("mrraph/blog", config)]), change);
+        assert_eq!(wishes.len(), 1);
+        wishes.remove(0).intake
+    }
+
+    const PUSHED: Intake = Intake::Build { immediate: false, manual: false, ensure: false };
+
+    #[test]
+    fn every_image_of_the_repository_gets_its_own_wish() {
+        let mut elsewhere = image(None, &[], SkipRule::All);
+        elsewhere.repository = Some("github.com/mrraph/other".to_owned());
+        let images = images(vec![
+            ("mrraph/blog", image(Some(&["master"]), &[], SkipRule::All)),
+            ("mrraph/blog-next", image(Some(&["next"]), &[], SkipRule::All)),
+            ("mrraph/other", elsewhere),
+        ]);
+        let wishes = route(&images, &change("refs/heads/master"));
+        let names: Vec<_> = wishes.iter().filter_map(|wish| wish.image.as_ref()).map(ImageName::as_str).collect();
+        assert_eq!(names, ["mrraph/blog", "mrraph/blog-next"]);
+        assert_eq!(wishes[0].intake, PUSHED);
+        assert!(matches!(&wishes[1].intake, Intake::Ignore { reason } if reason.contains("next")));
+    }
+
+    #[test]
+    fn a_repository_of_nobody_leaves_one_ignored_wish() {
+        let wishes = route(&BTreeMap::new(), &change("refs/heads/master"));
+        assert_eq!(wishes.len(), 1);
+        assert_eq!(wishes[0].image, None);
+        assert!(matches!(&wishes[0].intake, Intake::Ignore { reason }
+            if reason == "no image is configured for repository github.com/MrRaph/Blog"));
+    }
+
+    #[test]
+    fn without_globs_only_the_default_branch_is_built() {
+        let plain = || image(None, &[], SkipRule::All);
+        assert_eq!(intake_of(plain(), &change("refs/heads/trunk")), PUSHED);
+        assert!(matches!(intake_of(plain(), &change("refs/heads/master")), Intake::Ignore { reason }
+            if reason.contains("'trunk'")));
+        for (branch, built) in [("master", true), ("main", true), ("trunk", false)] {
+            let untold = Change { default_branch: None, ..change(&format!("refs/heads/{branch}")) };
+            assert_eq!(intake_of(plain(), &untold) == PUSHED, built, "{branch}");
+        }
+    }
+
+    #[test]
+    fn globs_decide_over_branches_and_tags_and_reasons_name_them() {
+        let config = || image(Some(&["master", "release/*"]), &["v*"], SkipRule::All);
+        assert_eq!(intake_of(config(), &change("refs/heads/release/1.2")), PUSHED);
+        assert_eq!(
+            intake_of(config(), &change("refs/tags/v1.2")),
+            Intake::Build { immediate: true, manual: false, ensure: false }
+        );
+        assert!(matches!(intake_of(config(), &change("refs/heads/topic")), Intake::Ignore { reason }
+            if reason.contains("master, release/*")));
+        assert!(matches!(intake_of(config(), &change("refs/tags/nightly")), Intake::Ignore { reason }
+            if reason.contains("v*")));
+        assert!(matches!(intake_of(image(None, &[], SkipRule::All), &change("refs/tags/v1")), Intake::Ignore { .. }));
+    }
+
+    #[test]
+    fn a_skip_applies_only_to_what_would_be_built_and_never_to_a_deletion() {
+        let marked = Change { marked: Marked { all: true, head: true }, ..change("refs/heads/trunk") };
+        assert!(matches!(intake_of(image(None, &[], SkipRule::All), &marked), Intake::Skip { .. }));
+        assert_eq!(intake_of(image(None, &[], SkipRule::Never), &marked), PUSHED);
+        let elsewhere = Change { git_ref: GitRef::branch("topic").expect("a ref"), ..marked.clone() };
+        assert!(matches!(intake_of(image(None, &[], SkipRule::All), &elsewhere), Intake::Ignore { .. }));
+        let deleted = Change { deleted: true, ..marked };
+        assert_eq!(intake_of(image(None, &[], SkipRule::All), &deleted), Intake::DeleteRef);
+    }
+}

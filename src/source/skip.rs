@@ -1,0 +1,108 @@
+//! Skip markers in commit messages (semantics R10).
+//!
+//! The list is that of GitHub Actions (github/docs, "Skipping workflow runs"), in any letter case. It must not
+//! decide what a skip means: it only says which commits ask for one.
+
+use crate::config::SkipRule;
+
+/// The most commits that GitHub lists in one push; a list of this length may have been cut off.
+pub const COMMITS_LISTED_MAX: usize = 2_048;
+
+const MARKERS: [&str; 5] = ["[skip ci]", "[ci skip]", "[no ci]", "[skip actions]", "[actions skip]"];
+
+/// Which commits of a push carry a marker.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Marked {
+    /// Every one of them, as far as the sender shows: never true of an empty list or of one that may be cut off.
+    pub all: bool,
+    /// The newest.
+    pub head: bool,
+}
+
+impl Marked {
+    pub fn of<'a>(head: Option<&str>, messages: impl ExactSizeIterator<Item = &'a str>) -> Self {
+        let whole_list = (1..COMMITS_LISTED_MAX).contains(&messages.len());
+        Self { all: whole_list && { messages }.all(carries_marker), head: head.is_some_and(carries_marker) }
+    }
+
+    /// Why `rule` skips such a push; None where it doesn't.
+    pub fn skipped_by(self, rule: SkipRule) -> Option<&'static str> {
+        match rule {
+            SkipRule::All if self.all => Some("every commit of the push carries a skip marker"),
+            SkipRule::Head if self.head => Some("the newest commit carries a skip marker"),
+            _ => None,
+        }
+    }
+}
+
+pub fn carries_marker(message: &str) -> bool {
+    let message = message.to_ascii_lowercase();
+    MARKERS.iter().any(|marker| message.contains(marker)) || ends_with_trailer(&message)
+}
+
+/// Whether the last line is `skip-checks: true`, in a paragraph of its own or among other trailers: the
+/// subject alone is no trailer.
+fn ends_with_trailer(message: &str) -> bool {
+    let message = message.trim_end();
+    let Some((before, last)) = message.rsplit_once('\n') else {
+        return false;
+    };
+    let asks =
+        last.split_once(':').is_some_and(|(key, value)| key.trim_end() == "skip-checks" && value.trim() == "true");
+    asks && before.lines().any(|line| line.trim().is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn markers_count_in_any_letter_case_and_anywhere() {
+        for marked in [
+            "Fix a typo [skip ci]",
+            "[CI Skip] fix",
+            "a\n\nlong story [no ci] told",
+            "[Skip Actions]",
+            "x [ACTIONS SKIP]",
+            "Subject\n\nBody\n\n\nskip-checks: true",
+            "Subject\n\nSigned-off-by: A\nSkip-Checks:true\n",
+        ] {
+            assert!(carries_marker(marked), "{marked:?}");
+        }
+    }
+
+    #[test]
+    fn what_only_looks_like_a_marker_is_none() {
+        for plain in [
+            "skip ci",
+            "[skip-ci]",
+            "skip-checks: true",
+            "Subject\nskip-checks: true",
+            "Subject\n\nskip-checks: true\n\nmore",
+            "Subject\n\nskip-checks: false",
+            "",
+        ] {
+            assert!(!carries_marker(plain), "{plain:?}");
+        }
+    }
+
+    #[test]
+    fn all_needs_every_commit_of_a_whole_list() {
+        let all = |messages: &[&str]| Marked::of(None, messages.to_vec().into_iter()).all;
+        assert!(all(&["a [skip ci]", "b [no ci]"]));
+        assert!(!all(&["a [skip ci]", "b"]));
+        assert!(!all(&[]));
+        assert!(all(&["a [skip ci]"; COMMITS_LISTED_MAX - 1]));
+        assert!(!all(&["a [skip ci]"; COMMITS_LISTED_MAX]));
+    }
+
+    #[test]
+    fn each_rule_looks_at_its_own_commits() {
+        let only_head = Marked { all: false, head: true };
+        assert_eq!(only_head.skipped_by(SkipRule::All), None);
+        assert!(only_head.skipped_by(SkipRule::Head).is_some());
+        let both = Marked { all: true, head: true };
+        assert!(both.skipped_by(SkipRule::All).is_some());
+        assert_eq!(both.skipped_by(SkipRule::Never), None);
+    }
+}
