@@ -93,6 +93,7 @@ mod tests {
         let trigger_url = Secret::new(trigger_url.to_owned());
         ImageConfig {
             repository: None,
+            remote: None,
             branches: None,
             branch_globs: None,
             tags: GlobSet::empty(),

@@ -100,6 +100,8 @@ pub enum Listen {
 pub struct ImageConfig {
     /// `host/owner/name`, lower case; pushes to it make events here.
     pub repository: Option<String>,
+    /// Where the heads of its refs can be read. None: nowhere, or that is switched off.
+    pub remote: Option<RemoteConfig>,
     /// Globs over short names. None: the repository's default branch only.
     pub branches: Option<GlobSet>,
     /// The globs as written, for `check`.
@@ -109,6 +111,14 @@ pub struct ImageConfig {
     pub skip: SkipRule,
     pub policy: Policy,
     pub backend: BackendConfig,
+}
+
+/// A repository as Git reaches it.
+#[derive(Clone, Debug)]
+pub struct RemoteConfig {
+    /// https, http, ssh, git or file; without a password.
+    pub url: String,
+    pub token: Option<Secret>,
 }
 
 /// When a push with skip markers is not built (semantics R10).

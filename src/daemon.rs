@@ -16,6 +16,7 @@ use crate::driver::clock::wall;
 use crate::driver::{Driver, Handle, Parts};
 use crate::http::{self, App, BindError, Drained, Listeners};
 use crate::journal::{Journal, JournalError};
+use crate::refs::{self, Remotes};
 use crate::scheduler::Settings;
 use crate::telemetry;
 
@@ -53,8 +54,8 @@ pub enum DaemonError {
 impl Daemon {
     /// Opens the journal, takes up where it ends, and listens. Returns when all of it stands.
     pub async fn start(config: Config) -> Result<Self, DaemonError> {
-        let config = Arc::new(config);
         warn(&config);
+        let config = Arc::new(with_git(config).await);
         let data_dir = config.data_dir.clone();
         // Opening blocks; nothing else runs yet.
         let opened = tokio::task::spawn_blocking(move || Journal::open(&data_dir)).await;
@@ -68,6 +69,7 @@ impl Daemon {
             snapshot,
             settings: settings(&config)?,
             backends,
+            remotes: Remotes::of(&config),
             history: config.history,
             receipts_url: format!("{}/v1/events", config.public_url.as_deref().unwrap_or(&url)),
             watchdog: telemetry::watchdog_period(),
@@ -138,6 +140,20 @@ fn settings(config: &Config) -> Result<Settings, DaemonError> {
         button_fold: Settings::BUTTON_FOLD,
         seed: u64::from_le_bytes(random::<8>()?),
     })
+}
+
+/// Without `git` no remote can be asked: then pushes that never arrived are not found, and all else works.
+async fn with_git(mut config: Config) -> Config {
+    let wanted = config.images.values().any(|image| image.policy.reconcile.is_some());
+    if wanted && !refs::is_installed().await {
+        tracing::warn!(
+            "there is no 'git' to run, so pushes that never arrive are not found; install it, or write reconcile_every = \"off\""
+        );
+        for image in config.images.values_mut() {
+            image.policy.reconcile = None;
+        }
+    }
+    config
 }
 
 /// What an operator should read before anything else.

@@ -23,6 +23,7 @@ use crate::backend::Backend;
 use crate::event::Delivery;
 use crate::journal::{Journal, JournalError, Reader, Retention, encode};
 use crate::model::{BuildId, EventId, GitRef, ImageName, Seq, Timestamp};
+use crate::refs::Remotes;
 use crate::scheduler::policy::Policy;
 use crate::scheduler::{Decision, Effect, Input, Scheduler, Settings, Snapshot, Step, Ticket};
 use crate::status::{Picture, Receipt};
@@ -40,6 +41,7 @@ pub struct Driver {
     scheduler: Scheduler,
     journal: Journal,
     backends: Arc<BTreeMap<ImageName, Backend>>,
+    remotes: Arc<Remotes>,
     inbox: mpsc::Receiver<Message>,
     picture: watch::Sender<Picture>,
     counters: watch::Sender<Counters>,
@@ -61,6 +63,7 @@ pub struct Parts {
     pub snapshot: Snapshot,
     pub settings: Settings,
     pub backends: BTreeMap<ImageName, Backend>,
+    pub remotes: Remotes,
     /// How long history is kept.
     pub history: Duration,
     /// Where receipts can be read: the address of `/v1/events`.
@@ -158,6 +161,7 @@ impl Driver {
             scheduler,
             journal: parts.journal,
             backends: Arc::new(parts.backends),
+            remotes: Arc::new(parts.remotes),
             inbox,
             picture,
             counters,
@@ -284,6 +288,9 @@ impl Driver {
             }
             Effect::Observe { image, question } => {
                 self.calls.spawn(effects::observe(self.backends.clone(), image, question));
+            }
+            Effect::AskHeads { remote, question } => {
+                self.calls.spawn(effects::heads(self.remotes.clone(), remote, question));
             }
             Effect::Cancel { image, build, row } => {
                 self.calls.spawn(effects::cancel(self.backends.clone(), image, build, row));

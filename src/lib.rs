@@ -11,6 +11,7 @@ pub mod event;
 pub mod http;
 pub mod journal;
 pub mod model;
+pub mod refs;
 pub mod scheduler;
 pub mod source;
 pub mod status;

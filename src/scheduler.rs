@@ -6,6 +6,7 @@
 
 mod cover;
 pub mod deliveries;
+pub mod heads;
 mod intake;
 pub mod lane;
 pub mod open;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::deliveries::Deliveries;
+use self::heads::{Heads, Remote};
 use self::lane::{Lane, Phase};
 use self::policy::Policy;
 use self::record::{Changes, Cover, Fact};
@@ -54,6 +56,8 @@ pub struct Scheduler {
     timers: BTreeSet<(Timestamp, ImageName)>,
     /// Lanes that only the account's limit holds back.
     starved: BTreeSet<ImageName>,
+    /// The remotes whose heads are compared with what was asked for.
+    remotes: BTreeMap<Arc<str>, Remote>,
     button_fold: Duration,
     seed: u64,
     now: Timestamp,
@@ -137,6 +141,8 @@ pub enum Input {
     CancelAnswered { image: ImageName, build: BuildId, answer: CancelAnswer },
     /// Somebody says that something changed: a reason to ask, never a fact to believe.
     Hinted { image: ImageName },
+    /// A remote showed the heads of its images, or didn't.
+    Heads { remote: Arc<str>, question: u64, answer: Heads },
 }
 
 /// Who waits for a decision: given by the driver, handed back with the answer.
@@ -152,6 +158,8 @@ pub enum Effect {
     Trigger(Order),
     /// Ask the back-end what it holds for an image.
     Observe { image: ImageName, question: u64 },
+    /// Ask a remote for the heads of its images.
+    AskHeads { remote: Arc<str>, question: u64 },
     /// Ask the back-end to cancel one of its rows.
     Cancel { image: ImageName, build: BuildId, row: RowId },
     /// Tell the operator.
@@ -205,6 +213,11 @@ pub enum Notice {
     Unreadable {
         detail: String,
     },
+    /// The remote does not show its heads, so missed pushes are not found.
+    RemoteUnreadable {
+        detail: String,
+    },
+    RemoteReadable,
     /// The back-end would not, or could not, cancel.
     NotCancelled {
         build: BuildId,
@@ -264,10 +277,12 @@ impl Scheduler {
             deliveries: Deliveries::recover(snapshot.deliveries),
             timers: BTreeSet::new(),
             starved: BTreeSet::new(),
+            remotes: BTreeMap::new(),
             button_fold: settings.button_fold,
             seed: settings.seed,
             now,
         };
+        scheduler.remotes = heads::remotes(&scheduler, now);
         let mut work = Work { touched: scheduler.images.keys().cloned().collect(), ..Work::default() };
         for station in scheduler.images.values_mut() {
             station.recover(now, &mut work);
@@ -292,14 +307,12 @@ impl Scheduler {
         self.conclude(now, work)
     }
 
-    /// When [`handle`](Self::handle) is due next though nothing happens; None while every lane is at rest.
+    /// When [`handle`](Self::handle) is due next though nothing happens; None while every lane is at rest
+    /// and no remote is to be asked.
     pub fn deadline(&self) -> Option<Timestamp> {
         let lanes = self.timers.first().map(|(at, _)| *at);
         let resume = self.hold.as_ref().and_then(|hold| hold.until);
-        match (lanes, resume) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (one, other) => one.or(other),
-        }
+        [lanes, resume, self.next_heads()].into_iter().flatten().min()
     }
 
     /// Every lane, in the order of image names.
@@ -365,6 +378,7 @@ impl Scheduler {
                     work.effects.push(Effect::Notify { image, notice: Notice::NotCancelled { build, detail } });
                 }
             }
+            Input::Heads { remote, question, answer } => self.heads_answered(&remote, question, answer, now, work),
             Input::Hinted { image } => {
                 if let Some(station) = self.images.get_mut(&image) {
                     station.hinted(now, work);
@@ -427,6 +441,7 @@ impl Scheduler {
             self.ask(image, now, &mut work);
             self.set_timer(image);
         }
+        self.ask_heads(now, &mut work);
         Step { changes: work.changes, effects: work.effects }
     }
 

@@ -38,6 +38,31 @@ pub(crate) fn repository(text: &str) -> Result<String, String> {
     }
 }
 
+/// Where Git finds a repository: a URL without a password.
+pub(super) fn remote(text: &str) -> Result<String, String> {
+    const SCHEMES: [&str; 5] = ["https", "ssh", "http", "git", "file"];
+    let form = "write one such as \"https://github.com/owner/name.git\" or \"ssh://git@host/owner/name.git\"";
+    if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Err(format!("'remote' has white space in it, {form}"));
+    }
+    let url = Url::parse(text).map_err(|_| format!("'remote' is no URL, {form}"))?;
+    if !SCHEMES.contains(&url.scheme()) {
+        return Err(format!("'remote' is none of {}, {form}", SCHEMES.join(", ")));
+    }
+    if url.password().is_some() {
+        return Err("'remote' has a password in it, write it as 'remote_token' beside it".to_owned());
+    }
+    if url.query().is_some() || url.fragment().is_some() || url.path().len() < 2 {
+        return Err(format!("'remote' names no repository, {form}"));
+    }
+    Ok(text.to_owned())
+}
+
+/// Whether a token may be sent to this remote: by HTTP, where nobody on the way can read along.
+pub(super) fn takes_token(remote: &str) -> bool {
+    Url::parse(remote).is_ok_and(|url| is_private_way(&url))
+}
+
 /// An address to listen at, with `unix:` paths relative to `base_dir`.
 pub(super) fn listen(text: &str, base_dir: &Path) -> Result<Listen, String> {
     let shown = text.escape_debug();

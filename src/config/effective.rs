@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::length::written as length;
+use super::policy_read::OFF;
 use super::{BackendConfig, Config, ImageConfig, Listen, SkipRule, SourceKind, TokenScope};
 use crate::scheduler::policy::Policy;
 
@@ -43,6 +44,8 @@ struct DockerHub {
 #[derive(Serialize)]
 struct Image {
     repository: Option<String>,
+    remote: Option<String>,
+    remote_token: Option<&'static str>,
     /// None: the repository's default branch.
     branches: Option<Vec<String>>,
     tags: Vec<String>,
@@ -56,6 +59,7 @@ struct Image {
     uncertain_grace: String,
     uncertain_limit: String,
     build_deadline: String,
+    reconcile_every: String,
     backend: Backend,
 }
 
@@ -126,8 +130,11 @@ fn listen(listen: &Listen) -> String {
 
 fn image(config: &ImageConfig) -> Image {
     let policy = &config.policy;
+    let reconcile = policy.reconcile.as_ref();
     Image {
         repository: config.repository.clone(),
+        remote: config.remote.as_ref().map(|remote| remote.url.clone()),
+        remote_token: config.remote.as_ref().and_then(|remote| remote.token.as_ref()).map(|_| MASK),
         branches: config.branch_globs.clone(),
         tags: config.tag_globs.clone(),
         quiet: length(policy.quiet),
@@ -144,6 +151,7 @@ fn image(config: &ImageConfig) -> Image {
         uncertain_grace: length(policy.uncertain_grace),
         uncertain_limit: length(policy.uncertain_limit),
         build_deadline: length(policy.build_deadline),
+        reconcile_every: reconcile.map_or_else(|| OFF.to_owned(), |reconcile| length(reconcile.every)),
         backend: backend(&config.backend, policy),
     }
 }

@@ -1,18 +1,20 @@
 //! `[image."NAMESPACE/NAME"]` and the back-end in it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
+use sha2::{Digest, Sha256};
 use toml::de::DeTable;
 
 use super::policy_read::{self, Rules};
 use super::section::{Place, Reader, Section, Text, nearest, text};
-use super::{BackendConfig, DockerHubBackendConfig, ImageConfig, Login};
+use super::{BackendConfig, DockerHubBackendConfig, ImageConfig, Login, RemoteConfig};
 use super::{address, not_yet, secret_read};
 use crate::build::SourceTaken;
 use crate::model::ImageName;
-use crate::scheduler::policy::{AccountId, LabelRule, Policy};
+use crate::scheduler::policy::{AccountId, LabelRule, Policy, Reconcile};
 
 /// The images of a file.
 #[derive(Default)]
@@ -38,7 +40,31 @@ pub(super) fn read_all(reader: &mut Reader<'_>, top: &mut Section<'_>, defaults:
             images.named.insert(name);
         }
     }
+    part_by_token(&mut images.whole);
     images
+}
+
+/// Images share a remote only where they show it the same token.
+fn part_by_token(images: &mut BTreeMap<ImageName, ImageConfig>) {
+    let mut known: Vec<(RemoteConfig, Arc<str>)> = Vec::new();
+    for image in images.values_mut() {
+        let (Some(remote), Some(reconcile)) = (&image.remote, &mut image.policy.reconcile) else { continue };
+        let same = |token: &Option<super::Secret>| match (token, &remote.token) {
+            (Some(a), Some(b)) => a.matches(b.expose().as_bytes()),
+            (None, None) => true,
+            _ => false,
+        };
+        let of_url = || known.iter().filter(|(other, _)| other.url == remote.url);
+        if let Some((_, name)) = of_url().find(|(other, _)| same(&other.token)) {
+            reconcile.remote = name.clone();
+            continue;
+        }
+        let others = of_url().count();
+        if others > 0 {
+            reconcile.remote = format!("{} ({})", remote.url, others + 1).into();
+        }
+        known.push((remote.clone(), reconcile.remote.clone()));
+    }
 }
 
 /// Parses an image's name.
@@ -98,6 +124,7 @@ fn read(
             None
         }
     };
+    let remote = remote(reader, &mut section, repository.as_deref());
     let branches = section.strings(reader, "branches").and_then(|texts| globs(reader, &texts));
     let tags = section.strings(reader, "tags").and_then(|texts| globs(reader, &texts));
     let rules = policy_read::read(reader, &mut section, defaults);
@@ -121,9 +148,45 @@ fn read(
         expected_build_time: policy_of_backend.expected_build_time.unwrap_or(rules.policy.expected_build_time),
         labels: policy_of_backend.labels,
         account: policy_of_backend.account,
+        reconcile: rules.reconcile_every.zip(remote.as_ref()).map(|(every, remote)| Reconcile {
+            remote: remote.url.as_str().into(),
+            every,
+            rules: digest_of_rules(remote, branch_globs.as_deref(), &tag_globs),
+        }),
         ..rules.policy
     };
-    Some(ImageConfig { repository, branches, branch_globs, tags, tag_globs, skip: rules.skip, policy, backend })
+    let remote = remote.filter(|_| policy.reconcile.is_some());
+    Some(ImageConfig { repository, remote, branches, branch_globs, tags, tag_globs, skip: rules.skip, policy, backend })
+}
+
+/// Where the heads of the image's refs can be read.
+fn remote(reader: &mut Reader<'_>, section: &mut Section<'_>, repository: Option<&str>) -> Option<RemoteConfig> {
+    let written = section.string(reader, "remote");
+    let token = secret_read::read(reader, section, "remote_token");
+    let url = match written.map(|text| address::remote(text.text).map_err(|why| (text.at, why))).transpose() {
+        Ok(url) => url.or_else(|| repository.map(|repository| format!("https://{repository}.git"))),
+        Err((at, why)) => {
+            reader.report.mistake(at, why);
+            return None;
+        }
+    };
+    if section.has("remote_token") && !url.as_deref().is_some_and(address::takes_token) {
+        let text =
+            "'remote_token' needs an https address to be shown to, write 'repository', or 'remote' = \"https://…\"";
+        reader.report.mistake(section.key_at("remote_token"), text);
+    }
+    Some(RemoteConfig { url: url?, token })
+}
+
+/// Changes with the remote and the globs, and tells nothing of them: it is stored with every lane.
+fn digest_of_rules(remote: &RemoteConfig, branches: Option<&[String]>, tags: &[String]) -> Arc<str> {
+    let mut hash = Sha256::new();
+    let branches = branches.map_or_else(|| "default".to_owned(), |globs| format!("{globs:?}"));
+    for part in [&remote.url, &branches, &format!("{tags:?}")] {
+        hash.update(part.as_bytes());
+        hash.update([0]);
+    }
+    hex::encode(&hash.finalize()[..8]).into()
 }
 
 /// What the back-end says of the policy.

@@ -10,11 +10,9 @@ const KEYS: &[(Place, &str)] = &[
     (Place::Top, "notify"),
     (Place::Defaults, "ignore_authors"),
     (Place::Defaults, "paths"),
-    (Place::Defaults, "reconcile_every"),
     (Place::Image, "ignore_authors"),
     (Place::Image, "paths"),
     (Place::Image, "public"),
-    (Place::Image, "reconcile_every"),
 ];
 
 /// The quiet period that a key learns by itself (semantics R14).

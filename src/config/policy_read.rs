@@ -15,17 +15,28 @@ pub(super) struct Rules {
     /// None: by back-end.
     pub(super) prequeue: Option<bool>,
     pub(super) skip: SkipRule,
+    /// How often the remote is compared with what was asked for; None: never.
+    pub(super) reconcile_every: Option<Duration>,
 }
 
 impl Rules {
     /// Semantics §4.
-    pub(super) const DEFAULT: Self = Self { policy: Policy::DEFAULT, prequeue: None, skip: SkipRule::All };
+    pub(super) const DEFAULT: Self = Self {
+        policy: Policy::DEFAULT,
+        prequeue: None,
+        skip: SkipRule::All,
+        reconcile_every: Some(Duration::from_mins(15)),
+    };
 }
 
 /// How often a failed build may be tried again by itself, at most: beyond this it is a loop.
 const RETRIES_MAX: u32 = 100;
 /// The shortest time between two questions to a back-end.
 const QUESTION_MIN: Duration = Duration::from_millis(10);
+/// The shortest time between two questions to a remote, which may be a stranger's.
+const RECONCILE_MIN: Duration = Duration::from_secs(1);
+/// The word for no questions to the remote.
+pub(super) const OFF: &str = "off";
 /// The shortest time after which a build is given up.
 const LIMIT_MIN: Duration = Duration::from_millis(1);
 
@@ -48,6 +59,7 @@ pub(super) fn read(reader: &mut Reader<'_>, section: &mut Section<'_>, base: &Ru
     set(&mut policy.build_deadline, section.duration(reader, "build_deadline", LIMIT_MIN));
     set(&mut policy.retry_failed, section.integer(reader, "retry_failed", 0..=RETRIES_MAX));
     set(&mut rules.skip, skip(reader, section));
+    set(&mut rules.reconcile_every, reconcile_every(reader, section));
     rules.prequeue = section.boolean(reader, "prequeue").or(base.prequeue);
     rules
 }
@@ -66,6 +78,16 @@ fn quiet(reader: &mut Reader<'_>, section: &mut Section<'_>) -> Option<Duration>
         return None;
     }
     duration(reader, "quiet", value, Duration::ZERO)
+}
+
+/// The inner None: never. The outer None: not written, or a mistake was reported.
+#[expect(clippy::option_option, reason = "'off' and not written are different answers")]
+fn reconcile_every(reader: &mut Reader<'_>, section: &mut Section<'_>) -> Option<Option<Duration>> {
+    let value = section.value("reconcile_every")?;
+    if value.get_ref().as_str() == Some(OFF) {
+        return Some(None);
+    }
+    duration(reader, "reconcile_every", value, RECONCILE_MIN).map(Some)
 }
 
 fn refuse_quiet_beyond_max_wait(reader: &mut Reader<'_>, section: &Section<'_>, policy: &Policy) {

@@ -136,6 +136,7 @@ fn the_example_is_right() {
     for (name, text) in [
         ("secrets/trigger-url", TRIGGER),
         ("secrets/github", "test-token-of-github"),
+        ("secrets/remote-token", "test-token-of-the-remote"),
         ("secrets/github-old", "test-token-of-github-before"),
         ("phone-token", "test-token-of-the-phone"),
     ] {
@@ -154,11 +155,56 @@ fn the_example_is_right() {
     assert!(config.buttons["phone"].token.matches(b"test-token-of-the-phone"));
     // What the example calls a default is the default.
     let image = only_image(&config);
-    let defaults = parsed(&format!("{IMAGE}username = \"me\"\ntoken = {{ env = \"LONG_TOKEN\" }}\n"));
+    let globs = "repository = \"github.com/mrraph/blog\"\nbranches = [\"master\", \"release/*\"]\ntags = [\"v*\"]\n";
+    let named = IMAGE.replacen('\n', &format!("\n{globs}"), 1);
+    let defaults = parsed(&format!("{named}username = \"me\"\ntoken = {{ env = \"LONG_TOKEN\" }}\n"));
     let expected = Policy { quiet: Duration::from_mins(2), ..only_image(&defaults).policy.clone() };
     assert_eq!(Policy { labels: Vec::new(), ..image.policy.clone() }, expected);
     assert_eq!((config.history, config.connections_max), (defaults.history, defaults.connections_max));
     assert_eq!(config.docker_hub.api, defaults.docker_hub.api);
+}
+
+#[test]
+fn a_remote_is_that_of_the_repository_unless_another_is_named() {
+    let with = |lines: &str| parsed(&IMAGE.replacen('\n', &format!("\n{lines}\n"), 1));
+    let of = |config: &Config| {
+        let image = only_image(config);
+        let remote = image.remote.as_ref().map(|remote| (remote.url.clone(), remote.token.is_some()));
+        (remote, image.policy.reconcile.as_ref().map(|reconcile| reconcile.every))
+    };
+    let quarter = Some(Duration::from_mins(15));
+    assert_eq!(of(&with("")), (None, None));
+    let https = "https://github.com/a/b.git".to_owned();
+    assert_eq!(of(&with("repository = \"github.com/a/b\"")), (Some((https.clone(), false)), quarter));
+    let token = "repository = \"github.com/a/b\"\nremote_token = { env = \"LONG_TOKEN\" }\nreconcile_every = \"5m\"";
+    assert_eq!(of(&with(token)), (Some((https, true)), Some(Duration::from_mins(5))));
+    let ssh = "ssh://git@github.com/a/b.git".to_owned();
+    assert_eq!(of(&with(&format!("remote = \"{ssh}\""))), (Some((ssh, false)), quarter));
+    assert_eq!(of(&with("repository = \"github.com/a/b\"\nreconcile_every = \"off\"")), (None, None));
+    let off = parsed(&format!("[defaults]\nreconcile_every = \"off\"\n{IMAGE}"));
+    let shown = Effective::of(&off).to_toml().expect("TOML");
+    assert!(shown.contains("reconcile_every = \"off\""), "{shown}");
+    let shown = Effective::of(&with(token)).to_toml().expect("TOML");
+    assert!(shown.contains("reconcile_every = \"5m\"") && shown.contains("remote_token = \"(secret)\""), "{shown}");
+}
+
+#[test]
+fn images_share_a_remote_where_they_show_it_the_same_token() {
+    let image = |name: &str, token: &str, globs: &str| {
+        format!(
+            "[image.\"x/{name}\"]\nrepository = \"github.com/a/b\"\n{token}\ntags = [\"{globs}\"]\n\
+             backend = {{ kind = \"docker_hub\", trigger_url = \"{TRIGGER}\" }}\n"
+        )
+    };
+    let (one, other) = ("remote_token = \"test-token-0123456789\"", "remote_token = \"test-token-9876543210\"");
+    let images = [("a", "", "v*"), ("b", "", "w*"), ("c", one, "v*"), ("d", other, "v*"), ("e", one, "v*")];
+    let config = parsed(&images.map(|(name, token, globs)| image(name, token, globs)).concat());
+    let reconciles: Vec<_> = config.images.values().filter_map(|image| image.policy.reconcile.as_ref()).collect();
+    let names: Vec<&str> = reconciles.iter().map(|reconcile| &*reconcile.remote).collect();
+    let url = "https://github.com/a/b.git";
+    assert_eq!(names, [url, url, &format!("{url} (2)"), &format!("{url} (3)"), &format!("{url} (2)")]);
+    assert_ne!(reconciles[0].rules, reconciles[1].rules, "other globs are other rules");
+    assert_eq!(reconciles[2].rules, reconciles[3].rules, "a new token is not");
 }
 
 proptest! {

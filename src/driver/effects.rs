@@ -12,6 +12,7 @@ use crate::backend::Backend;
 use crate::build::{CancelAnswer, ObserveError, Order, RowId, TriggerAnswer};
 use crate::event::Verdict;
 use crate::model::{BuildId, ImageName};
+use crate::refs::Remotes;
 use crate::scheduler::record::{Changes, Fact};
 use crate::scheduler::{Input, Notice};
 
@@ -41,6 +42,16 @@ pub(super) async fn observe(backends: Backends, image: ImageName, question: u64)
         tracing::warn!(%image, "failed to ask the back-end: {error}");
     }
     Input::Observed { image, question, answer }
+}
+
+pub(super) async fn heads(remotes: Arc<Remotes>, remote: Arc<str>, question: u64) -> Input {
+    let late = || Err(format!("no answer within {} s", CALL_LIMIT.as_secs()));
+    let answer = within(remotes.heads(&remote)).await.unwrap_or_else(late);
+    let answer = answer.map_err(|detail| format!("{remote}: {detail}"));
+    if let Err(detail) = &answer {
+        tracing::debug!("failed to ask a remote: {detail}");
+    }
+    Input::Heads { remote, question, answer }
 }
 
 pub(super) async fn cancel(backends: Backends, image: ImageName, build: BuildId, row: RowId) -> Input {
@@ -84,7 +95,10 @@ pub(super) fn log(changes: &Changes) {
     for record in &changes.records {
         let image = &record.image;
         match &record.fact {
-            Fact::Opened { .. } | Fact::StillQueued { .. } => {}
+            Fact::Opened { .. } | Fact::StillQueued { .. } | Fact::HeadMoved { .. } => {}
+            Fact::HeadsSeen { heads, .. } => {
+                tracing::debug!(%image, refs = heads.len(), "the remote's heads were seen")
+            }
             Fact::Intended { build, git_ref, .. } => tracing::info!(%image, %build, %git_ref, "triggering a build"),
             Fact::Accepted { build, .. } => tracing::info!(%image, %build, "the trigger was accepted"),
             Fact::BecameUncertain { build, detail, .. } => {
@@ -125,6 +139,10 @@ pub(super) fn tell(image: &ImageName, notice: &Notice) {
         Notice::Unreadable { detail } => {
             tracing::error!(%image, "the back-end does not show its builds, so none can be confirmed: {detail}");
         }
+        Notice::RemoteUnreadable { detail } => {
+            tracing::warn!(%image, "the remote does not show its heads, so missed pushes are not found: {detail}");
+        }
+        Notice::RemoteReadable => tracing::info!(%image, "the remote shows its heads again"),
         Notice::NotCancelled { build, detail } => tracing::warn!(%image, %build, "not cancelled: {detail}"),
     }
 }

@@ -8,7 +8,7 @@ use super::JournalError;
 use super::rows;
 use crate::driver::{BuildQuery, EventQuery};
 use crate::event::{Closure, Event, Fingerprint};
-use crate::model::{BuildId, GitRef, ImageName, Seq, Timestamp};
+use crate::model::{BuildId, CommitId, GitRef, ImageName, Seq, Timestamp};
 use crate::scheduler::Snapshot;
 use crate::scheduler::lane::{Key, Lane};
 use crate::scheduler::record::{BuildRow, Remembered};
@@ -184,12 +184,15 @@ impl Reader {
             Ok((image, git_ref, parse::<Key>(value)?))
         })?;
         for (image, git_ref, key) in keys {
-            let index = lanes.binary_search_by(|lane| lane.image.cmp(&image));
-            let index = index.unwrap_or_else(|index| {
-                lanes.insert(index, Lane::new(image.clone()));
-                index
-            });
-            lanes[index].keys.insert(git_ref, key);
+            lane_of(&mut lanes, &image).keys.insert(git_ref, key);
+        }
+        let heads = self.table(b"r", |key, value| {
+            let names = rows::parse_key_key(key);
+            let (image, git_ref) = names.ok_or_else(|| JournalError::Write("a head's row has no name".to_owned()))?;
+            Ok((image, git_ref, parse::<CommitId>(value)?))
+        })?;
+        for (image, git_ref, commit) in heads {
+            Arc::make_mut(&mut lane_of(&mut lanes, &image).heads).insert(git_ref, commit);
         }
         let deliveries = self.table(b"d", |key, value| {
             let bytes = key[1..]
@@ -265,6 +268,15 @@ impl Reader {
     fn row<T: DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>, JournalError> {
         self.rows.get(key)?.map(|value| parse(&value)).transpose()
     }
+}
+
+/// The lane of an image, made where only rows beside it are there.
+fn lane_of<'a>(lanes: &'a mut Vec<Lane>, image: &ImageName) -> &'a mut Lane {
+    let index = lanes.binary_search_by(|lane| lane.image.cmp(image)).unwrap_or_else(|index| {
+        lanes.insert(index, Lane::new(image.clone()));
+        index
+    });
+    &mut lanes[index]
 }
 
 /// The key of number 0 without the number: where all rows of that image are.

@@ -8,6 +8,7 @@
 //! | `e` | number | an event |
 //! | `b` | number | a build |
 //! | `c` | image, 0, ref, 0, number | how the events of a key up to that number ended |
+//! | `r` | image, 0, ref | where a ref was seen at the remote |
 //! | `d` | fingerprint | which events a delivery made |
 //! | `i` | image, 0, number | index of events by image |
 //! | `j` | image, 0, number | index of builds by image |
@@ -77,6 +78,9 @@ pub fn encode(changes: &Changes, scheduler: &Scheduler) -> Vec<Put> {
     for (image, git_ref, upto, closure) in &changes.closures {
         put(closure_key(image, git_ref, *upto), closure.as_ref().map(json));
     }
+    for (image, git_ref, commit) in &changes.heads {
+        put(head_of_ref_key(image, git_ref), commit.as_ref().map(json));
+    }
     for (fingerprint, remembered) in &changes.remembered {
         put(delivery_key(*fingerprint), Some(json(remembered)));
     }
@@ -98,9 +102,13 @@ fn key_key(image: &ImageName, git_ref: &GitRef) -> Vec<u8> {
     join(b'k', &[image.as_str().as_bytes(), git_ref.as_str().as_bytes()])
 }
 
-/// The names in a key's row.
+fn head_of_ref_key(image: &ImageName, git_ref: &GitRef) -> Vec<u8> {
+    join(b'r', &[image.as_str().as_bytes(), git_ref.as_str().as_bytes()])
+}
+
+/// The names in the row of a key, or of a ref at the remote.
 pub(super) fn parse_key_key(key: &[u8]) -> Option<(ImageName, GitRef)> {
-    let text = std::str::from_utf8(key.strip_prefix(b"k")?).ok()?;
+    let text = std::str::from_utf8(key.get(1..)?).ok()?;
     let (image, git_ref) = text.split_once('\0')?;
     Some((image.parse().ok()?, git_ref.parse().ok()?))
 }

@@ -34,14 +34,17 @@ impl Scheduler {
     }
 
     /// Numbers one wish and lets it open its key.
-    fn accept(&mut self, wish: Wish, cause: &Cause, now: Timestamp, work: &mut Work) -> Arc<Event> {
+    pub(super) fn accept(&mut self, wish: Wish, cause: &Cause, now: Timestamp, work: &mut Work) -> Arc<Event> {
         let seq = self.newest.next();
         self.newest = seq;
         let verdict = match wish.intake.clone() {
-            Intake::Skip { rule } => Verdict::Skipped { rule },
+            Intake::Skip { rule } => {
+                self.pass_over(&wish, seq, work);
+                Verdict::Skipped { rule }
+            }
             Intake::Ignore { reason } => Verdict::Ignored { reason },
             Intake::DeleteRef => {
-                self.delete_ref(&wish, now, work);
+                self.delete_ref(&wish, seq, now, work);
                 Verdict::RefDeleted
             }
             Intake::Build { immediate, manual, ensure } => match (&wish.image, &wish.git_ref) {
@@ -108,9 +111,30 @@ impl Scheduler {
         Verdict::Opened
     }
 
-    fn delete_ref(&mut self, wish: &Wish, now: Timestamp, work: &mut Work) {
+    /// R10, R11: a push that is not built has moved its ref all the same. What was pushed unheard before it is
+    /// still to be found, so it counts only where it follows on what is known.
+    fn pass_over(&mut self, wish: &Wish, seq: Seq, work: &mut Work) {
+        let (Some(image), Some(git_ref), Some(commit)) = (&wish.image, &wish.git_ref, &wish.commit) else { return };
+        let Some(station) = self.images.get_mut(image) else { return };
+        let follows = match (station.lane.known_head(git_ref), &wish.before) {
+            (Some(known), Some(before)) => known.same_as(before),
+            // A branch that is not new, and of which nobody has told.
+            (None, Some(before)) => before.is_zero() || station.lane.heads_by.is_none(),
+            _ => true,
+        };
+        if follows {
+            let moved = Fact::HeadMoved { git_ref: git_ref.clone(), commit: Some(commit.clone()), seq };
+            station.lane.apply(moved, &mut work.changes);
+        }
+    }
+
+    fn delete_ref(&mut self, wish: &Wish, seq: Seq, now: Timestamp, work: &mut Work) {
         let (Some(image), Some(git_ref)) = (&wish.image, &wish.git_ref) else { return };
         let Some(station) = self.images.get_mut(image) else { return };
+        if station.lane.keys.contains_key(git_ref) || station.lane.heads.contains_key(git_ref) {
+            // Should it come again, even at the same commit, it is new.
+            station.lane.apply(Fact::HeadMoved { git_ref: git_ref.clone(), commit: None, seq }, &mut work.changes);
+        }
         if station.lane.keys.get(git_ref).is_some_and(|key| key.open.is_some()) {
             let closed = Fact::Closed { git_ref: git_ref.clone(), end: End::RefDeleted, at: now };
             station.lane.apply(closed, &mut work.changes);

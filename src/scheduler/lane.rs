@@ -3,6 +3,7 @@
 //! "At most one queued, at most one running" is the shape of [`Lane`]: there is no place for another.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -26,6 +27,14 @@ pub struct Lane {
     /// Stored in rows of their own.
     #[serde(skip)]
     pub keys: BTreeMap<GitRef, Key>,
+    /// Where refs of which no event told were last seen at the remote. Stored in rows of their own; shared, since
+    /// it may be long and seldom changes.
+    #[serde(skip)]
+    pub heads: Arc<BTreeMap<GitRef, CommitId>>,
+    /// The rules by which the heads were last seen whole. While they stay the same, a ref that nothing is known
+    /// of is new.
+    #[serde(default)]
+    pub heads_by: Option<String>,
     /// The one waiting place at the back-end.
     pub queued: Option<Queued>,
     /// The one running place.
@@ -61,6 +70,12 @@ pub struct Key {
     /// The commit of the last started build, where known.
     #[serde(default)]
     pub built: Option<CommitId>,
+    /// The commit that the ref points to, as far as we know: asked for by an event, skipped, or seen there.
+    #[serde(default)]
+    pub wanted: Option<CommitId>,
+    /// The newest number of an event that told of `wanted`.
+    #[serde(default)]
+    pub moved: Seq,
     /// The commit that left events open because it is older than theirs, and how often it did.
     #[serde(default)]
     pub contradicted: Option<(CommitId, u32)>,
@@ -134,6 +149,8 @@ impl Lane {
         Self {
             image,
             keys: BTreeMap::new(),
+            heads: Arc::default(),
+            heads_by: None,
             queued: None,
             running: None,
             foreign: Vec::new(),
@@ -186,6 +203,10 @@ impl Lane {
         match fact {
             Fact::Opened { git_ref, group, tap } => {
                 let key = self.key(git_ref, changes);
+                if group.commit.is_some() {
+                    key.wanted.clone_from(&group.commit);
+                    key.moved = group.last;
+                }
                 match &mut key.open {
                     Some(open) => open.fold(group.clone()),
                     None => key.open = Some(Open::new(group.clone())),
@@ -301,6 +322,30 @@ impl Lane {
                     self.cover_key(git_ref, *upto, *id, *at, changes);
                 }
             }
+            Fact::HeadMoved { git_ref, commit, seq } => {
+                let key = self.key(git_ref, changes);
+                key.wanted.clone_from(commit);
+                key.moved = *seq;
+                if commit.is_none() && self.heads.contains_key(git_ref) {
+                    Arc::make_mut(&mut self.heads).remove(git_ref);
+                    changes.heads.push((self.image.clone(), git_ref.clone(), None));
+                }
+            }
+            Fact::HeadsSeen { heads, gone, by } => {
+                self.heads_by.clone_from(by);
+                for git_ref in gone {
+                    Arc::make_mut(&mut self.heads).remove(git_ref);
+                    changes.heads.push((self.image.clone(), git_ref.clone(), None));
+                }
+                for (git_ref, commit) in heads {
+                    if self.keys.contains_key(git_ref) {
+                        self.key(git_ref, changes).wanted = Some(commit.clone());
+                    } else {
+                        Arc::make_mut(&mut self.heads).insert(git_ref.clone(), commit.clone());
+                        changes.heads.push((self.image.clone(), git_ref.clone(), Some(commit.clone())));
+                    }
+                }
+            }
             Fact::Clamped { at } => {
                 for (git_ref, key) in &mut self.keys {
                     if let Some(open) = key.open.as_mut().filter(|open| open.lies_ahead_of(*at)) {
@@ -383,6 +428,9 @@ impl Lane {
             key.contradicted = cover.contradicted.then(|| (commit.clone(), times));
             key.built = Some(commit.clone());
             live.row.commit = Some(commit.clone());
+        } else {
+            // Else the commit of an earlier build would pass for what the newest one built.
+            key.built = None;
         }
         live.row.span = covered.as_ref().map(|covered| (covered.first(), covered.last()));
         live.row.events = covered.as_ref().map_or(0, Open::count);

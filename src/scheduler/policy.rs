@@ -1,5 +1,6 @@
 //! The rules of one image, as plain numbers.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use globset::GlobMatcher;
@@ -38,6 +39,19 @@ pub struct Policy {
     pub labels: Vec<LabelRule>,
     /// Which account's limit this image's live builds count against.
     pub account: Option<AccountId>,
+    /// How its remote is watched; None: not at all.
+    pub reconcile: Option<Reconcile>,
+}
+
+/// How the heads of a remote are compared with what was asked for (semantics R11).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reconcile {
+    /// Images with the same name here share a remote, and one question.
+    pub remote: Arc<str>,
+    pub every: Duration,
+    /// Stands for the remote and the rules that choose among its refs: where it changes, refs that come into view
+    /// are not new.
+    pub rules: Arc<str>,
 }
 
 /// One entry of `image_tags`: rows of builds of the refs that `refs` matches carry the label `label`.
@@ -78,6 +92,7 @@ impl Policy {
         retry_failed: 0,
         labels: Vec::new(),
         account: None,
+        reconcile: None,
     };
 
     /// What the back-end's rows for builds of this ref are called; empty where nobody has said.

@@ -134,6 +134,20 @@ pub enum Fact {
         /// Which keys' events it covers, as far as its commit proves.
         covered: Vec<(GitRef, Seq)>,
     },
+    /// A push that is not built moved the ref, or (None) deleted it.
+    HeadMoved {
+        git_ref: GitRef,
+        commit: Option<CommitId>,
+        seq: Seq,
+    },
+    /// These refs were seen at the remote, and need no build.
+    HeadsSeen {
+        heads: BTreeMap<GitRef, CommitId>,
+        /// Forgotten, to make room: the remote has them no more.
+        gone: Vec<GitRef>,
+        /// The rules by which the remote's heads are known whole; None: there are too many.
+        by: Option<String>,
+    },
     /// The wall clock went back while nobody watched.
     Clamped {
         at: Timestamp,
@@ -217,6 +231,8 @@ pub struct Changes {
     pub lanes: BTreeSet<ImageName>,
     /// Keys to write anew.
     pub keys: BTreeSet<(ImageName, GitRef)>,
+    /// Where refs are at the remote; None: no longer known.
+    pub heads: Vec<(ImageName, GitRef, Option<CommitId>)>,
     /// The counters and the hold of all images changed.
     pub head: bool,
 }

@@ -48,11 +48,16 @@ pub fn route(images: &BTreeMap<ImageName, ImageConfig>, change: &Change<'_>) -> 
     wishes
 }
 
+/// Whether the rules of the image name this ref.
+pub fn is_named(config: &ImageConfig, git_ref: &GitRef, default_branch: Option<&str>) -> bool {
+    wanted(config, git_ref, default_branch).is_ok()
+}
+
 fn intake(config: &ImageConfig, change: &Change<'_>) -> Intake {
     if change.deleted {
         return Intake::DeleteRef;
     }
-    if let Err(reason) = wanted(config, change) {
+    if let Err(reason) = wanted(config, &change.git_ref, change.default_branch) {
         return Intake::Ignore { reason };
     }
     if let Some(rule) = change.marked.skipped_by(config.skip) {
@@ -62,9 +67,9 @@ fn intake(config: &ImageConfig, change: &Change<'_>) -> Intake {
 }
 
 /// Whether a rule of the image names this ref; if not, which rules there are.
-fn wanted(config: &ImageConfig, change: &Change<'_>) -> Result<(), String> {
-    let short = change.git_ref.short();
-    match (change.git_ref.kind(), &config.branches) {
+fn wanted(config: &ImageConfig, git_ref: &GitRef, default: Option<&str>) -> Result<(), String> {
+    let short = git_ref.short();
+    match (git_ref.kind(), &config.branches) {
         (RefKind::Tag, _) if config.tags.is_match(short) => Ok(()),
         (RefKind::Tag, _) if config.tag_globs.is_empty() => {
             Err(format!("the tag '{short}' is not built: no tags are configured for this image"))
@@ -77,7 +82,7 @@ fn wanted(config: &ImageConfig, change: &Change<'_>) -> Result<(), String> {
             "the branch '{short}' matches none of the configured branches: {}",
             config.branch_globs.as_deref().unwrap_or_default().join(", ")
         )),
-        (RefKind::Branch, None) => default_branch(short, change.default_branch),
+        (RefKind::Branch, None) => default_branch(short, default),
     }
 }
 
@@ -110,6 +115,7 @@ pub(super) mod tests {
         let owned = |patterns: &[&str]| patterns.iter().map(ToString::to_string).collect::<Vec<_>>();
         ImageConfig {
             repository: Some("github.com/mrraph/blog".to_owned()),
+            remote: None,
             branches: branches.map(globs),
             branch_globs: branches.map(owned),
             tags: globs(tags),

@@ -333,7 +333,7 @@ impl History {
                 Effect::Trigger(order) => self.trigger(order.build, &order.git_ref),
                 Effect::Observe { question, .. } => self.questions.push(question),
                 Effect::Answer { ticket, decision } => self.answered(ticket, &decision),
-                Effect::Cancel { .. } | Effect::Notify { .. } => {}
+                Effect::Cancel { .. } | Effect::Notify { .. } | Effect::AskHeads { .. } => {}
             }
         }
     }

@@ -5,13 +5,15 @@
 //!
 //! ```text
 //! image NAME [quiet=30s] [max_wait=10m] [prequeue=no] [observes=no] [source=start|trigger|unknown]
-//!            [retry_failed=1] [labels=master:latest,v*:{tag}] [account=yes] …   (before anything else)
+//!            [retry_failed=1] [labels=master:latest,v*:{tag}] [account=yes]
+//!            [reconcile=15m] [remote=NAME] [rules=WORD] …   (before anything else, or before a crash)
 //! account N                                    the account's limit, for images with account=yes
 //! push IMAGE REF [COMMIT [BEFORE]] [id=ID]     REF is a branch, or tag:NAME
 //! tap IMAGE REF [by=BUTTON]                    call IMAGE REF [now] [ensure]
-//! skip IMAGE REF                               delete IMAGE REF
+//! skip IMAGE REF [COMMIT [BEFORE]]             delete IMAGE REF
 //! answer IMAGE accepted [ROW] | pending | uncertain | later [AFTER] | refused
 //! show IMAGE ROW… | nothing                    ROW is id:state[:label[:commit]][@created]; answers the question
+//! heads IMAGE [REF=COMMIT[^TAG]…] [& IMAGE …]  answers the question to the remote; or: heads IMAGE unreadable
 //! unreadable IMAGE                             hint IMAGE
 //! pause IMAGE|all [for=2h]   resume IMAGE|all  start IMAGE   drop IMAGE   cancel IMAGE
 //! advance SPAN                                 crash
@@ -20,13 +22,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
+use std::sync::Arc;
 use std::time::Duration;
 
 use coalesced::build::{Observation, ObserveError, Outcome, Row, RowId, RowState, SourceTaken, TriggerAnswer};
 use coalesced::event::{Cause, CauseKind, Delivery, End, Event, Fingerprint, Intake, Verdict, Wish};
 use coalesced::journal::{Fate, MemoryJournal, encode};
 use coalesced::model::{BuildId, CommitId, GitRef, ImageName, Seq, Timestamp};
-use coalesced::scheduler::policy::{AccountId, LabelRule, Policy};
+use coalesced::scheduler::heads::Head;
+use coalesced::scheduler::policy::{AccountId, LabelRule, Policy, Reconcile};
 use coalesced::scheduler::record::Fact;
 use coalesced::scheduler::standing::standing;
 use coalesced::scheduler::{Decision, Effect, Input, Scheduler, Settings, Step, Ticket};
@@ -42,6 +46,7 @@ pub(crate) struct World {
     journal: MemoryJournal,
     pub now: Timestamp,
     questions: BTreeMap<ImageName, u64>,
+    heads_questions: BTreeMap<Arc<str>, u64>,
     triggers: BTreeMap<ImageName, BuildId>,
     tickets: u64,
     told: String,
@@ -61,6 +66,7 @@ impl World {
             journal: MemoryJournal::default(),
             now: START,
             questions: BTreeMap::new(),
+            heads_questions: BTreeMap::new(),
             triggers: BTreeMap::new(),
             tickets: 0,
             told: String::new(),
@@ -93,6 +99,7 @@ impl World {
                 };
                 self.handle(vec![Input::Observed { image: image(0), question, answer }]);
             }
+            "heads" => self.heads(rest),
             "hint" => self.handle(vec![Input::Hinted { image: image(0) }]),
             "pause" | "resume" | "start" | "drop" | "cancel" => self.command(command, rest),
             "advance" => self.advance(span(rest[0])),
@@ -129,6 +136,7 @@ impl World {
     /// Lets the process die and start again from what is on disk.
     pub(crate) fn crash(&mut self) {
         self.questions.clear();
+        self.heads_questions.clear();
         self.triggers.clear();
         self.recover();
     }
@@ -142,6 +150,7 @@ impl World {
 
     fn configure(&mut self, words: &[&str]) {
         let mut policy = Policy::DEFAULT.clone();
+        let (mut remote, mut rules) = (words[0], "");
         for (name, value) in words[1..].iter().map(|word| word.split_once('=').expect("key=value")) {
             match name {
                 "quiet" => policy.quiet = span(value),
@@ -166,10 +175,38 @@ impl World {
                     };
                     policy.labels = rules.map(rule).collect();
                 }
+                "reconcile" => {
+                    policy.reconcile = Some(Reconcile { remote: "".into(), every: span(value), rules: "".into() });
+                }
+                "remote" => remote = value,
+                "rules" => rules = value,
                 other => panic!("no policy key '{other}'"),
             }
         }
+        if let Some(reconcile) = &mut policy.reconcile {
+            (reconcile.remote, reconcile.rules) = (remote.into(), rules.into());
+        }
         self.settings.policies.insert(words[0].parse().expect("an image"), policy);
+    }
+
+    /// A remote shows where its refs are, or doesn't.
+    fn heads(&mut self, words: &[&str]) {
+        // The first question is asked at the start.
+        self.scheduler();
+        let image: ImageName = words[0].parse().expect("an image");
+        let remote = self.settings.policies[&image].reconcile.as_ref().expect("a remote").remote.clone();
+        let question = self.heads_questions.remove(&remote).expect("the remote was not asked");
+        let images = words.split(|word| *word == "&").map(|part| {
+            let head = |text: &&str| {
+                let (name, head) = text.split_once('=').expect("ref=commit");
+                let (at, tag) = head.split_once('^').map_or((head, None), |(at, tag)| (at, Some(tag)));
+                (git_ref(name), Head { commit: commit(at), tag_object: tag.map(commit) })
+            };
+            (part[0].parse().expect("an image"), part[1..].iter().map(head).collect())
+        });
+        let unreadable = words.get(1) == Some(&"unreadable");
+        let answer = if unreadable { Err("it is out of order".to_owned()) } else { Ok(images.collect()) };
+        self.handle(vec![Input::Heads { remote, question, answer }]);
     }
 
     fn deliver(&mut self, kind: &str, words: &[&str]) {
@@ -190,7 +227,8 @@ impl World {
             "delete" => Intake::DeleteRef,
             _ => Intake::Build { immediate: is_tag, manual: false, ensure: false },
         };
-        let commit = |index: usize| (kind == "push").then(|| plain.get(index).map(|text| commit(text))).flatten();
+        let commit =
+            |index: usize| matches!(kind, "push" | "skip").then(|| plain.get(index).map(|text| commit(text))).flatten();
         let wish = Wish {
             image: Some(words[0].parse().expect("an image")),
             git_ref: Some(git_ref),
@@ -249,6 +287,10 @@ impl World {
     }
 
     fn conclude(&mut self, step: Step) {
+        for event in step.changes().events.iter().filter(|event| event.cause.kind == CauseKind::Recovered) {
+            let git_ref = event.git_ref.as_ref().expect("a ref");
+            self.tell(&format!("event {} recovers {git_ref} at {}", event.seq.0, short(event)));
+        }
         for record in &step.changes().records.clone() {
             if let Some(told) = tell_fact(&record.fact) {
                 self.tell(&format!("{}: {told}", record.image));
@@ -286,6 +328,10 @@ impl World {
             Effect::Observe { image, question } => {
                 self.tell(&format!("> ask {image}"));
                 self.questions.insert(image, question);
+            }
+            Effect::AskHeads { remote, question } => {
+                self.tell(&format!("> look at {remote}"));
+                self.heads_questions.insert(remote, question);
             }
             Effect::Cancel { image, row, .. } => self.tell(&format!("> cancel {image} {}", row.0)),
             Effect::Notify { image, notice } => self.tell(&format!("> notify {image} {notice:?}")),
@@ -378,6 +424,16 @@ fn tell_verdict(event: &Event) -> String {
 fn tell_fact(fact: &Fact) -> Option<String> {
     Some(match fact {
         Fact::Opened { .. } => return None,
+        Fact::HeadMoved { git_ref, commit: Some(_), .. } => format!("{git_ref} has moved"),
+        Fact::HeadMoved { git_ref, commit: None, .. } => format!("{git_ref} is gone"),
+        Fact::HeadsSeen { heads, gone, .. } => {
+            let names: Vec<&str> = heads.keys().map(GitRef::short).collect();
+            let gone = if gone.is_empty() { String::new() } else { format!(", {} forgotten", gone.len()) };
+            format!(
+                "seen at the remote: {}{gone}",
+                if names.is_empty() { "nothing new".to_owned() } else { names.join(" ") }
+            )
+        }
         Fact::Closed { git_ref, end, .. } => format!("open events of {git_ref} end: {end:?}"),
         Fact::Hastened { git_ref, .. } => format!("{git_ref} is due now"),
         Fact::Intended { build, git_ref, upto, .. } => format!("build {build} of {git_ref} takes all up to {}", upto.0),
@@ -429,6 +485,13 @@ fn contradiction(contradicted: bool) -> &'static str {
 
 pub(crate) fn git_ref(text: &str) -> GitRef {
     text.strip_prefix("tag:").map_or_else(|| GitRef::branch(text), GitRef::tag).expect("a ref")
+}
+
+/// The short name of an event's commit again.
+fn short(event: &Event) -> String {
+    let digits = event.commit.as_ref().map(ToString::to_string).unwrap_or_default();
+    let bytes = hex::decode(&digits).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).trim_end_matches('\0').to_owned()
 }
 
 /// A short name for a commit: `c1` is forty digits that begin so.

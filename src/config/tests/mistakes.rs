@@ -114,7 +114,8 @@ fn the_policy() {
         ("prequeue = \"yes\"", "2:12: 'prequeue' must be true or false, not a string"),
         ("retry_failed = -1", "2:16: 'retry_failed' must be from 0 to 100"),
         ("retry_failed = 1.5", "2:16: 'retry_failed' must be a whole number, not a float"),
-        ("reconcile_every = \"1m\"", "2:1: not in this version yet: 'reconcile_every'; take it out"),
+        ("reconcile_every = \"0s\"", "2:19: 'reconcile_every' is too short, write \"1s\" or more"),
+        ("reconcile_every = \"of\"", "2:19: 'reconcile_every' is no length of time, FORM"),
         ("quite = \"1m\"", "2:1: unknown key 'quite', write 'quiet' instead"),
     ];
     for (line, expected) in cases {
@@ -149,6 +150,26 @@ fn an_image() {
         (
             "repository = \"github.com/a/b/c\"",
             "2:14: 'github.com/a/b/c' is no repository, write host/owner/name, such as \"github.com/owner/name\"",
+        ),
+        (
+            "remote = \"ext::sh -c id\"",
+            "2:10: 'remote' has white space in it, write one such as \"https://github.com/owner/name.git\" or \"ssh://git@host/owner/name.git\"",
+        ),
+        (
+            "remote = \"ext://id\"",
+            "2:10: 'remote' is none of https, ssh, http, git, file, write one such as \"https://github.com/owner/name.git\" or \"ssh://git@host/owner/name.git\"",
+        ),
+        (
+            "remote = \"git@github.com:a/b.git\"",
+            "2:10: 'remote' is no URL, write one such as \"https://github.com/owner/name.git\" or \"ssh://git@host/owner/name.git\"",
+        ),
+        (
+            "remote = \"https://me:test-token-x@github.com/a/b.git\"",
+            "2:10: 'remote' has a password in it, write it as 'remote_token' beside it",
+        ),
+        (
+            "remote = \"http://example.org/a/b.git\"\nremote_token = \"test-token-0123456789\"",
+            "3:1: 'remote_token' needs an https address to be shown to, write 'repository', or 'remote' = \"https://…\"",
         ),
         ("history = \"1d\"", "2:1: 'history' is one for all images, write it under [defaults]"),
         ("paths = { include = [\"**\"] }", "2:1: not in this version yet: 'paths'; take it out"),

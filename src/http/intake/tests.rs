@@ -8,6 +8,7 @@ use crate::status::EventState;
 
 fn image(branch_globs: Option<&[&str]>) -> ImageConfig {
     ImageConfig {
+        remote: None,
         repository: None,
         branches: None,
         branch_globs: branch_globs.map(|globs| globs.iter().map(ToString::to_string).collect()),

@@ -1,0 +1,275 @@
+//! PURE: the heads of remotes, compared with what was asked for (semantics R11).
+//!
+//! A webhook that never arrived costs time, not the build: a head that nobody asked for becomes a *recovered*
+//! event. A head is judged by what is known of its ref: the commit that was last asked for, seen, or skipped.
+//! What must never happen: an event for a head that is older than a push which came while the remote was asked,
+//! and a flood of events for refs that are only new to us.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::lane::{Lane, Phase};
+use super::record::Fact;
+use super::{Effect, Notice, Question, Scheduler, Work};
+use crate::event::{Cause, CauseKind, Intake, Wish};
+use crate::model::{CommitId, GitRef, ImageName, RefKind, Seq, Timestamp};
+
+/// The most refs of one image whose heads are remembered. Beyond it no ref counts as new.
+pub const HEADS_MAX: usize = 10_000;
+/// The most recovered events that one answer makes for one image; the rest come with the next answer.
+pub const RECOVERED_PER_ANSWER: usize = 256;
+/// The most remotes that are asked at the same time; the others wait for their turn.
+pub const ASKED_MAX: usize = 4;
+/// A question to a remote that got no answer for this long is taken for lost. The call's time limit is shorter.
+const HEADS_LIMIT: Duration = Duration::from_mins(2);
+/// The wait after the first failure; it doubles with each further one …
+const FAILED_WAIT: Duration = Duration::from_mins(1);
+/// … up to this, or to the interval between questions where that is longer.
+const FAILED_WAIT_MAX: Duration = Duration::from_hours(1);
+/// What stands in the place of a source's name in recovered events.
+pub const SOURCE: &str = "remote";
+
+/// One ref of a remote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    pub commit: CommitId,
+    /// The tag object, where the ref is an annotated tag: some senders name it instead of the commit.
+    pub tag_object: Option<CommitId>,
+}
+
+/// The watched heads of each image of a remote, or why they can't be read.
+pub type Heads = Result<BTreeMap<ImageName, BTreeMap<GitRef, Head>>, String>;
+
+/// One remote: whose heads it holds, and when it is asked. Not stored: after a restart it is asked at once.
+#[derive(Clone, Debug)]
+pub(super) struct Remote {
+    images: BTreeSet<ImageName>,
+    /// The shortest interval of its images.
+    every: Duration,
+    asked: Option<Question>,
+    next_at: Timestamp,
+    /// How often in a row it could not be read.
+    failures: u32,
+}
+
+/// The remotes of all images that have one, due at once.
+pub(super) fn remotes(scheduler: &Scheduler, now: Timestamp) -> BTreeMap<Arc<str>, Remote> {
+    let mut remotes: BTreeMap<Arc<str>, Remote> = BTreeMap::new();
+    for (image, station) in &scheduler.images {
+        let Some(reconcile) = &station.policy.reconcile else { continue };
+        let fresh =
+            || Remote { images: BTreeSet::new(), every: reconcile.every, asked: None, next_at: now, failures: 0 };
+        let remote = remotes.entry(reconcile.remote.clone()).or_insert_with(fresh);
+        remote.every = remote.every.min(reconcile.every);
+        remote.images.insert(image.clone());
+    }
+    remotes
+}
+
+impl Scheduler {
+    /// When the next remote is to be asked, or is to be given up.
+    pub(super) fn next_heads(&self) -> Option<Timestamp> {
+        let asked = || self.remotes.values().filter_map(|remote| remote.asked.as_ref());
+        let given_up = asked().map(|asked| asked.at.plus(HEADS_LIMIT)).min();
+        if asked().count() >= ASKED_MAX {
+            return given_up;
+        }
+        let idle = self.remotes.values().filter(|remote| remote.asked.is_none());
+        idle.map(|remote| remote.next_at).chain(given_up).min()
+    }
+
+    /// Asks the remotes whose time has come, the longest overdue first.
+    pub(super) fn ask_heads(&mut self, now: Timestamp, work: &mut Work) {
+        for remote in self.remotes.values_mut() {
+            if remote.asked.take_if(|asked| asked.at.plus(HEADS_LIMIT) <= now).is_some() {
+                remote.fail("no answer came".to_owned(), now, work);
+            }
+        }
+        let mut free = ASKED_MAX.saturating_sub(self.remotes.values().filter(|remote| remote.asked.is_some()).count());
+        let due = self.remotes.iter().filter(|(_, remote)| remote.asked.is_none() && remote.next_at <= now);
+        let mut due: Vec<(Timestamp, Arc<str>)> = due.map(|(name, remote)| (remote.next_at, name.clone())).collect();
+        due.sort();
+        for (_, name) in due {
+            if free == 0 {
+                break;
+            }
+            free -= 1;
+            self.newest_question += 1;
+            let question = Question { id: self.newest_question, at: now, upto: self.newest };
+            work.effects.push(Effect::AskHeads { remote: name.clone(), question: question.id });
+            if let Some(remote) = self.remotes.get_mut(&name) {
+                remote.asked = Some(question);
+            }
+        }
+    }
+
+    /// Takes in what a remote answered. An answer to a question that was given up counts for nothing.
+    pub(super) fn heads_answered(
+        &mut self,
+        name: &Arc<str>,
+        question: u64,
+        heads: Heads,
+        now: Timestamp,
+        work: &mut Work,
+    ) {
+        let Some(remote) = self.remotes.get_mut(name) else { return };
+        let Some(asked) = remote.asked.take_if(|asked| asked.id == question) else { return };
+        match heads {
+            Err(detail) => remote.fail(detail, now, work),
+            Ok(heads) => {
+                remote.next_at = now.plus(remote.every);
+                if std::mem::take(&mut remote.failures) > 0 {
+                    remote.tell(Notice::RemoteReadable, work);
+                }
+                let images = remote.images.clone();
+                for (image, heads) in heads.into_iter().filter(|(image, _)| images.contains(image)) {
+                    self.compare(&image, heads, asked.upto, now, work);
+                }
+            }
+        }
+    }
+
+    /// Makes recovered events of the heads of one image that nobody asked for, and remembers the others.
+    fn compare(
+        &mut self,
+        image: &ImageName,
+        heads: BTreeMap<GitRef, Head>,
+        asked_upto: Seq,
+        now: Timestamp,
+        work: &mut Work,
+    ) {
+        let Some(station) = self.images.get_mut(image) else { return };
+        let Some(reconcile) = &station.policy.reconcile else { return };
+        let complete = heads.len() <= HEADS_MAX;
+        let unknown_is_new = complete && station.lane.heads_by.as_deref() == Some(&*reconcile.rules);
+        let heads_by = complete.then(|| reconcile.rules.to_string());
+        let known = &station.lane.heads;
+        let crowded = complete && known.len() + heads.len() > HEADS_MAX;
+        let gone: Vec<GitRef> = known.keys().filter(|known| crowded && !heads.contains_key(*known)).cloned().collect();
+        let room = HEADS_MAX.saturating_sub(known.len() - gone.len());
+        let (mut seen, mut missed) = (BTreeMap::new(), Vec::new());
+        for (git_ref, head) in heads {
+            match judge(&station.lane, &git_ref, &head, asked_upto) {
+                Judgement::Known => {}
+                Judgement::AskedFor => {
+                    seen.insert(git_ref, head.commit);
+                }
+                Judgement::NeverSeen if unknown_is_new => missed.push((git_ref, head.commit, None)),
+                Judgement::NeverSeen if seen.len() < room => {
+                    seen.insert(git_ref, head.commit);
+                }
+                Judgement::NeverSeen => {}
+                Judgement::Missed { before } => missed.push((git_ref, head.commit, Some(before))),
+            }
+        }
+        if !seen.is_empty() || !gone.is_empty() || station.lane.heads_by != heads_by {
+            station.lane.apply(Fact::HeadsSeen { heads: seen, gone, by: heads_by }, &mut work.changes);
+            // A journal is read back by its head, and this may be the first that is written.
+            work.changes.head = true;
+        }
+        work.touched.insert(image.clone());
+        for (git_ref, commit, before) in missed.into_iter().take(RECOVERED_PER_ANSWER) {
+            self.recover_push(image, git_ref, commit, before, now, work);
+        }
+    }
+
+    /// A push that nobody told us of.
+    fn recover_push(
+        &mut self,
+        image: &ImageName,
+        git_ref: GitRef,
+        commit: CommitId,
+        before: Option<CommitId>,
+        now: Timestamp,
+        work: &mut Work,
+    ) {
+        let immediate = git_ref.kind() == RefKind::Tag;
+        let wish = Wish {
+            image: Some(image.clone()),
+            git_ref: Some(git_ref),
+            commit: Some(commit),
+            before,
+            intake: Intake::Build { immediate, manual: false, ensure: false },
+        };
+        let event = self.accept(wish, &Cause::new(CauseKind::Recovered, SOURCE), now, work);
+        work.changes.events.push(event);
+        work.changes.head = true;
+    }
+}
+
+impl Remote {
+    /// Asked again later, ever more seldom. The operator is told once, until it can be read again.
+    fn fail(&mut self, detail: String, now: Timestamp, work: &mut Work) {
+        self.next_at = now.plus(failed_wait(self.every, self.failures));
+        self.failures = self.failures.saturating_add(1);
+        if self.failures == 1 {
+            self.tell(Notice::RemoteUnreadable { detail }, work);
+        }
+    }
+
+    fn tell(&self, notice: Notice, work: &mut Work) {
+        let image = self.images.first().cloned();
+        work.effects.extend(image.map(|image| Effect::Notify { image, notice }));
+    }
+}
+
+/// What a head is to us.
+enum Judgement {
+    /// As known, or a push came while the remote was asked and knows better.
+    Known,
+    /// Some event or build already asked for it, or shows it: to be remembered.
+    AskedFor,
+    /// Nothing is known of its ref.
+    NeverSeen,
+    Missed {
+        before: CommitId,
+    },
+}
+
+fn judge(lane: &Lane, git_ref: &GitRef, head: &Head, asked_upto: Seq) -> Judgement {
+    let key = lane.keys.get(git_ref);
+    if key.is_some_and(|key| key.moved > asked_upto) {
+        return Judgement::Known;
+    }
+    let is_head = |commit: &CommitId| {
+        commit.same_as(&head.commit) || head.tag_object.as_ref().is_some_and(|object| commit.same_as(object))
+    };
+    let known = lane.known_head(git_ref);
+    if known.is_some_and(is_head) {
+        return Judgement::Known;
+    }
+    let built = key.and_then(|key| key.built.as_ref()).filter(|_| !is_under_way(lane, git_ref));
+    if built.is_some_and(is_head) || lane.asks_for(git_ref, is_head) {
+        return Judgement::AskedFor;
+    }
+    known.map_or(Judgement::NeverSeen, |before| Judgement::Missed { before: before.clone() })
+}
+
+/// A build of this ref has been asked for and has not begun: what was built before says nothing any more.
+fn is_under_way(lane: &Lane, git_ref: &GitRef) -> bool {
+    let queued = lane.queued.as_ref().filter(|queued| queued.live.row.git_ref.as_ref() == Some(git_ref));
+    queued.is_some_and(|queued| !matches!(queued.phase, Phase::Beside { .. }))
+}
+
+impl Lane {
+    /// The commit that a ref is known to point to: the last one that was asked for, skipped, or seen there.
+    pub fn known_head(&self, git_ref: &GitRef) -> Option<&CommitId> {
+        let wanted = self.keys.get(git_ref).and_then(|key| key.wanted.as_ref());
+        wanted.or_else(|| self.heads.get(git_ref))
+    }
+
+    /// Whether an open event, or one that a live build carries, names such a commit.
+    fn asks_for(&self, git_ref: &GitRef, is_head: impl Fn(&CommitId) -> bool) -> bool {
+        let open = self.keys.get(git_ref).and_then(|key| key.open.as_ref());
+        let carried = self.lives().filter(|live| live.row.git_ref.as_ref() == Some(git_ref));
+        let carried = carried.filter_map(|live| live.carries.as_ref());
+        let mut groups = open.into_iter().chain(carried).flat_map(super::open::Open::groups);
+        groups.any(|group| group.commit.as_ref().is_some_and(&is_head))
+    }
+}
+
+fn failed_wait(every: Duration, failures: u32) -> Duration {
+    let first = FAILED_WAIT.min(every);
+    first.saturating_mul(2u32.saturating_pow(failures.min(16))).min(FAILED_WAIT_MAX.max(every))
+}
