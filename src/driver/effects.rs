@@ -97,7 +97,7 @@ pub(super) fn log(changes: &Changes) {
         match &record.fact {
             Fact::Opened { .. } | Fact::StillQueued { .. } | Fact::HeadMoved { .. } => {}
             Fact::HeadsSeen { heads, .. } => {
-                tracing::debug!(%image, refs = heads.len(), "the remote's heads were seen")
+                tracing::debug!(%image, refs = heads.len(), "the remote's heads were seen");
             }
             Fact::Intended { build, git_ref, .. } => tracing::info!(%image, %build, %git_ref, "triggering a build"),
             Fact::Accepted { build, .. } => tracing::info!(%image, %build, "the trigger was accepted"),

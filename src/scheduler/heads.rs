@@ -151,7 +151,6 @@ impl Scheduler {
         let (mut seen, mut missed) = (BTreeMap::new(), Vec::new());
         for (git_ref, head) in heads {
             match judge(&station.lane, &git_ref, &head, asked_upto) {
-                Judgement::Known => {}
                 Judgement::AskedFor => {
                     seen.insert(git_ref, head.commit);
                 }
@@ -159,7 +158,8 @@ impl Scheduler {
                 Judgement::NeverSeen if seen.len() < room => {
                     seen.insert(git_ref, head.commit);
                 }
-                Judgement::NeverSeen => {}
+                // As known, or there is no room to know it.
+                Judgement::Known | Judgement::NeverSeen => {}
                 Judgement::Missed { before } => missed.push((git_ref, head.commit, Some(before))),
             }
         }

@@ -43,7 +43,7 @@ impl Wanted {
     pub fn to_toml(&self) -> String {
         let mut text = format!(
             "listen = \"127.0.0.1:0\"\ndata_dir = \"data\"\n\n[defaults]\nquiet = \"{}\"\nmax_wait = \"20s\"\n\
-             observe_after = \"200ms\"\nobserve_every = \"200ms\"\n\n[docker_hub]\napi = \"{}\"\n\n\
+             observe_after = \"200ms\"\nobserve_every = \"200ms\"\nreconcile_every = \"off\"\n\n[docker_hub]\napi = \"{}\"\n\n\
              [image.\"acme/web\"]\nrepository = \"github.com/acme/web\"\nbranches = [\"master\", \"dev\"]\ntags = [\"v*\"]\n{}\n\
              [image.\"acme/web\".backend]\nkind = \"docker_hub\"\ntrigger_url = \"{}\"\n",
             self.quiet, self.hub, self.image, self.trigger_url

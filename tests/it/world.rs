@@ -340,7 +340,7 @@ impl World {
 
     fn receipt(&mut self, seq: Seq) -> String {
         let now = self.now;
-        let policies = std::sync::Arc::new(self.settings.policies.clone());
+        let policies = Arc::new(self.settings.policies.clone());
         let picture = Picture::of(self.scheduler(), policies);
         let reader = self.journal.reader();
         let event = reader.event(seq).expect("readable").expect("an event");

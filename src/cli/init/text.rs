@@ -41,6 +41,8 @@ max_wait = "10m"
 repository = {repository}
 branches = [{branch_glob}]
 # tags = ["v*"]
+# A private repository needs a token that may read it, so that pushes which never arrive are found, too.
+# remote_token = {{ file = "remote-token" }}
 
 [image."{image}".backend]
 kind = "docker_hub"
