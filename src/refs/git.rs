@@ -12,6 +12,8 @@ use crate::config::{RemoteConfig, Secret};
 
 /// The longest that one question takes.
 const LIMIT: Duration = Duration::from_secs(40);
+/// The longest that is waited for `git` to say that it is there.
+const INSTALLED_LIMIT: Duration = Duration::from_secs(5);
 /// The most bytes of an answer: about 150,000 refs.
 const ANSWER_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// The most bytes of complaints that are read.
@@ -78,7 +80,7 @@ pub enum RefsError {
 pub async fn is_installed() -> bool {
     let mut command = Command::new("git");
     command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
-    let status = tokio::time::timeout(LIMIT, command.status()).await;
+    let status = tokio::time::timeout(INSTALLED_LIMIT, command.status()).await;
     matches!(status, Ok(Ok(status)) if status.success())
 }
 

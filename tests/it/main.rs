@@ -2,6 +2,7 @@
 
 #[allow(dead_code, unreachable_pub, clippy::disallowed_methods, reason = "the verbs are shared by all black-box tests")]
 mod daemon;
+mod heads;
 mod properties;
 mod refs;
 mod remote;

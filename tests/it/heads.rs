@@ -1,0 +1,283 @@
+//! The law of missed pushes over invented histories: lost and late webhooks, slow and stale answers of the remote,
+//! crashes, in virtual time. In the end what was built last of every ref is where the ref points.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use coalesced::build::TriggerAnswer;
+use coalesced::event::{Cause, CauseKind, Delivery, Intake, Wish};
+use coalesced::journal::{MemoryJournal, encode};
+use coalesced::model::{BuildId, CommitId, GitRef, ImageName, Timestamp};
+use coalesced::scheduler::heads::Head;
+use coalesced::scheduler::policy::{Policy, Reconcile};
+use coalesced::scheduler::{Effect, Input, Scheduler, Settings, Step, Ticket};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use crate::world::START;
+
+#[derive(Clone, Debug)]
+enum Op {
+    Push {
+        git_ref: u8,
+        webhook: Webhook,
+    },
+    Tap {
+        git_ref: u8,
+    },
+    Advance {
+        millis: u32,
+    },
+    /// How the next questions to the remote are answered.
+    Remote {
+        after: u32,
+        read_early: bool,
+        fails: bool,
+    },
+    Crash,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Webhook {
+    InTime,
+    Late { millis: u32 },
+    Lost,
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let webhook = prop_oneof![
+        2 => Just(Webhook::InTime),
+        1 => (1..2_000_000u32).prop_map(|millis| Webhook::Late { millis }),
+        2 => Just(Webhook::Lost),
+    ];
+    prop_oneof![
+        6 => (0..4u8, webhook).prop_map(|(git_ref, webhook)| Op::Push { git_ref, webhook }),
+        1 => (0..4u8).prop_map(|git_ref| Op::Tap { git_ref }),
+        6 => (1..1_200_000u32).prop_map(|millis| Op::Advance { millis }),
+        2 => (0..100_000u32, any::<bool>(), any::<bool>())
+            .prop_map(|(after, read_early, fails)| Op::Remote { after, read_early, fails }),
+        1 => Just(Op::Crash),
+    ]
+}
+
+/// A question to the remote that is under way.
+struct Question {
+    remote: Arc<str>,
+    id: u64,
+    answered_at: Timestamp,
+    /// What the remote showed, where it was read when it was asked; None: it is read when it answers.
+    read: Option<BTreeMap<GitRef, CommitId>>,
+    fails: bool,
+}
+
+struct History {
+    image: ImageName,
+    settings: Settings,
+    scheduler: Scheduler,
+    journal: MemoryJournal,
+    now: Timestamp,
+    /// Where the refs truly are.
+    remote: BTreeMap<GitRef, CommitId>,
+    commits: u32,
+    late: Vec<(Timestamp, Wish)>,
+    questions: Vec<Question>,
+    triggered: Vec<BuildId>,
+    /// What was the newest commit of a ref when its last build was asked for.
+    built: BTreeMap<GitRef, CommitId>,
+    manner: (u32, bool, bool),
+    unannounced: u64,
+    recovered: u64,
+}
+
+impl History {
+    fn new() -> Self {
+        let image: ImageName = "acme/web".parse().expect("an image");
+        let reconcile = Reconcile { remote: "git".into(), every: Duration::from_mins(15), rules: "rules".into() };
+        let policy = Policy { observes: false, reconcile: Some(reconcile), ..Policy::DEFAULT };
+        let settings = Settings {
+            policies: BTreeMap::from([(image.clone(), policy)]),
+            account_limits: Vec::new(),
+            button_fold: Settings::BUTTON_FOLD,
+            seed: 3,
+        };
+        let journal = MemoryJournal::default();
+        let (scheduler, step) = Scheduler::recover(settings.clone(), journal.snapshot().expect("nothing yet"), START);
+        let mut history = Self {
+            image,
+            settings,
+            scheduler,
+            journal,
+            now: START,
+            remote: BTreeMap::from([(name(0), commit(0)), (name(3), commit(0))]),
+            commits: 0,
+            late: Vec::new(),
+            questions: Vec::new(),
+            triggered: Vec::new(),
+            built: BTreeMap::from([(name(0), commit(0)), (name(3), commit(0))]),
+            manner: (0, true, false),
+            unannounced: 0,
+            recovered: 0,
+        };
+        history.conclude(step);
+        // The first look, from which all begins.
+        history.advance(Duration::from_secs(1));
+        assert!(history.triggered.is_empty() && history.recovered == 0, "the first look builds nothing");
+        history
+    }
+
+    fn carry_out(&mut self, op: &Op) {
+        match op {
+            Op::Push { git_ref, webhook } => self.push(&name(*git_ref), *webhook),
+            Op::Tap { git_ref } => {
+                let intake = Intake::Build { immediate: true, manual: true, ensure: false };
+                let wish = self.wish(&name(*git_ref), intake);
+                self.deliver(CauseKind::Button, wish);
+            }
+            Op::Advance { millis } => self.advance(Duration::from_millis((*millis).into())),
+            Op::Remote { after, read_early, fails } => self.manner = (*after, *read_early, *fails),
+            Op::Crash => {
+                self.questions.clear();
+                let snapshot = self.journal.snapshot().expect("readable");
+                let (scheduler, step) = Scheduler::recover(self.settings.clone(), snapshot, self.now);
+                self.scheduler = scheduler;
+                self.conclude(step);
+            }
+        }
+    }
+
+    fn push(&mut self, git_ref: &GitRef, webhook: Webhook) {
+        self.commits += 1;
+        let after = commit(self.commits);
+        let before = self.remote.insert(git_ref.clone(), after.clone());
+        let intake = Intake::Build { immediate: false, manual: false, ensure: false };
+        let wish = Wish { commit: Some(after), before, ..self.wish(git_ref, intake) };
+        match webhook {
+            Webhook::InTime => self.deliver(CauseKind::Push, wish),
+            // A look may find the push first, and what comes late may be older than what is known by then.
+            Webhook::Late { millis } => {
+                self.unannounced += 2;
+                self.late.push((self.now.plus(Duration::from_millis(millis.into())), wish));
+            }
+            Webhook::Lost => self.unannounced += 1,
+        }
+    }
+
+    fn wish(&self, git_ref: &GitRef, intake: Intake) -> Wish {
+        let (image, git_ref) = (Some(self.image.clone()), Some(git_ref.clone()));
+        Wish { image, git_ref, commit: None, before: None, intake }
+    }
+
+    fn deliver(&mut self, kind: CauseKind, wish: Wish) {
+        let delivery = Delivery { cause: Cause::new(kind, "source"), fingerprints: Vec::new(), wishes: vec![wish] };
+        self.handle(vec![Input::Arrived { delivery, ticket: Ticket(1) }]);
+    }
+
+    fn advance(&mut self, span: Duration) {
+        let end = self.now.plus(span);
+        loop {
+            let late = self.late.iter().map(|(at, _)| *at);
+            let answers = self.questions.iter().map(|question| question.answered_at);
+            let next = self.scheduler.deadline().into_iter().chain(late).chain(answers).min();
+            let next = next.filter(|next| *next <= end);
+            self.now = next.unwrap_or(end).max(self.now);
+            self.let_happen();
+            if next.is_none() {
+                break;
+            }
+        }
+    }
+
+    /// What comes at this moment.
+    fn let_happen(&mut self) {
+        let now = self.now;
+        let (due, later): (Vec<_>, Vec<_>) = self.late.drain(..).partition(|(at, _)| *at <= now);
+        self.late = later;
+        for (_, wish) in due {
+            self.deliver(CauseKind::Push, wish);
+        }
+        let (due, later): (Vec<_>, Vec<_>) = self.questions.drain(..).partition(|asked| asked.answered_at <= now);
+        self.questions = later;
+        for Question { remote, id, read, fails, .. } in due {
+            let heads = read.unwrap_or_else(|| self.remote.clone()).into_iter();
+            let heads = heads.map(|(git_ref, commit)| (git_ref, Head { commit, tag_object: None })).collect();
+            let shown = BTreeMap::from([(self.image.clone(), heads)]);
+            let answer = if fails { Err("it is out of order".to_owned()) } else { Ok(shown) };
+            self.handle(vec![Input::Heads { remote, question: id, answer }]);
+        }
+        self.handle(Vec::new());
+    }
+
+    fn handle(&mut self, inputs: Vec<Input>) {
+        let step = self.scheduler.handle(self.now, inputs);
+        self.conclude(step);
+        while let Some(build) = self.triggered.pop() {
+            let answer = TriggerAnswer::Accepted { row: None };
+            let image = self.image.clone();
+            let step = self.scheduler.handle(self.now, vec![Input::Answered { image, build, answer }]);
+            self.conclude(step);
+        }
+    }
+
+    fn conclude(&mut self, step: Step) {
+        let events = step.changes().events.iter();
+        self.recovered += events.filter(|event| event.cause.kind == CauseKind::Recovered).count() as u64;
+        let proof = self.journal.commit(encode(step.changes(), &self.scheduler));
+        for effect in step.release(proof) {
+            match effect {
+                Effect::AskHeads { remote, question } => {
+                    assert!(self.questions.is_empty(), "one question a remote at a time");
+                    let (after, read_early, fails) = self.manner;
+                    let read = read_early.then(|| self.remote.clone());
+                    let answered_at = self.now.plus(Duration::from_millis(after.into()));
+                    self.questions.push(Question { remote, id: question, answered_at, read, fails });
+                }
+                Effect::Trigger(order) => {
+                    let head = self.remote.get(&order.git_ref).cloned();
+                    self.built.extend(head.map(|head| (order.git_ref, head)));
+                    self.triggered.push(order.build);
+                }
+                Effect::Answer { .. } | Effect::Observe { .. } | Effect::Cancel { .. } | Effect::Notify { .. } => {}
+            }
+        }
+    }
+
+    fn come_to_rest(&mut self) {
+        self.manner = (0, true, false);
+        self.advance(Duration::from_hours(3));
+        assert_eq!(self.built, self.remote, "what was built last of a ref is where it points");
+        assert!(self.recovered <= self.unannounced, "{} events for {} pushes", self.recovered, self.unannounced);
+        let before = self.recovered;
+        self.carry_out(&Op::Crash);
+        self.advance(Duration::from_hours(1));
+        assert_eq!(self.recovered, before, "no look makes an event twice, nor does a start");
+    }
+}
+
+fn name(number: u8) -> GitRef {
+    match number {
+        0 => GitRef::branch("master"),
+        1 => GitRef::branch("dev"),
+        2 => GitRef::tag("v1"),
+        _ => GitRef::tag("v2"),
+    }
+    .expect("a ref")
+}
+
+fn commit(number: u32) -> CommitId {
+    format!("{number:040x}").parse().expect("a commit")
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// R11: no push is lost because its webhook was, and none is built for ever.
+    #[test]
+    fn every_ref_is_built_where_it_points(ops in vec(op(), 1..50)) {
+        let mut history = History::new();
+        for op in &ops {
+            history.carry_out(op);
+        }
+        history.come_to_rest();
+    }
+}
