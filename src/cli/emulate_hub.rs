@@ -1,5 +1,6 @@
 //! `coalesced emulate-hub`: the emulated Docker Hub on its own, to try a configuration against.
 
+use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -60,10 +61,8 @@ pub(super) async fn run(args: Args) -> Result<(), CliError> {
     let mut text = format!("emulated Docker Hub at {}\n", hub.url());
     for image in &args.repositories {
         let urls = hub.register(image);
-        text.push_str(&format!(
-            "{image}\n  trigger_url (new form) {}\n  trigger_url (old form) {}\n",
-            urls.current, urls.legacy
-        ));
+        writeln!(text, "{image}\n  trigger_url (new form) {}\n  trigger_url (old form) {}", urls.current, urls.legacy)
+            .expect("a String takes all");
     }
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(CliError::Output)?;
     drop(out);

@@ -1,5 +1,8 @@
 //! The one integration binary: scenarios in virtual time, properties, and black-box tests of the real program.
 
+// Tests of real processes wait by the real clock.
+#![allow(clippy::disallowed_methods)]
+
 mod properties;
 mod scenarios;
 mod tidy;
