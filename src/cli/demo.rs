@@ -59,7 +59,7 @@ pub(super) async fn run(args: Args) -> Result<(), CliError> {
     if !(args.speed >= 1.0 && args.speed <= SPEED_MAX) {
         return Err(CliError::Usage(format!("--speed must be between 1 and {SPEED_MAX}")));
     }
-    if std::env::var_os("COALESCED_LOG").is_some() {
+    if std::env::var_os("COALESCED_LOG").is_some_and(|levels| !levels.is_empty()) {
         crate::telemetry::init();
     }
     let happenings = trace::read();
