@@ -2,7 +2,11 @@
 
 // Tests of real processes wait by the real clock.
 #![allow(clippy::disallowed_methods)]
+// One binary, many modules: `pub` is how they share.
+#![allow(unreachable_pub)]
 
+mod boundaries;
+mod daemon;
 mod properties;
 mod scenarios;
 mod tidy;
