@@ -231,7 +231,7 @@ impl Process {
             }
             let found = std::fs::read_to_string(directory.join("data/client.json")).unwrap_or_default();
             if let Ok(found) = serde_json::from_str::<Value>(&found) {
-                self.url = found["url"].as_str().expect("an address").to_owned();
+                found["url"].as_str().expect("an address").clone_into(&mut self.url);
                 if client.get(format!("{}/ready", self.url)).send().await.is_ok() {
                     return;
                 }

@@ -7,6 +7,7 @@
 
 mod boundaries;
 mod daemon;
+mod journeys;
 mod properties;
 mod scenarios;
 mod tidy;
