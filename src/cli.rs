@@ -9,6 +9,7 @@
 mod build;
 mod check;
 mod client;
+mod demo;
 mod emulate_hub;
 mod error;
 mod explain;
@@ -46,6 +47,8 @@ Exit codes: 0 done; 1 the thing asked for failed (a red build, an unknown event)
 enum Command {
     /// Run the daemon
     Serve(serve::Args),
+    /// Show the main job, with no account and no configuration: real pushes against an emulated Docker Hub
+    Demo(demo::Args),
     /// Write a commented configuration with fresh secrets, and say what to paste where
     Init(init::Args),
     /// Check the configuration and print it with every default
@@ -83,6 +86,7 @@ pub async fn run(cli: Cli) -> Result<(), CliError> {
     let reach = cli.reach;
     match cli.command {
         Command::Serve(args) => serve::run(args).await,
+        Command::Demo(args) => demo::run(args).await,
         Command::Init(args) => Ok(init::run(&args)?),
         Command::Check(args) => Ok(check::run(&args)?),
         Command::Build(args) => build::run(args, &reach).await,

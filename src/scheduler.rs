@@ -544,6 +544,12 @@ impl Station {
             let detail = "the daemon ended while the trigger was being called".to_owned();
             self.lane.apply(Fact::BecameUncertain { build, at: now, detail, pending: false }, &mut work.changes);
         }
+        // Queued when there was a login, and there is none now.
+        if let Some(queued) = self.lane.queued.as_ref().filter(|queued| queued.phase == Phase::Accepted)
+            && !self.policy.observes
+        {
+            self.assume_started(queued.live.row.id, now, work);
+        }
     }
 
     /// The key whose build is to be handed out now, accounts aside, with its rank.
@@ -696,18 +702,16 @@ impl Station {
         if self.lane.hold.as_ref().and_then(|hold| hold.until).is_some_and(|until| until <= now) {
             self.lane.apply(Fact::Held(None), &mut work.changes);
         }
-        if self.policy.observes {
-            return;
-        }
         // A trigger of unknown outcome that nobody can look for.
-        if let Some(queued) = &self.lane.queued
+        if let Some(queued) = self.lane.queued.as_ref().filter(|_| !self.policy.observes)
             && let Phase::Uncertain { since, .. } = queued.phase
             && since.plus(self.policy.uncertain_limit) <= now
         {
             self.give_up_uncertain(now, work);
         }
+        // An end that is assumed, also of a build from before there was a login.
         while let Some(running) = &self.lane.running
-            && running.assumed_until.is_none_or(|until| until <= now)
+            && running.assumed_until.map_or(!self.policy.observes, |until| until <= now)
         {
             let build = running.live.row.id;
             let note = Some("the end is assumed: the back-end can't be asked".to_owned());
@@ -723,7 +727,7 @@ impl Station {
         let due = if no_hand_out { None } else { next_due(&self.lane, &self.policy) };
         let resume = self.lane.hold.as_ref().and_then(|hold| hold.until);
         let blind = !self.policy.observes;
-        let assumed_end = self.lane.running.as_ref().filter(|_| blind).and_then(|running| running.assumed_until);
+        let assumed_end = self.lane.running.as_ref().and_then(|running| running.assumed_until);
         let uncertain = match &self.lane.queued {
             Some(queued) if blind => match queued.phase {
                 Phase::Uncertain { since, .. } => Some(since.plus(self.policy.uncertain_limit)),

@@ -1,5 +1,6 @@
 //! `coalesced emulate-hub`: the emulated Docker Hub on its own, to try a configuration against.
 
+use std::fmt::Write as _;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use tokio::net::TcpListener;
 
 use super::CliError;
 use super::serve::until_told;
-use crate::emulator::{EmulatedHub, HubSettings, Mode};
+use crate::emulator::{EmulatedHub, HubSettings, Mode, TakesTip};
 use crate::model::ImageName;
 
 #[derive(clap::Args, Clone, Debug)]
@@ -22,6 +23,18 @@ pub(super) struct Args {
     /// How long a build takes
     #[arg(long, default_value = "5m", value_parser = humantime::parse_duration, value_name = "SPAN")]
     build_time: Duration,
+    /// When a build takes its branch's tip; Docker never said
+    #[arg(long, value_enum, default_value = "started")]
+    takes_tip: TakesTipName,
+    /// How long a new build is missing from the list
+    #[arg(long, default_value = "0s", value_parser = humantime::parse_duration, value_name = "SPAN")]
+    visible_after: Duration,
+    /// How long a cancelled build stays "Canceling"
+    #[arg(long, default_value = "0s", value_parser = humantime::parse_duration, value_name = "SPAN")]
+    cancel_sticks_for: Duration,
+    /// How many builds run at once, over all repositories
+    #[arg(long, default_value_t = 5, value_name = "N")]
+    concurrent_builds: usize,
     /// How much faster than real it is
     #[arg(long, default_value_t = 1.0, value_name = "N")]
     speed: f64,
@@ -42,6 +55,35 @@ enum ModeName {
     Current,
 }
 
+#[derive(clap::ValueEnum, Clone, Copy, Debug)]
+enum TakesTipName {
+    Triggered,
+    Started,
+}
+
+impl Args {
+    fn settings(&self) -> HubSettings {
+        let mode = match self.mode {
+            ModeName::Classic => Mode::Classic,
+            ModeName::Current => Mode::Current,
+        };
+        let takes_tip = match self.takes_tip {
+            TakesTipName::Triggered => TakesTip::WhenTriggered,
+            TakesTipName::Started => TakesTip::WhenStarted,
+        };
+        let settings = HubSettings {
+            mode,
+            takes_tip,
+            build_time: self.build_time,
+            visible_after: self.visible_after,
+            cancel_sticks_for: self.cancel_sticks_for,
+            concurrent_builds: self.concurrent_builds,
+            ..HubSettings::default()
+        };
+        settings.faster(self.speed)
+    }
+}
+
 pub(super) async fn run(args: Args) -> Result<(), CliError> {
     if !(args.speed.is_finite() && args.speed > 0.0) {
         return Err(CliError::Usage("--speed must be a number above 0".to_owned()));
@@ -49,21 +91,14 @@ pub(super) async fn run(args: Args) -> Result<(), CliError> {
     let io = |what: String| move |source| CliError::Io { what, source };
     let ending = until_told()?;
     let listener = TcpListener::bind(args.listen).await.map_err(io(format!("failed to listen on {}", args.listen)))?;
-    let mode = match args.mode {
-        ModeName::Classic => Mode::Classic,
-        ModeName::Current => Mode::Current,
-    };
-    let settings = HubSettings { mode, build_time: args.build_time, ..HubSettings::default() }.faster(args.speed);
-    let hub = EmulatedHub::serve(listener, settings, &args.username, &args.password)
+    let hub = EmulatedHub::serve(listener, args.settings(), &args.username, &args.password)
         .map_err(io("failed to serve".to_owned()))?;
     let mut out = std::io::stdout().lock();
     let mut text = format!("emulated Docker Hub at {}\n", hub.url());
     for image in &args.repositories {
         let urls = hub.register(image);
-        text.push_str(&format!(
-            "{image}\n  trigger_url (new form) {}\n  trigger_url (old form) {}\n",
-            urls.current, urls.legacy
-        ));
+        writeln!(text, "{image}\n  trigger_url (new form) {}\n  trigger_url (old form) {}", urls.current, urls.legacy)
+            .expect("a String takes all");
     }
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(CliError::Output)?;
     drop(out);

@@ -575,7 +575,7 @@ mod tests {
         let takes = [
             (TakesTip::WhenTriggered, '1'),
             (TakesTip::WhenStarted, '2'),
-            (TakesTip::AfterStart(Duration::from_secs(60)), '3'),
+            (TakesTip::AfterStart(Duration::from_mins(1)), '3'),
         ];
         for (takes_tip, expected) in takes {
             let mut hub = hub(HubSettings { takes_tip, ..HubSettings::default() });
@@ -590,7 +590,7 @@ mod tests {
 
     #[test]
     fn a_row_is_seen_late_and_a_vanished_one_never_again() {
-        let mut hub = hub(HubSettings { visible_after: Duration::from_secs(60), ..HubSettings::default() });
+        let mut hub = hub(HubSettings { visible_after: Duration::from_mins(1), ..HubSettings::default() });
         trigger(&mut hub, 0);
         assert_eq!(hub.list(at(59), &image()).map(|rows| rows.len()), Ok(0));
         assert_eq!(hub.list(at(60), &image()).map(|rows| rows.len()), Ok(1));

@@ -117,9 +117,10 @@ impl Door {
             Listener::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
                 stream.set_nodelay(true)?;
-                match self.clients.enter(peer.ip(), self.limits.connections_per_client) {
-                    Ok(visit) => self.spawn(stream, visit, graceful).await,
-                    Err(TooMany) => tracing::debug!(client = %peer.ip(), "too many connections of one client"),
+                if let Ok(visit) = self.clients.enter(peer.ip(), self.limits.connections_per_client) {
+                    self.spawn(stream, visit, graceful).await;
+                } else {
+                    tracing::debug!(client = %peer.ip(), "too many connections of one client");
                 }
             }
             Listener::Unix(listener, _) => {

@@ -33,6 +33,7 @@ impl Ending {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "measures how long a request takes; nothing is decided by it")]
 pub(super) async fn pass(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     let began = Instant::now();
     let route = request.extensions().get::<MatchedPath>().cloned();

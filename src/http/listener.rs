@@ -120,7 +120,7 @@ impl Drop for SocketFile {
 /// The sockets that systemd opened for this process, none if it opened none.
 ///
 /// They come as bare numbers, which safe code can't own. So they are fetched as copies from this very process
-/// (pidfd_getfd(2), Linux 5.6), which a service with a filter of system calls must allow.
+/// (`pidfd_getfd(2)`, Linux 5.6), which a service with a filter of system calls must allow.
 #[cfg(target_os = "linux")]
 fn handed_over() -> io::Result<Vec<Listener>> {
     use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};

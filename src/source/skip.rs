@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn all_needs_every_commit_of_a_whole_list() {
-        let all = |messages: &[&str]| Marked::of(None, messages.to_vec().into_iter()).all;
+        let all = |messages: &[&str]| Marked::of(None, messages.iter().copied()).all;
         assert!(all(&["a [skip ci]", "b [no ci]"]));
         assert!(!all(&["a [skip ci]", "b"]));
         assert!(!all(&[]));

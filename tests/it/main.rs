@@ -1,8 +1,14 @@
 //! The one integration binary: scenarios in virtual time, properties, and black-box tests of the real program.
 
-#[allow(dead_code, unreachable_pub, clippy::disallowed_methods, reason = "the verbs are shared by all black-box tests")]
+// Tests of real processes wait by the real clock.
+#![allow(clippy::disallowed_methods)]
+// One binary, many modules: `pub` is how they share.
+#![allow(unreachable_pub)]
+
+mod boundaries;
 mod daemon;
 mod heads;
+mod journeys;
 mod properties;
 mod refs;
 mod remote;

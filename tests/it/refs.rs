@@ -1,7 +1,5 @@
 //! Missed pushes come back: the real program, the real `git`, and real repositories behind real servers.
 
-#![expect(clippy::disallowed_methods, reason = "a test waits on the real clock")]
-
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
