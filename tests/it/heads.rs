@@ -9,7 +9,7 @@ use coalesced::build::TriggerAnswer;
 use coalesced::event::{Cause, CauseKind, Delivery, Intake, Wish};
 use coalesced::journal::{MemoryJournal, encode};
 use coalesced::model::{BuildId, CommitId, GitRef, ImageName, Timestamp};
-use coalesced::scheduler::heads::Head;
+use coalesced::scheduler::heads::{HEADS_MAX, Head, RECOVERED_PER_ANSWER};
 use coalesced::scheduler::policy::{Policy, Reconcile};
 use coalesced::scheduler::{Effect, Input, Scheduler, Settings, Step, Ticket};
 use proptest::collection::vec;
@@ -242,6 +242,11 @@ impl History {
         }
     }
 
+    /// How many refs are remembered without a key of their own.
+    fn remembered(&self) -> usize {
+        self.scheduler.lane(&self.image).expect("configured").heads.len()
+    }
+
     fn come_to_rest(&mut self) {
         self.manner = (0, true, false);
         self.advance(Duration::from_hours(3));
@@ -252,6 +257,47 @@ impl History {
         self.advance(Duration::from_hours(1));
         assert_eq!(self.recovered, before, "no look makes an event twice, nor does a start");
     }
+}
+
+#[test]
+fn many_new_tags_come_in_portions_and_none_is_forgotten() {
+    let mut history = History::new();
+    let tags = RECOVERED_PER_ANSWER + 44;
+    history.remote.extend((0..tags).map(|number| (tag(number), commit(7))));
+    history.advance(Duration::from_mins(15));
+    assert_eq!(history.recovered, RECOVERED_PER_ANSWER as u64);
+    history.advance(Duration::from_mins(15));
+    assert_eq!(history.recovered, tags as u64);
+    history.advance(Duration::from_hours(1));
+    assert_eq!(history.recovered, tags as u64);
+}
+
+#[test]
+fn beyond_the_limit_no_ref_counts_as_new_and_what_is_known_is_compared_all_the_same() {
+    let mut history = History::new();
+    let refs = |from: usize, count: usize| (from..from + count).map(|number| (tag(number), commit(7)));
+    history.remote.extend(refs(0, HEADS_MAX));
+    history.advance(Duration::from_mins(15));
+    assert_eq!(history.recovered, 0, "too many to be new");
+    assert_eq!(history.remembered(), HEADS_MAX);
+    history.remote.insert(name(0), commit(9));
+    history.advance(Duration::from_mins(15));
+    assert_eq!(history.recovered, 1, "a branch that is known has moved");
+    // Half of them go, others come: few enough to be known whole, and the next one is new.
+    history.remote.retain(|git_ref, _| git_ref.as_str() < "refs/tags/many-05");
+    history.remote.extend(refs(HEADS_MAX, HEADS_MAX / 4));
+    history.advance(Duration::from_mins(15));
+    assert_eq!(history.recovered, 1, "this look only learns");
+    assert!(history.remembered() <= HEADS_MAX);
+    history.carry_out(&Op::Crash);
+    history.advance(Duration::from_secs(1));
+    history.remote.insert(tag(1_000_000), commit(7));
+    history.advance(Duration::from_mins(15));
+    assert_eq!(history.recovered, 2);
+}
+
+fn tag(number: usize) -> GitRef {
+    GitRef::tag(&format!("many-{number:05}")).expect("a tag")
 }
 
 fn name(number: u8) -> GitRef {
