@@ -2,5 +2,6 @@
 
 mod properties;
 mod scenarios;
+mod sim;
 mod tidy;
 mod world;
