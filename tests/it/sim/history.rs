@@ -92,6 +92,8 @@ pub(crate) struct History<'a> {
     made: BTreeMap<BuildId, Vec<usize>>,
     /// Calls of the known gap: their events can't be judged.
     gaps: BTreeSet<BuildId>,
+    /// Images whose clock was set otherwise between a call and the first sight of its build: see `docs/proof.md`.
+    astray: BTreeSet<ImageName>,
     foreign_at: Vec<(ImageName, i64)>,
     tickets: u64,
     delays: (i64, i64),
@@ -153,6 +155,7 @@ impl<'a> History<'a> {
             deliveries: 0,
             made: BTreeMap::new(),
             gaps: BTreeSet::new(),
+            astray: BTreeSet::new(),
             foreign_at: Vec::new(),
             tickets: 0,
             delays: (0, 0),
@@ -247,7 +250,7 @@ impl<'a> History<'a> {
             }
             Op::Jump { ms } => {
                 self.ahead += ms;
-                self.excused = true;
+                self.clock_changed();
                 self.marks.hit("clock: jumped ahead while running");
             }
             Op::Foreign { image, git_ref } => {
@@ -645,7 +648,7 @@ impl<'a> History<'a> {
         self.queue = left.extract_if(.., |_, pending| !matches!(pending, Pending::Arrive(_))).collect();
         self.at += down;
         if clock != 0 {
-            self.excused = true;
+            self.clock_changed();
             self.ahead += clock;
             self.marks.hit(if clock < 0 { "clock: back at a restart" } else { "clock: ahead at a restart" });
         }
@@ -770,6 +773,10 @@ impl<'a> History<'a> {
 
     /// I2 by the truth of the Hub: what was in the source when it was taken.
     fn check_coverage(&mut self) {
+        // What goes on unseen ends, too.
+        while let Some(next) = self.hub.next_event() {
+            self.hub.advance(next);
+        }
         let reader = self.journal.reader();
         let mut broken = None;
         for (seq, wanting) in &self.wanting {
@@ -789,7 +796,7 @@ impl<'a> History<'a> {
             } else {
                 self.made.get(&id).cloned().unwrap_or_default()
             };
-            if self.gaps.contains(&id) || (!self.setting.observes && numbers.is_empty()) {
+            if self.astray.contains(image) || self.gaps.contains(&id) || (!self.setting.observes && numbers.is_empty()) {
                 self.marks.hit("known gap: an event that can't be judged");
                 continue;
             }
@@ -851,6 +858,14 @@ impl<'a> History<'a> {
                 return;
             }
         }
+    }
+
+    /// Rows are dated by a clock that was set otherwise since the call: those of before may seem to be of after.
+    fn clock_changed(&mut self) {
+        self.excused = true;
+        let unseen = |lane: &&Lane| lane.queued.as_ref().is_some_and(|queued| queued.live.row.rows.is_empty());
+        let astray: Vec<ImageName> = self.scheduler.lanes().filter(unseen).map(|lane| lane.image.clone()).collect();
+        self.astray.extend(astray);
     }
 
     fn later(&mut self, after: i64, pending: Pending) {
