@@ -646,13 +646,19 @@ impl<'a> History<'a> {
         }
         // Calls that survive have their effect while the process is down.
         self.queue = left.extract_if(.., |_, pending| !matches!(pending, Pending::Arrive(_))).collect();
-        self.at += down;
+        let back_at = self.at + down;
+        while let Some(((at, _), _)) = self.queue.first_key_value() {
+            self.at = self.at.max(*at);
+            // Nobody is there to take in what comes back.
+            drop(self.take_due());
+            self.queue.retain(|_, pending| matches!(pending, Pending::CallEffect(..) | Pending::CancelEffect(..)));
+        }
+        self.at = self.at.max(back_at);
         if clock != 0 {
             self.clock_changed();
             self.ahead += clock;
             self.marks.hit(if clock < 0 { "clock: back at a restart" } else { "clock: ahead at a restart" });
         }
-        drop(self.take_due_while_down());
         self.queue.append(&mut left);
         let snapshot = self.journal.snapshot().expect("the twin reads back what it wrote");
         let now = self.now();
@@ -665,13 +671,6 @@ impl<'a> History<'a> {
         if self.crashed.is_some() {
             self.restart();
         }
-    }
-
-    /// Nobody is there to take in what comes back.
-    fn take_due_while_down(&mut self) -> Vec<Input> {
-        let inputs = self.take_due();
-        self.queue.retain(|_, pending| matches!(pending, Pending::CallEffect(..) | Pending::CancelEffect(..)));
-        inputs
     }
 
     /// Nothing new goes wrong from here on, and everything must end.
@@ -808,7 +807,9 @@ impl<'a> History<'a> {
                 let content = build.commit.as_ref().and_then(|commit| {
                     pushes.iter().rposition(|push| push.commit == *commit)
                 });
-                build.git_ref == *git_ref && (shown_failed || content.is_some_and(|index| index >= wanting.needs))
+                // Blind, nobody sees that a person's wish to cancel was granted.
+                let cancelled = !self.setting.observes && build.outcome == Some(Outcome::Cancelled);
+                build.git_ref == *git_ref && (shown_failed || cancelled || content.is_some_and(|index| index >= wanting.needs))
             };
             if !numbers.iter().any(holds) {
                 let truth: Vec<_> = numbers.iter().map(|number| self.hub.build(*number)).collect();
