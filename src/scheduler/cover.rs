@@ -35,8 +35,8 @@ pub(super) fn cover(live: &Live, key: &Key, commit: Option<&CommitId>) -> Cover 
     }
 }
 
-/// How far beyond `upto` the commit is known to hold what was pushed, by what each push says it came after. Deliveries
-/// overtake each other: that an event has a smaller number alone says nothing.
+/// How far beyond `upto` the commit is known to hold what was pushed, by what each push says it came after; zero where
+/// not at all. Deliveries overtake each other: that an event has a smaller number alone says nothing.
 pub(super) fn contained_upto(groups: &[&Group], upto: Seq, commit: &CommitId) -> Seq {
     let mut held = vec![commit];
     let mut grown = true;
@@ -49,7 +49,7 @@ pub(super) fn contained_upto(groups: &[&Group], upto: Seq, commit: &CommitId) ->
     }
     let beyond = groups.iter().filter(|group| group.last > upto);
     let contained = beyond.take_while(|group| held.iter().any(|known| names(group.commit.as_ref(), known)));
-    contained.last().map_or(upto, |group| group.last)
+    contained.last().map_or(Seq(0), |group| group.last)
 }
 
 fn settle(key: &Key, commit: &CommitId, by_time: Cover, upto: Seq) -> Cover {

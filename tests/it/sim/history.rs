@@ -7,9 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use coalesced::build::{
-    CancelAnswer, Observation, ObserveError, Order, Outcome, Row, RowId, RowState, TriggerAnswer,
-};
+use coalesced::build::{CancelAnswer, Observation, ObserveError, Order, Outcome, Row, RowId, RowState, TriggerAnswer};
 use coalesced::emulator::{Fault, Hub, Reply, TrueBuild, Wanted};
 use coalesced::event::{Cause, CauseKind, Delivery, End, Event, Fingerprint, Intake, Verdict, Wish};
 use coalesced::journal::{Fate, MemoryJournal, encode};
@@ -92,6 +90,8 @@ pub(crate) struct History<'a> {
     made: BTreeMap<BuildId, Vec<usize>>,
     /// Calls of the known gap: their events can't be judged.
     gaps: BTreeSet<BuildId>,
+    /// Calls just after somebody else's build; where theirs then vanishes, they are of the known gap, too.
+    near: BTreeSet<BuildId>,
     /// Images whose clock was set otherwise between a call and the first sight of its build: see `docs/proof.md`.
     astray: BTreeSet<ImageName>,
     foreign_at: Vec<(ImageName, i64)>,
@@ -155,6 +155,7 @@ impl<'a> History<'a> {
             deliveries: 0,
             made: BTreeMap::new(),
             gaps: BTreeSet::new(),
+            near: BTreeSet::new(),
             astray: BTreeSet::new(),
             foreign_at: Vec::new(),
             tickets: 0,
@@ -256,6 +257,8 @@ impl<'a> History<'a> {
             Op::Foreign { image, git_ref } => {
                 let (image, git_ref) = (self.images[*image].clone(), self.refs[*git_ref].clone());
                 self.hub.foreign_build(self.world(self.at), &image, &git_ref);
+                // While a call has not been seen to have its effect, this one may be taken for it.
+                self.excused |= self.scheduler.lane(&image).is_some_and(|lane| lane.queued.is_some());
                 self.foreign_at.push((image, self.at));
             }
             Op::Order { image, verb, for_ms } => self.order(*image, *verb, *for_ms),
@@ -393,6 +396,7 @@ impl<'a> History<'a> {
         if near {
             self.excused = true;
             self.marks.hit("known gap: a foreign build just before the call");
+            self.near.insert(order.build);
             if !made {
                 self.gaps.insert(order.build);
             }
@@ -402,15 +406,12 @@ impl<'a> History<'a> {
             Reply::Ok if !made && self.setting.says_pending => {
                 TriggerAnswer::AlreadyPending { detail: "already pending".to_owned() }
             }
-            Reply::Ok => TriggerAnswer::Accepted {
-                row: (made && self.setting.names_rows).then(|| row_id(first)),
-            },
+            Reply::Ok => TriggerAnswer::Accepted { row: (made && self.setting.names_rows).then(|| row_id(first)) },
             Reply::NoAnswer => TriggerAnswer::Uncertain { detail: "no answer".to_owned() },
             Reply::Error => TriggerAnswer::Uncertain { detail: "500".to_owned() },
-            Reply::Throttled => TriggerAnswer::RefusedForNow {
-                retry_after: Some(Duration::from_secs(1)),
-                detail: "429".to_owned(),
-            },
+            Reply::Throttled => {
+                TriggerAnswer::RefusedForNow { retry_after: Some(Duration::from_secs(1)), detail: "429".to_owned() }
+            }
             Reply::Gone => TriggerAnswer::Refused { detail: "404".to_owned() },
         };
         if fate == CallFateNow::GivenUp || self.crashed.is_some() || self.dies("after a call") {
@@ -439,8 +440,7 @@ impl<'a> History<'a> {
 
     fn observation(&self, builds: &[TrueBuild]) -> Observation {
         let rows: Vec<Row> = builds.iter().take(self.setting.list_max).map(|build| self.row(build)).collect();
-        let complete_since =
-            if builds.len() > rows.len() { rows.last().and_then(|row| row.created_at) } else { None };
+        let complete_since = if builds.len() > rows.len() { rows.last().and_then(|row| row.created_at) } else { None };
         Observation { rows, complete_since, clock_ahead_ms: 0 }
     }
 
@@ -494,8 +494,7 @@ impl<'a> History<'a> {
             return;
         }
         let puts = encode(step.changes(), &self.scheduler);
-        if let Some(put) = puts.iter().find(|put| put.value.as_ref().is_some_and(|value| value.len() > ROW_BYTES_MAX))
-        {
+        if let Some(put) = puts.iter().find(|put| put.value.as_ref().is_some_and(|value| value.len() > ROW_BYTES_MAX)) {
             self.fail(format!("a row of the journal is too large: {}", String::from_utf8_lossy(&put.key)));
         }
         self.note(&step);
@@ -547,8 +546,7 @@ impl<'a> History<'a> {
             }
             Some(CallFate::RetryAfter(seconds)) => {
                 self.triggers += 1;
-                let answer =
-                    TriggerAnswer::RefusedForNow { retry_after: Some(Duration::from_secs(seconds)), detail };
+                let answer = TriggerAnswer::RefusedForNow { retry_after: Some(Duration::from_secs(seconds)), detail };
                 self.later(before, Pending::CallAnswer(order.image, order.build, answer));
             }
             Some(CallFate::LateEffect) => {
@@ -776,6 +774,9 @@ impl<'a> History<'a> {
         while let Some(next) = self.hub.next_event() {
             self.hub.advance(next);
         }
+        if self.vanish_planned {
+            self.gaps.append(&mut self.near);
+        }
         let reader = self.journal.reader();
         let mut broken = None;
         for (seq, wanting) in &self.wanting {
@@ -795,7 +796,8 @@ impl<'a> History<'a> {
             } else {
                 self.made.get(&id).cloned().unwrap_or_default()
             };
-            if self.astray.contains(image) || self.gaps.contains(&id) || (!self.setting.observes && numbers.is_empty()) {
+            if self.astray.contains(image) || self.gaps.contains(&id) || (!self.setting.observes && numbers.is_empty())
+            {
                 self.marks.hit("known gap: an event that can't be judged");
                 continue;
             }
@@ -804,12 +806,12 @@ impl<'a> History<'a> {
                 let Some(build) = self.hub.build(*number) else { return false };
                 // Thrown away, and shown as failed: red, and told so.
                 let shown_failed = build.outcome == Some(Outcome::Failure) && build.started_at.is_none();
-                let content = build.commit.as_ref().and_then(|commit| {
-                    pushes.iter().rposition(|push| push.commit == *commit)
-                });
+                let content =
+                    build.commit.as_ref().and_then(|commit| pushes.iter().rposition(|push| push.commit == *commit));
                 // Blind, nobody sees that a person's wish to cancel was granted.
                 let cancelled = !self.setting.observes && build.outcome == Some(Outcome::Cancelled);
-                build.git_ref == *git_ref && (shown_failed || cancelled || content.is_some_and(|index| index >= wanting.needs))
+                build.git_ref == *git_ref
+                    && (shown_failed || cancelled || content.is_some_and(|index| index >= wanting.needs))
             };
             if !numbers.iter().any(holds) {
                 let truth: Vec<_> = numbers.iter().map(|number| self.hub.build(*number)).collect();

@@ -41,26 +41,67 @@ pub(crate) struct Setting {
 
 #[derive(Clone, Debug)]
 pub(crate) enum Op {
-    Push { image: usize, git_ref: usize, delay_ms: i64, again_ms: Option<i64>, forced: Option<usize> },
-    Tap { image: usize, git_ref: usize },
-    Call { image: usize, git_ref: usize, now: bool, ensure: bool },
-    Skip { image: usize, git_ref: usize },
-    Delete { image: usize, git_ref: usize },
-    Advance { ms: i64 },
+    Push {
+        image: usize,
+        git_ref: usize,
+        delay_ms: i64,
+        again_ms: Option<i64>,
+        forced: Option<usize>,
+    },
+    Tap {
+        image: usize,
+        git_ref: usize,
+    },
+    Call {
+        image: usize,
+        git_ref: usize,
+        now: bool,
+        ensure: bool,
+    },
+    Skip {
+        image: usize,
+        git_ref: usize,
+    },
+    Delete {
+        image: usize,
+        git_ref: usize,
+    },
+    Advance {
+        ms: i64,
+    },
     Plan(Fault),
     /// From now on, calls take this long before, and after, their effect.
-    Delays { before_ms: i64, after_ms: i64 },
+    Delays {
+        before_ms: i64,
+        after_ms: i64,
+    },
     /// What becomes of the next trigger call on its way.
     Call1(CallFate),
     /// What becomes of the next question.
     Question(QuestionFate),
     /// After so many points at which the process may die, it dies; later it starts with its clock set otherwise.
-    Crash { after: u32, down_ms: i64, clock_ms: i64, calls_survive: bool },
+    Crash {
+        after: u32,
+        down_ms: i64,
+        clock_ms: i64,
+        calls_survive: bool,
+    },
     /// The wall clock jumps ahead.
-    Jump { ms: i64 },
-    Foreign { image: usize, git_ref: usize },
-    Order { image: Option<usize>, verb: Word, for_ms: Option<i64> },
-    Hint { image: usize },
+    Jump {
+        ms: i64,
+    },
+    Foreign {
+        image: usize,
+        git_ref: usize,
+    },
+    Order {
+        image: Option<usize>,
+        verb: Word,
+        for_ms: Option<i64>,
+    },
+    Hint {
+        image: usize,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,7 +206,8 @@ fn op(rng: &mut Rng, setting: &Setting) -> Op {
         },
         10 => Op::Tap { image, git_ref },
         11 => Op::Call { image, git_ref, now: rng.one_in(2), ensure: rng.one_in(2) },
-        12 => rng.pick(&[0, 1]).eq(&0).then_some(Op::Skip { image, git_ref }).unwrap_or(Op::Delete { image, git_ref }),
+        12 if rng.one_in(2) => Op::Skip { image, git_ref },
+        12 => Op::Delete { image, git_ref },
         13..=22 => Op::Advance { ms: span_ms(rng) },
         23..=26 => Op::Plan(rng.pick(&[
             Fault::LoseAnswer,

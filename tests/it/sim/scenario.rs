@@ -42,7 +42,8 @@ impl Script {
                 SourceTaken::Unknown => "unknown",
             };
             write!(text, "image {image} prequeue={} source={source}", yes(setting.prequeue)).expect("a String");
-            write!(text, " observes={} retry_failed={}", yes(setting.observes), setting.retry_failed).expect("a String");
+            write!(text, " observes={} retry_failed={}", yes(setting.observes), setting.retry_failed)
+                .expect("a String");
             let labels = if setting.labels { " labels=master:latest,dev:{branch},v*:{tag}" } else { "" };
             let account = if setting.account_limit.is_some() { " account=yes" } else { "" };
             writeln!(text, "{labels}{account}").expect("a String takes all");
