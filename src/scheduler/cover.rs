@@ -25,8 +25,7 @@ pub(super) fn cover(live: &Live, key: &Key, commit: Option<&CommitId>) -> Cover 
             Some(newer) if newer.first <= live.upto => Seq(newer.first.0 - 1),
             _ => live.upto,
         };
-        let upto = upto.max(groups[named].last);
-        return settle(key, commit, by_time, upto);
+        return settle(key, commit, by_time, upto.max(contained_upto(&groups[..=named], live.upto, commit)));
     }
     // The ref pointed to it before one of these pushes: the build is older than that push.
     let outdated = groups.iter().find(|group| group.last <= live.upto && names(group.before.as_ref(), commit));
@@ -34,6 +33,23 @@ pub(super) fn cover(live: &Live, key: &Key, commit: Option<&CommitId>) -> Cover 
         Some(group) => settle(key, commit, by_time, Seq(group.first.0 - 1)),
         None => by_time,
     }
+}
+
+/// How far beyond `upto` the commit is known to hold what was pushed, by what each push says it came after; zero where
+/// not at all. Deliveries overtake each other: that an event has a smaller number alone says nothing.
+pub(super) fn contained_upto(groups: &[&Group], upto: Seq, commit: &CommitId) -> Seq {
+    let mut held = vec![commit];
+    let mut grown = true;
+    while grown {
+        let before = |group: &&&Group| held.iter().any(|known| names(group.commit.as_ref(), known));
+        let found = groups.iter().filter(before).filter_map(|group| group.before.as_ref());
+        let found: Vec<&CommitId> = found.filter(|before| !held.contains(before)).collect();
+        grown = !found.is_empty();
+        held.extend(found);
+    }
+    let beyond = groups.iter().filter(|group| group.last > upto);
+    let contained = beyond.take_while(|group| held.iter().any(|known| names(group.commit.as_ref(), known)));
+    contained.last().map_or(Seq(0), |group| group.last)
 }
 
 fn settle(key: &Key, commit: &CommitId, by_time: Cover, upto: Seq) -> Cover {

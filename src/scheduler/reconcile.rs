@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::cover::cover;
+use super::cover::{contained_upto, cover};
 use super::lane::{FOREIGN_MAX, Lane, Live, Phase};
 use super::policy::Policy;
 use super::record::{Fact, Foreign};
@@ -268,10 +268,11 @@ impl Station {
             !expected.is_empty() && fits_label(row, Some(git_ref), &self.policy)
         });
         keys.filter_map(|(git_ref, key)| {
-            let groups = key.open.as_ref()?.groups();
-            let group =
-                groups.iter().rfind(|group| group.commit.as_ref().is_some_and(|named| named.same_as(commit)))?;
-            Some((git_ref.clone(), group.last))
+            let groups: Vec<_> = key.open.as_ref()?.groups().iter().collect();
+            let named =
+                groups.iter().rposition(|group| group.commit.as_ref().is_some_and(|named| named.same_as(commit)))?;
+            let upto = contained_upto(&groups[..=named], Seq(0), commit);
+            (upto > Seq(0)).then(|| (git_ref.clone(), upto))
         })
         .collect()
     }

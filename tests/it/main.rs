@@ -13,5 +13,6 @@ mod properties;
 mod refs;
 mod remote;
 mod scenarios;
+mod sim;
 mod tidy;
 mod world;

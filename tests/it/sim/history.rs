@@ -1,0 +1,924 @@
+//! One history: the real scheduler on the journal's twin against the model of Docker Hub, in virtual time.
+//!
+//! There are two clocks: the world's, by which the Hub lives, and the daemon's, which may be set otherwise. Whatever
+//! passes between the two takes its time and may be lost, late or in another order.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use coalesced::build::{CancelAnswer, Observation, ObserveError, Order, Outcome, Row, RowId, RowState, TriggerAnswer};
+use coalesced::emulator::{Fault, Hub, Reply, TrueBuild, Wanted};
+use coalesced::event::{Cause, CauseKind, Delivery, End, Event, Fingerprint, Intake, Verdict, Wish};
+use coalesced::journal::{Fate, MemoryJournal, encode};
+use coalesced::model::{BuildId, CommitId, GitRef, ImageName, Seq, Timestamp};
+use coalesced::scheduler::lane::Lane;
+use coalesced::scheduler::policy::{AccountId, LabelRule, Policy};
+use coalesced::scheduler::record::Fact;
+use coalesced::scheduler::{Decision, Effect, Input, Notice, Scheduler, Settings, Step, Ticket};
+use coalesced::verb::{Command, Scope, Verb};
+
+use super::marks::Marks;
+use super::plan::{CallFate, IMAGES, Op, QuestionFate, REFS, Setting, Word};
+use super::scenario::Script;
+
+pub(crate) const START: Timestamp = Timestamp::from_millis(1_795_428_000_000);
+/// A row of the journal stays below this.
+const ROW_BYTES_MAX: usize = 8 * 1024;
+/// The most that one lane may wake by itself within a minute.
+const WAKES_A_MINUTE_MAX: u32 = 60;
+/// All must have come to rest this long after the last operation.
+const REST_LIMIT_MS: i64 = 14 * 24 * 3_600_000;
+/// A trigger call is given up after this; the back-end room's limit.
+const CALL_LIMIT_MS: i64 = 30_000;
+/// A call that was given up has its effect at most this much later.
+const LATE_EFFECT_MS: i64 = 20_000;
+/// Known gap: somebody else's build of this long before our call can be taken for ours.
+const NEAR_MS: i64 = 9_000;
+
+/// What is on its way.
+#[derive(Debug)]
+enum Pending {
+    Arrive(Delivery),
+    CallEffect(Order, CallFateNow),
+    CallAnswer(ImageName, BuildId, TriggerAnswer),
+    Look(ImageName, u64, Option<QuestionFate>),
+    Seen(ImageName, u64, Result<Observation, ObserveError>),
+    CancelEffect(ImageName, BuildId, RowId),
+    CancelAnswer(ImageName, BuildId, CancelAnswer),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum CallFateNow {
+    Plain,
+    GivenUp,
+}
+
+/// One push as it was.
+struct Push {
+    commit: CommitId,
+}
+
+/// An accepted event and which push of its ref it must see built.
+struct Wanting {
+    event: Arc<Event>,
+    needs: usize,
+    accepted: i64,
+}
+
+pub(crate) struct History<'a> {
+    setting: &'a Setting,
+    settings: Settings,
+    images: Vec<ImageName>,
+    refs: Vec<GitRef>,
+    scheduler: Scheduler,
+    journal: MemoryJournal,
+    hub: Hub,
+    /// The world's time, in milliseconds since the start.
+    at: i64,
+    /// How far the daemon's clock is ahead of the world's.
+    ahead: i64,
+    queue: BTreeMap<(i64, u64), Pending>,
+    serial: u64,
+    pushes: BTreeMap<(ImageName, GitRef), Vec<Push>>,
+    commits: u64,
+    wanting: BTreeMap<Seq, Wanting>,
+    receipts: BTreeMap<Ticket, Fingerprint>,
+    first_receipts: BTreeMap<Fingerprint, (Seq, u32)>,
+    deliveries: u64,
+    /// Which true builds each of our trigger calls made.
+    made: BTreeMap<BuildId, Vec<usize>>,
+    /// Calls of the known gap: their events can't be judged.
+    gaps: BTreeSet<BuildId>,
+    /// Calls just after somebody else's build; where theirs then vanishes, they are of the known gap, too.
+    near: BTreeSet<BuildId>,
+    /// Images whose clock was set otherwise between a call and the first sight of its build: see `docs/proof.md`.
+    astray: BTreeSet<ImageName>,
+    foreign_at: Vec<(ImageName, i64)>,
+    tickets: u64,
+    delays: (i64, i64),
+    call_fate: Option<CallFate>,
+    question_fate: Option<QuestionFate>,
+    crash: Option<(u32, i64, i64, bool)>,
+    crashed: Option<(i64, i64, bool)>,
+    /// Places can't be judged by the truth any more: the documented limits of what can be known.
+    excused: bool,
+    vanish_planned: bool,
+    ending: bool,
+    wakes: (i64, u32),
+    triggers: u64,
+    opened: u64,
+    unclear: u64,
+    steps: u64,
+    broken: Option<String>,
+    pub(crate) marks: Marks,
+    pub(crate) script: Option<Script>,
+}
+
+impl<'a> History<'a> {
+    pub(crate) fn new(setting: &'a Setting, script: bool) -> Self {
+        let images: Vec<ImageName> =
+            IMAGES[..setting.images].iter().map(|name| name.parse().expect("an image")).collect();
+        let refs: Vec<GitRef> = REFS[..setting.refs].iter().map(|name| name.parse().expect("a ref")).collect();
+        let settings = Settings {
+            policies: images.iter().map(|image| (image.clone(), policy(setting))).collect(),
+            account_limits: setting.account_limit.into_iter().collect(),
+            button_fold: Settings::BUTTON_FOLD,
+            seed: setting.seed,
+        };
+        let journal = MemoryJournal::default();
+        let snapshot = journal.snapshot().expect("nothing yet");
+        let (scheduler, step) = Scheduler::recover(settings.clone(), snapshot, START);
+        drop(step);
+        let mut hub = Hub::new(setting.hub.clone());
+        for image in &images {
+            hub.register(image.clone());
+        }
+        let script = script.then(|| Script::new(setting, &settings));
+        let mut history = Self {
+            setting,
+            settings,
+            images,
+            refs,
+            scheduler,
+            journal,
+            hub,
+            at: 0,
+            ahead: 0,
+            queue: BTreeMap::new(),
+            serial: 0,
+            pushes: BTreeMap::new(),
+            commits: 0,
+            wanting: BTreeMap::new(),
+            receipts: BTreeMap::new(),
+            first_receipts: BTreeMap::new(),
+            deliveries: 0,
+            made: BTreeMap::new(),
+            gaps: BTreeSet::new(),
+            near: BTreeSet::new(),
+            astray: BTreeSet::new(),
+            foreign_at: Vec::new(),
+            tickets: 0,
+            delays: (0, 0),
+            call_fate: None,
+            question_fate: None,
+            crash: None,
+            crashed: None,
+            excused: !setting.observes,
+            vanish_planned: false,
+            ending: false,
+            wakes: (0, 0),
+            triggers: 0,
+            opened: 0,
+            unclear: 0,
+            steps: 0,
+            broken: None,
+            marks: Marks::default(),
+            script,
+        };
+        for image in 0..setting.images {
+            for git_ref in 0..setting.refs {
+                history.push(image, git_ref, None);
+            }
+        }
+        history
+    }
+
+    /// Plays it to its end and says what was broken.
+    pub(crate) fn play(&mut self, ops: &[Op]) -> Result<(), String> {
+        for op in ops {
+            self.carry_out(op);
+            self.run_until(self.at);
+            if self.broken.is_some() {
+                break;
+            }
+        }
+        if self.broken.is_none() {
+            self.come_to_rest();
+        }
+        if self.broken.is_none() {
+            self.check_coverage();
+        }
+        if self.excused {
+            self.marks.hit("history: places not judged by the truth");
+        } else {
+            self.marks.hit("history: places judged by the truth");
+        }
+        self.broken.take().map_or(Ok(()), Err)
+    }
+
+    pub(crate) fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    fn carry_out(&mut self, op: &Op) {
+        match op {
+            Op::Push { image, git_ref, delay_ms, again_ms, forced } => {
+                let (commit, before) = self.push(*image, *git_ref, *forced);
+                let known = self.setting.commits;
+                let intake = Intake::Build { immediate: *git_ref == 2, manual: false, ensure: false };
+                let wish = self.wish(*image, *git_ref, known.then_some(commit), before.filter(|_| known), intake);
+                let delivery = self.delivery(CauseKind::Push, "github", wish);
+                if let Some(again) = again_ms {
+                    self.later(*delay_ms + *again, Pending::Arrive(delivery.clone()));
+                }
+                self.later(*delay_ms, Pending::Arrive(delivery));
+            }
+            Op::Tap { image, git_ref } => {
+                let intake = Intake::Build { immediate: true, manual: true, ensure: false };
+                self.deliver(CauseKind::Button, "phone", *image, *git_ref, intake);
+            }
+            Op::Call { image, git_ref, now, ensure } => {
+                let intake = Intake::Build { immediate: *now, manual: true, ensure: *ensure };
+                self.deliver(CauseKind::Api, "ci", *image, *git_ref, intake);
+            }
+            Op::Skip { image, git_ref } => {
+                self.deliver(CauseKind::Push, "github", *image, *git_ref, Intake::Skip { rule: "skip".to_owned() });
+            }
+            Op::Delete { image, git_ref } => {
+                self.deliver(CauseKind::Push, "github", *image, *git_ref, Intake::DeleteRef);
+            }
+            Op::Advance { ms } => self.run_until(self.at + ms),
+            Op::Plan(fault) => {
+                self.vanish_planned |= *fault == Fault::Vanish;
+                self.hub.plan(*fault);
+            }
+            Op::Delays { before_ms, after_ms } => self.delays = (*before_ms, *after_ms),
+            Op::Call1(fate) => self.call_fate = Some(*fate),
+            Op::Question(fate) => self.question_fate = Some(*fate),
+            Op::Crash { after, down_ms, clock_ms, calls_survive } => {
+                self.crash = Some((*after, *down_ms, *clock_ms, *calls_survive));
+            }
+            Op::Jump { ms } => {
+                self.ahead += ms;
+                self.clock_changed();
+                self.marks.hit("clock: jumped ahead while running");
+            }
+            Op::Foreign { image, git_ref } => {
+                let (image, git_ref) = (self.images[*image].clone(), self.refs[*git_ref].clone());
+                self.hub.foreign_build(self.world(self.at), &image, &git_ref);
+                // While a call has not been seen to have its effect, this one may be taken for it.
+                self.excused |= self.scheduler.lane(&image).is_some_and(|lane| lane.queued.is_some());
+                self.foreign_at.push((image, self.at));
+            }
+            Op::Order { image, verb, for_ms } => self.order(*image, *verb, *for_ms),
+            Op::Hint { image } => {
+                let image = self.images[*image].clone();
+                self.step(vec![Input::Hinted { image }]);
+            }
+        }
+    }
+
+    fn order(&mut self, image: Option<usize>, word: Word, for_ms: Option<i64>) {
+        let now = self.now();
+        let until = for_ms.and_then(|ms| u64::try_from(ms).ok()).map(|ms| now.plus(Duration::from_millis(ms)));
+        let verb = match word {
+            Word::Pause => Verb::Pause { until },
+            Word::Resume => Verb::Resume,
+            Word::Start => Verb::Start,
+            Word::Drop => Verb::Drop,
+            Word::Cancel => Verb::Cancel,
+        };
+        let scope = image.map_or(Scope::All, |image| Scope::Image(self.images[image].clone()));
+        let command = Command { verb, scope, whom: "ada".to_owned(), reason: None };
+        let ticket = self.ticket();
+        self.step(vec![Input::Commanded { command, ticket }]);
+    }
+
+    /// Somebody pushes; the Hub sees it at once.
+    fn push(&mut self, image: usize, git_ref: usize, forced: Option<usize>) -> (CommitId, Option<CommitId>) {
+        let place = (self.images[image].clone(), self.refs[git_ref].clone());
+        let earlier = self.pushes.entry(place.clone()).or_default();
+        let before = earlier.last().map(|push| push.commit.clone());
+        let back = forced.and_then(|back| earlier.get(earlier.len().checked_sub(2 + back)?));
+        let commit = back.map_or_else(
+            || {
+                self.commits += 1;
+                super::scenario::commit(self.commits)
+            },
+            |push| push.commit.clone(),
+        );
+        if back.is_some() {
+            self.marks.hit("push: forced back to an older commit");
+        }
+        earlier.push(Push { commit: commit.clone() });
+        self.hub.push(self.world(self.at), &place.0, &place.1, commit.clone());
+        (commit, before)
+    }
+
+    fn deliver(&mut self, kind: CauseKind, source: &str, image: usize, git_ref: usize, intake: Intake) {
+        let wish = self.wish(image, git_ref, None, None, intake);
+        let delivery = self.delivery(kind, source, wish);
+        self.later(0, Pending::Arrive(delivery));
+    }
+
+    fn wish(
+        &self,
+        image: usize,
+        git_ref: usize,
+        commit: Option<CommitId>,
+        before: Option<CommitId>,
+        intake: Intake,
+    ) -> Wish {
+        let (image, git_ref) = (self.images[image].clone(), self.refs[git_ref].clone());
+        Wish { image: Some(image), git_ref: Some(git_ref), commit, before, intake }
+    }
+
+    fn delivery(&mut self, kind: CauseKind, source: &str, wish: Wish) -> Delivery {
+        self.deliveries += 1;
+        let fingerprint = Fingerprint(u128::from(self.deliveries).to_be_bytes());
+        Delivery { cause: Cause::new(kind, source), fingerprints: vec![fingerprint], wishes: vec![wish] }
+    }
+
+    /// Lets the world go on to a moment.
+    fn run_until(&mut self, end: i64) {
+        while self.broken.is_none() {
+            let due = self.scheduler.deadline().map(|at| (at.as_millis() - START.as_millis()) - self.ahead);
+            let due = due.map(|due| due.max(self.at) + self.setting.wakes_late_ms);
+            let queued = self.queue.first_key_value().map(|((at, _), _)| *at);
+            let next = due.into_iter().chain(queued).min().filter(|next| *next <= end);
+            let Some(next) = next else { break };
+            self.at = self.at.max(next);
+            let inputs = self.take_due();
+            if inputs.is_empty() && queued != Some(next) {
+                self.count_wake();
+            }
+            self.step(inputs);
+        }
+        self.at = self.at.max(end);
+    }
+
+    /// Carries out what is due outside, and answers with what comes in.
+    fn take_due(&mut self) -> Vec<Input> {
+        let mut inputs = Vec::new();
+        while let Some(entry) = self.queue.first_entry().filter(|entry| entry.key().0 <= self.at) {
+            match entry.remove() {
+                Pending::Arrive(delivery) => {
+                    let ticket = self.ticket();
+                    self.receipts.insert(ticket, delivery.fingerprints[0]);
+                    inputs.push(Input::Arrived { delivery, ticket });
+                }
+                Pending::CallEffect(order, fate) => self.call_hub(order, fate),
+                Pending::CallAnswer(image, build, answer) => inputs.push(Input::Answered { image, build, answer }),
+                Pending::Look(image, question, fate) => self.look(image, question, fate),
+                Pending::Seen(image, question, answer) => inputs.push(Input::Observed { image, question, answer }),
+                Pending::CancelEffect(image, build, row) => {
+                    let number = number_of(&row);
+                    let granted = number.is_some_and(|number| self.hub.cancel(self.world(self.at), number));
+                    let refused = || CancelAnswer::Failed { detail: "too late".to_owned() };
+                    let answer = if granted { CancelAnswer::Requested } else { refused() };
+                    self.later(self.delays.1, Pending::CancelAnswer(image, build, answer));
+                }
+                Pending::CancelAnswer(image, build, answer) => {
+                    inputs.push(Input::CancelAnswered { image, build, answer });
+                }
+            }
+        }
+        inputs
+    }
+
+    fn call_hub(&mut self, order: Order, fate: CallFateNow) {
+        // Between the commit and the call, and between its effect and its answer, the process may die.
+        if self.dies("before a call") {
+            let (_, _, survives) = self.crashed.expect("just set");
+            if !survives {
+                return;
+            }
+        }
+        self.triggers += 1;
+        let near = |(image, at): &(ImageName, i64)| *image == order.image && self.at - at <= NEAR_MS;
+        let near = self.foreign_at.iter().any(near);
+        let before = self.hub.true_builds(&order.image).len();
+        let first = (0..).take_while(|number| self.hub.build(*number).is_some()).count();
+        let reply = self.hub.trigger(self.world(self.at), &order.image, &Wanted::Ref(order.git_ref.clone()));
+        let made = self.hub.true_builds(&order.image).len() > before;
+        self.made.insert(order.build, if made { vec![first] } else { Vec::new() });
+        if near {
+            self.excused = true;
+            self.marks.hit("known gap: a foreign build just before the call");
+            self.near.insert(order.build);
+            if !made {
+                self.gaps.insert(order.build);
+            }
+        }
+        self.check_places(&order.image);
+        let answer = match reply {
+            Reply::Ok if !made && self.setting.says_pending => {
+                TriggerAnswer::AlreadyPending { detail: "already pending".to_owned() }
+            }
+            Reply::Ok => TriggerAnswer::Accepted { row: (made && self.setting.names_rows).then(|| row_id(first)) },
+            Reply::NoAnswer => TriggerAnswer::Uncertain { detail: "no answer".to_owned() },
+            Reply::Error => TriggerAnswer::Uncertain { detail: "500".to_owned() },
+            Reply::Throttled => {
+                TriggerAnswer::RefusedForNow { retry_after: Some(Duration::from_secs(1)), detail: "429".to_owned() }
+            }
+            Reply::Gone => TriggerAnswer::Refused { detail: "404".to_owned() },
+        };
+        if fate == CallFateNow::GivenUp || self.crashed.is_some() || self.dies("after a call") {
+            return;
+        }
+        self.later(self.delays.1, Pending::CallAnswer(order.image, order.build, answer));
+    }
+
+    fn look(&mut self, image: ImageName, question: u64, fate: Option<QuestionFate>) {
+        let detail = "as planned".to_owned();
+        let answer = match fate {
+            Some(QuestionFate::Silence) => return,
+            Some(QuestionFate::Forbidden) => Err(ObserveError::Forbidden { detail }),
+            Some(QuestionFate::Throttled) => {
+                Err(ObserveError::Throttled { retry_after: Some(Duration::from_secs(70)) })
+            }
+            Some(QuestionFate::Unavailable) => Err(ObserveError::Unavailable { detail }),
+            None => match self.hub.list(self.world(self.at), &image) {
+                Ok(builds) => Ok(self.observation(&builds)),
+                Err(Fault::ListUnauthorized) => Err(ObserveError::Forbidden { detail }),
+                Err(_) => Err(ObserveError::Unavailable { detail }),
+            },
+        };
+        self.later(self.delays.1, Pending::Seen(image, question, answer));
+    }
+
+    fn observation(&self, builds: &[TrueBuild]) -> Observation {
+        let rows: Vec<Row> = builds.iter().take(self.setting.list_max).map(|build| self.row(build)).collect();
+        let complete_since = if builds.len() > rows.len() { rows.last().and_then(|row| row.created_at) } else { None };
+        Observation { rows, complete_since, clock_ahead_ms: 0 }
+    }
+
+    /// A build as the list shows it, moments in whole seconds and by the daemon's clock, as far as that is known.
+    fn row(&self, build: &TrueBuild) -> Row {
+        let state = match (build.outcome, build.is_cancelling(), build.runs()) {
+            (Some(outcome), ..) => RowState::Finished(outcome),
+            (None, true, _) => RowState::Stopping,
+            (None, false, true) => RowState::Running,
+            (None, false, false) => RowState::Waiting,
+        };
+        let ours = |at: Timestamp| {
+            let whole = at.as_millis().div_euclid(1000) * 1000;
+            Timestamp::from_millis(whole + self.ahead + self.setting.clock_error_ms)
+        };
+        let shows_commit = !self.setting.hub.withholds_commits && build.started_at.is_some();
+        Row {
+            id: row_id(build.number),
+            state,
+            label: Some(build.tag.clone()),
+            commit: build.commit.clone().filter(|_| shows_commit),
+            created_at: Some(ours(build.created_at)),
+            started_at: build.started_at.map(ours).filter(|_| !self.setting.hub.withholds_starts),
+            finished_at: build.finished_at.map(ours),
+            log_url: None,
+        }
+    }
+
+    /// One turn of the driver: decide, write, only then act. It may die between any two of these.
+    fn step(&mut self, inputs: Vec<Input>) {
+        if self.crashed.is_some() {
+            // What has come in is gone with the process; senders see a broken connection.
+            self.restart();
+            return;
+        }
+        self.steps += 1;
+        let now = self.now();
+        if let Some(script) = &mut self.script {
+            script.take_in(now, &inputs);
+        }
+        let step = self.scheduler.handle(now, inputs);
+        self.conclude(step);
+        if self.crashed.is_some() {
+            self.restart();
+        }
+    }
+
+    fn conclude(&mut self, step: Step) {
+        self.check_state();
+        if self.dies("before the commit") {
+            return;
+        }
+        let puts = encode(step.changes(), &self.scheduler);
+        if let Some(put) = puts.iter().find(|put| put.value.as_ref().is_some_and(|value| value.len() > ROW_BYTES_MAX)) {
+            self.fail(format!("a row of the journal is too large: {}", String::from_utf8_lossy(&put.key)));
+        }
+        self.note(&step);
+        let proof = self.journal.commit(puts);
+        if self.dies("before the effects") {
+            return;
+        }
+        for effect in step.release(proof) {
+            self.start(effect);
+            if self.dies("among the effects") {
+                return;
+            }
+        }
+    }
+
+    fn start(&mut self, effect: Effect) {
+        let before = self.delays.0;
+        match effect {
+            Effect::Answer { ticket, decision } => self.answered(ticket, &decision),
+            Effect::Trigger(order) => self.trigger(order),
+            Effect::Observe { image, question } => {
+                let fate = self.question_fate.take().filter(|_| !self.ending);
+                self.later(before, Pending::Look(image, question, fate));
+            }
+            Effect::Cancel { image, build, row } => self.later(before, Pending::CancelEffect(image, build, row)),
+            Effect::Notify { notice, .. } => {
+                if matches!(notice, Notice::Lost { .. } | Notice::Unverified { .. }) {
+                    self.excused = true;
+                }
+                self.marks.notice(&notice);
+            }
+        }
+    }
+
+    fn trigger(&mut self, order: Order) {
+        let lane = self.scheduler.lane(&order.image).expect("configured");
+        let carried = lane.live(order.build).and_then(|live| live.carries.as_ref()).map_or(0, |open| open.count());
+        if carried == 0 {
+            self.fail(format!("I4: build {} is triggered for no open event", order.build));
+        }
+        let before = self.delays.0;
+        let detail = "as planned".to_owned();
+        match self.call_fate.take().filter(|_| !self.ending) {
+            None => self.later(before, Pending::CallEffect(order, CallFateNow::Plain)),
+            Some(CallFate::NoConnection) => {
+                self.triggers += 1;
+                let answer = TriggerAnswer::RefusedForNow { retry_after: None, detail };
+                self.later(before, Pending::CallAnswer(order.image, order.build, answer));
+            }
+            Some(CallFate::RetryAfter(seconds)) => {
+                self.triggers += 1;
+                let answer = TriggerAnswer::RefusedForNow { retry_after: Some(Duration::from_secs(seconds)), detail };
+                self.later(before, Pending::CallAnswer(order.image, order.build, answer));
+            }
+            Some(CallFate::LateEffect) => {
+                self.marks.hit("call: given up, and it had its effect later");
+                let answer = TriggerAnswer::Uncertain { detail };
+                let (image, build) = (order.image.clone(), order.build);
+                // Shown only after the grace period: a known gap.
+                self.excused |= self.setting.hub.visible_after > Duration::from_secs(100);
+                self.later(CALL_LIMIT_MS, Pending::CallAnswer(image, build, answer));
+                self.later(CALL_LIMIT_MS + LATE_EFFECT_MS, Pending::CallEffect(order, CallFateNow::GivenUp));
+            }
+        }
+    }
+
+    fn answered(&mut self, ticket: Ticket, decision: &Decision) {
+        let receipt = match decision {
+            Decision::Recorded { events } => (events[0].seq, u32::try_from(events.len()).expect("few")),
+            Decision::Repeated { first, count } => {
+                self.marks.hit("decision: repeated");
+                (*first, *count)
+            }
+            _ => return,
+        };
+        let Some(fingerprint) = self.receipts.remove(&ticket) else { return };
+        let first = *self.first_receipts.entry(fingerprint).or_insert(receipt);
+        if first != receipt {
+            self.fail(format!("I7: the receipt {receipt:?} is not the first one {first:?}"));
+        }
+        if !self.wanting.contains_key(&receipt.0) {
+            self.fail(format!("I1: event {} was answered and is not on disk", receipt.0.0));
+        }
+    }
+
+    /// Notes what a step that is being committed says.
+    fn note(&mut self, step: &Step) {
+        for record in &step.changes().records {
+            match &record.fact {
+                Fact::Opened { .. } => self.opened += 1,
+                Fact::BecameUncertain { .. } | Fact::Refused { .. } | Fact::NeverStarted { .. } => self.unclear += 1,
+                Fact::Finished { reopened: true, .. } => self.unclear += 1,
+                Fact::Started { cover, .. } | Fact::CoverChanged { cover, .. } if cover.contradicted => {
+                    self.unclear += 1;
+                }
+                _ => {}
+            }
+            self.marks.fact(&record.fact);
+            if let Some(script) = &mut self.script {
+                script.fact(&record.image, &record.fact);
+            }
+        }
+        for event in &step.changes().events {
+            let place = event.image.clone().zip(event.git_ref.clone());
+            let needs = place.and_then(|place| {
+                let pushes = self.pushes.get(&place)?;
+                let named = event.commit.as_ref().and_then(|commit| {
+                    // A commit that was pushed more than once: the oldest of these is surely in the build.
+                    pushes.iter().position(|push| push.commit == *commit)
+                });
+                Some(named.unwrap_or(pushes.len() - 1))
+            });
+            self.marks.verdict(&event.verdict);
+            let wanting = Wanting { event: event.clone(), needs: needs.unwrap_or(0), accepted: self.at };
+            self.wanting.insert(event.seq, wanting);
+        }
+        self.marks.lanes(&self.scheduler);
+    }
+
+    /// One more point at which the process may die; true where it does.
+    fn dies(&mut self, where_: &'static str) -> bool {
+        let Some((after, down, clock, survive)) = self.crash else { return false };
+        if after > 0 {
+            self.crash = Some((after - 1, down, clock, survive));
+            return false;
+        }
+        self.marks.crash(where_);
+        self.crash = None;
+        self.crashed = Some((down, clock, survive));
+        true
+    }
+
+    /// What was in memory is gone. What is on its way to the Hub may still have its effect; nobody hears of it.
+    fn restart(&mut self) {
+        let (down, clock, survive) = self.crashed.take().expect("it died");
+        let mut left = BTreeMap::new();
+        for (at, pending) in std::mem::take(&mut self.queue) {
+            match pending {
+                // A request made while nobody listens is lost: its sender saw no answer.
+                Pending::Arrive(_) if at.0 > self.at + down => drop(left.insert(at, pending)),
+                Pending::CallEffect(order, _) if survive => {
+                    left.insert(at, Pending::CallEffect(order, CallFateNow::GivenUp));
+                }
+                Pending::CancelEffect(..) if survive => drop(left.insert(at, pending)),
+                _ => {}
+            }
+        }
+        // Calls that survive have their effect while the process is down.
+        self.queue = left.extract_if(.., |_, pending| !matches!(pending, Pending::Arrive(_))).collect();
+        let back_at = self.at + down;
+        while let Some(((at, _), _)) = self.queue.first_key_value() {
+            self.at = self.at.max(*at);
+            // Nobody is there to take in what comes back.
+            drop(self.take_due());
+            self.queue.retain(|_, pending| matches!(pending, Pending::CallEffect(..) | Pending::CancelEffect(..)));
+        }
+        self.at = self.at.max(back_at);
+        if clock != 0 {
+            self.clock_changed();
+            self.ahead += clock;
+            self.marks.hit(if clock < 0 { "clock: back at a restart" } else { "clock: ahead at a restart" });
+        }
+        self.queue.append(&mut left);
+        let snapshot = self.journal.snapshot().expect("the twin reads back what it wrote");
+        let now = self.now();
+        if let Some(script) = &mut self.script {
+            script.crash(now);
+        }
+        let (scheduler, step) = Scheduler::recover(self.settings.clone(), snapshot, now);
+        self.scheduler = scheduler;
+        self.conclude(step);
+        if self.crashed.is_some() {
+            self.restart();
+        }
+    }
+
+    /// Nothing new goes wrong from here on, and everything must end.
+    fn come_to_rest(&mut self) {
+        self.ending = true;
+        self.crash = None;
+        self.crashed = None;
+        self.order(None, Word::Resume, None);
+        for image in 0..self.setting.images {
+            self.order(Some(image), Word::Resume, None);
+        }
+        let limit = self.at + REST_LIMIT_MS;
+        while self.broken.is_none() && (self.scheduler.deadline().is_some() || !self.queue.is_empty()) {
+            let due = self.scheduler.deadline().map(|at| (at.as_millis() - START.as_millis()) - self.ahead);
+            let queued = self.queue.first_key_value().map(|((at, _), _)| *at);
+            let next = due.into_iter().chain(queued).min().expect("one of the two");
+            if next > limit {
+                let lanes: Vec<&Lane> = self.scheduler.lanes().collect();
+                self.fail(format!("it never comes to rest: {lanes:?}"));
+                return;
+            }
+            self.run_until(next.max(self.at) + self.setting.wakes_late_ms);
+        }
+        if self.broken.is_none() {
+            self.check_twin();
+        }
+    }
+
+    fn check_state(&mut self) {
+        let now = self.now();
+        if self.scheduler.deadline().is_some_and(|due| due <= now) {
+            let due = self.scheduler.deadline();
+            self.fail(format!("a deadline in the past: {due:?} at {now:?}"));
+        }
+        let mut late = None;
+        for image in &self.images {
+            let policy = self.scheduler.policy(image).expect("configured");
+            let lane = self.scheduler.lane(image).expect("configured");
+            for open in lane.keys.values().filter_map(|key| key.open.as_ref()) {
+                if open.due(policy.quiet, policy.max_wait) > open.first_at().plus(policy.max_wait) {
+                    late = Some(format!("I6: {open:?}"));
+                }
+            }
+        }
+        if let Some(late) = late {
+            self.fail(late);
+        }
+    }
+
+    /// I3 by the truth of the Hub.
+    fn check_places(&mut self, image: &ImageName) {
+        if self.vanish_planned {
+            // A build that is shown no more still holds its place; nobody can know.
+            self.excused = true;
+        }
+        if self.excused {
+            return;
+        }
+        let made: BTreeSet<usize> = self.made.values().flatten().copied().collect();
+        let ours: Vec<TrueBuild> = self
+            .hub
+            .true_builds(image)
+            .into_iter()
+            .filter(|build| !build.is_over() && made.contains(&build.number))
+            .collect();
+        let queued = ours.iter().filter(|build| build.waits()).count();
+        if ours.len() > 2 || (queued > 1 && ours.len() > 1 && self.setting.hub.concurrent_builds > 2) {
+            self.fail(format!("I3: {} of ours at once, {queued} queued: {ours:?}", ours.len()));
+        }
+        if !self.setting.prequeue && ours.len() > 1 {
+            self.fail(format!("I3 without prequeue: {ours:?}"));
+        }
+    }
+
+    fn count_wake(&mut self) {
+        let (since, count) = self.wakes;
+        self.wakes = if self.at - since < 60_000 { (since, count + 1) } else { (self.at, 1) };
+        if self.wakes.1 > WAKES_A_MINUTE_MAX * u32::try_from(self.setting.images).unwrap_or(1) {
+            self.fail(format!("a busy loop: {} wakes within a minute", self.wakes.1));
+        }
+    }
+
+    /// The journal holds the state that memory holds.
+    fn check_twin(&mut self) {
+        let snapshot = self.journal.snapshot().expect("the twin reads back what it wrote");
+        let stored: BTreeMap<ImageName, Lane> =
+            snapshot.lanes.into_iter().map(|lane| (lane.image.clone(), lane)).collect();
+        for image in self.images.clone() {
+            let lane = self.scheduler.lane(&image).expect("configured");
+            let same = stored.get(&image).map_or(*lane == Lane::new(image.clone()), |stored| stored == lane);
+            if !same {
+                self.fail(format!("the journal's lane differs: {:?} {lane:?}", stored.get(&image)));
+            }
+        }
+        if (snapshot.newest, snapshot.newest_build) != self.scheduler.counters() {
+            self.fail("the journal's counters differ".to_owned());
+        }
+    }
+
+    /// I2 by the truth of the Hub: what was in the source when it was taken.
+    fn check_coverage(&mut self) {
+        // What goes on unseen ends, too.
+        while let Some(next) = self.hub.next_event() {
+            self.hub.advance(next);
+        }
+        if self.vanish_planned {
+            self.gaps.append(&mut self.near);
+        }
+        let reader = self.journal.reader();
+        let mut broken = None;
+        for (seq, wanting) in &self.wanting {
+            let event = &wanting.event;
+            let (Some(image), Some(git_ref)) = (&event.image, &event.git_ref) else { continue };
+            if event.verdict != Verdict::Opened {
+                continue;
+            }
+            let Fate::Ended(closure) = reader.fate(image, git_ref, *seq).expect("readable") else {
+                broken = Some(format!("I2: event {} is still open at rest", seq.0));
+                break;
+            };
+            let End::BuiltBy(id) = closure.end else { continue };
+            let row = reader.build(id).expect("readable").expect("kept");
+            let numbers: Vec<usize> = if self.setting.observes {
+                row.rows.iter().filter_map(number_of).collect()
+            } else {
+                self.made.get(&id).cloned().unwrap_or_default()
+            };
+            if self.astray.contains(image) || self.gaps.contains(&id) || (!self.setting.observes && numbers.is_empty())
+            {
+                self.marks.hit("known gap: an event that can't be judged");
+                continue;
+            }
+            let pushes = &self.pushes[&(image.clone(), git_ref.clone())];
+            let holds = |number: &usize| {
+                let Some(build) = self.hub.build(*number) else { return false };
+                // Thrown away, and shown as failed: red, and told so.
+                let shown_failed = build.outcome == Some(Outcome::Failure) && build.started_at.is_none();
+                let content =
+                    build.commit.as_ref().and_then(|commit| pushes.iter().rposition(|push| push.commit == *commit));
+                // Blind, nobody sees that a person's wish to cancel was granted.
+                let cancelled = !self.setting.observes && build.outcome == Some(Outcome::Cancelled);
+                build.git_ref == *git_ref
+                    && (shown_failed || cancelled || content.is_some_and(|index| index >= wanting.needs))
+            };
+            if !numbers.iter().any(holds) {
+                let truth: Vec<_> = numbers.iter().map(|number| self.hub.build(*number)).collect();
+                let needs = &pushes[wanting.needs].commit;
+                broken = Some(format!(
+                    "I2: event {} of {image} {git_ref} is said to be in build {id}, which lacks {needs}: {truth:?}",
+                    seq.0
+                ));
+                break;
+            }
+        }
+        if let Some(broken) = broken {
+            self.fail(broken);
+        }
+        if self.triggers > self.opened + self.unclear {
+            self.fail(format!("I4: {} triggers for {} events", self.triggers, self.opened));
+        }
+        if self.setting.calm {
+            self.check_waiting();
+        }
+    }
+
+    /// I5: where nothing goes wrong, an image is there in bounded time.
+    fn check_waiting(&mut self) {
+        let policy = Policy::DEFAULT;
+        let keys = i64::try_from(self.setting.refs).unwrap_or(1);
+        let ms = |span: Duration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+        // To each build comes the time until its end is seen.
+        let unseen = ms(policy.observe_every * 4 + self.setting.hub.visible_after) + 2_000;
+        let all_images = i64::try_from(self.setting.images).unwrap_or(1);
+        // Where the service itself builds too few at once, builds of other images come first.
+        let share = if self.setting.hub.concurrent_builds >= 5 { 1 } else { 2 * all_images };
+        let build = (ms(self.setting.hub.build_time) + unseen) * share;
+        let most = ms(policy.max_wait) + (keys + 1) * build + build;
+        let reader = self.journal.reader();
+        for (seq, wanting) in &self.wanting {
+            let (Some(image), Some(git_ref)) = (&wanting.event.image, &wanting.event.git_ref) else { continue };
+            let Fate::Ended(closure) = reader.fate(image, git_ref, *seq).expect("readable") else { continue };
+            let End::BuiltBy(id) = closure.end else { continue };
+            let row = reader.build(id).expect("readable").expect("kept");
+            let ends = row.rows.iter().filter_map(|row| self.hub.build(number_of(row)?)?.finished_at);
+            let Some(end) = ends.min() else { continue };
+            let took = (end.as_millis() - START.as_millis()) - wanting.accepted;
+            self.marks.hit("calm: a wait within its bound");
+            if took > most {
+                self.broken = Some(format!("I5: event {} waited {took} ms of at most {most} ms", seq.0));
+                return;
+            }
+        }
+    }
+
+    /// Rows are dated by a clock that was set otherwise since the call: those of before may seem to be of after.
+    fn clock_changed(&mut self) {
+        self.excused = true;
+        let unseen = |lane: &&Lane| lane.queued.as_ref().is_some_and(|queued| queued.live.row.rows.is_empty());
+        let astray: Vec<ImageName> = self.scheduler.lanes().filter(unseen).map(|lane| lane.image.clone()).collect();
+        self.astray.extend(astray);
+    }
+
+    fn later(&mut self, after: i64, pending: Pending) {
+        self.serial += 1;
+        self.queue.insert((self.at + after.max(0), self.serial), pending);
+    }
+
+    fn ticket(&mut self) -> Ticket {
+        self.tickets += 1;
+        Ticket(self.tickets)
+    }
+
+    /// The daemon's clock.
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(START.as_millis() + self.at + self.ahead)
+    }
+
+    /// The world's clock.
+    fn world(&self, at: i64) -> Timestamp {
+        Timestamp::from_millis(START.as_millis() + at)
+    }
+
+    fn fail(&mut self, why: String) {
+        if self.broken.is_none() {
+            self.broken = Some(format!("at {} ms: {why}", self.at));
+        }
+    }
+}
+
+fn policy(setting: &Setting) -> Policy {
+    let rule = |refs: &str, label: &str| LabelRule {
+        refs: globset::Glob::new(refs).expect("a glob").compile_matcher(),
+        label: label.to_owned(),
+    };
+    let labels = vec![rule("master", "latest"), rule("dev", "{branch}"), rule("v*", "{tag}")];
+    Policy {
+        prequeue: setting.prequeue,
+        source_taken: setting.source_taken,
+        observes: setting.observes,
+        retry_failed: setting.retry_failed,
+        labels: if setting.labels { labels } else { Vec::new() },
+        account: setting.account_limit.map(|_| AccountId(0)),
+        ..Policy::DEFAULT.clone()
+    }
+}
+
+fn row_id(number: usize) -> RowId {
+    RowId(format!("r{number}"))
+}
+
+fn number_of(row: &RowId) -> Option<usize> {
+    row.0.strip_prefix('r')?.parse().ok()
+}

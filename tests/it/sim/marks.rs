@@ -1,0 +1,217 @@
+//! Which rare branches a run has reached, told by facts, notices and states alone: no switch for tests is in the core.
+
+use std::collections::BTreeMap;
+
+use coalesced::build::Outcome;
+use coalesced::event::{End, Verdict};
+use coalesced::scheduler::lane::Phase;
+use coalesced::scheduler::record::Fact;
+use coalesced::scheduler::{Notice, Scheduler};
+
+/// What a long run must have seen. A name that is not reached fails it.
+pub(crate) const WANTED: [&str; 69] = [
+    "history: places judged by the truth",
+    "history: places not judged by the truth",
+    "clock: jumped ahead while running",
+    "clock: back at a restart",
+    "clock: ahead at a restart",
+    "push: forced back to an older commit",
+    "call: given up, and it had its effect later",
+    "decision: repeated",
+    "calm: a wait within its bound",
+    "crash: before the commit",
+    "crash: before the effects",
+    "crash: among the effects",
+    "crash: before a call",
+    "crash: after a call",
+    "known gap: a foreign build just before the call",
+    "verdict: opened",
+    "verdict: already built",
+    "verdict: skipped",
+    "verdict: ref deleted",
+    "verdict: duplicate",
+    "fact: closed by a person",
+    "fact: closed with its ref",
+    "fact: hastened",
+    "fact: accepted",
+    "fact: accepted by name",
+    "fact: uncertain",
+    "fact: uncertain since a restart",
+    "fact: uncertain, pending",
+    "fact: refused for now",
+    "fact: refused, blocked",
+    "fact: refused, pending and none shown",
+    "fact: attached",
+    "fact: attached with a limit",
+    "fact: attached, riding on a pending one",
+    "fact: still queued",
+    "fact: started",
+    "fact: started, told by its commit",
+    "fact: started, its commit is older",
+    "fact: assumed to have started",
+    "fact: cover changed",
+    "fact: missing",
+    "fact: there again",
+    "fact: never started, not shown",
+    "fact: never started, unverified",
+    "fact: never started, cancelled by a person",
+    "fact: finished well",
+    "fact: finished red",
+    "fact: finished red, to be tried again",
+    "fact: finished cancelled",
+    "fact: finished lost, open again",
+    "fact: finished lost at its own limit",
+    "fact: cancel asked",
+    "fact: two at once",
+    "fact: paused",
+    "fact: resumed",
+    "fact: unblocked",
+    "fact: foreign seen",
+    "fact: foreign ended",
+    "fact: foreign covers by its commit",
+    "fact: clock went back",
+    "state: eight groups",
+    "state: one beside another",
+    "state: waits for the account",
+    "notice: blocked",
+    "notice: unblocked",
+    "notice: failed",
+    "notice: recovered",
+    "notice: unreadable",
+    "notice: not cancelled",
+];
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Marks {
+    counts: BTreeMap<&'static str, u64>,
+}
+
+impl Marks {
+    pub(crate) fn hit(&mut self, mark: &'static str) {
+        *self.counts.entry(mark).or_default() += 1;
+    }
+
+    pub(crate) fn add(&mut self, other: &Self) {
+        for (mark, count) in &other.counts {
+            *self.counts.entry(mark).or_default() += count;
+        }
+    }
+
+    pub(crate) fn counts(&self) -> &BTreeMap<&'static str, u64> {
+        &self.counts
+    }
+
+    pub(crate) fn unreached(&self) -> Vec<&'static str> {
+        WANTED.into_iter().filter(|mark| !self.counts.contains_key(mark)).collect()
+    }
+
+    pub(crate) fn crash(&mut self, place: &str) {
+        self.hit(match place {
+            "before the commit" => "crash: before the commit",
+            "before the effects" => "crash: before the effects",
+            "among the effects" => "crash: among the effects",
+            "before a call" => "crash: before a call",
+            _ => "crash: after a call",
+        });
+    }
+
+    pub(crate) fn verdict(&mut self, verdict: &Verdict) {
+        self.hit(match verdict {
+            Verdict::Opened => "verdict: opened",
+            Verdict::AlreadyBuilt => "verdict: already built",
+            Verdict::Skipped { .. } => "verdict: skipped",
+            Verdict::Ignored { .. } => "verdict: ignored",
+            Verdict::RefDeleted => "verdict: ref deleted",
+            Verdict::DuplicateOf { .. } => "verdict: duplicate",
+        });
+    }
+
+    pub(crate) fn notice(&mut self, notice: &Notice) {
+        self.hit(match notice {
+            Notice::Blocked { .. } => "notice: blocked",
+            Notice::StillRefused { .. } => "notice: still refused",
+            Notice::Unblocked => "notice: unblocked",
+            Notice::Failed { .. } => "notice: failed",
+            Notice::Recovered { .. } => "notice: recovered",
+            Notice::Lost { .. } => "notice: lost",
+            Notice::Unverified { .. } => "notice: unverified",
+            Notice::Unreadable { .. } => "notice: unreadable",
+            Notice::NotCancelled { .. } => "notice: not cancelled",
+        });
+    }
+
+    pub(crate) fn lanes(&mut self, scheduler: &Scheduler) {
+        for lane in scheduler.lanes() {
+            if lane.keys.values().filter_map(|key| key.open.as_ref()).any(|open| open.groups().len() == 8) {
+                self.hit("state: eight groups");
+            }
+            if lane.queued.as_ref().is_some_and(|queued| matches!(queued.phase, Phase::Beside { .. })) {
+                self.hit("state: one beside another");
+            }
+        }
+        if !scheduler.starved().is_empty() {
+            self.hit("state: waits for the account");
+        }
+    }
+
+    pub(crate) fn fact(&mut self, fact: &Fact) {
+        self.hit(match fact {
+            Fact::Opened { .. } => "fact: opened",
+            Fact::Closed { end: End::RefDeleted, .. } => "fact: closed with its ref",
+            Fact::Closed { .. } => "fact: closed by a person",
+            Fact::Hastened { .. } => "fact: hastened",
+            Fact::Intended { .. } => "fact: intended",
+            Fact::Accepted { row: Some(_), .. } => "fact: accepted by name",
+            Fact::Accepted { .. } => "fact: accepted",
+            Fact::BecameUncertain { pending: true, .. } => "fact: uncertain, pending",
+            Fact::BecameUncertain { detail, .. } if detail.starts_with("the daemon") => {
+                "fact: uncertain since a restart"
+            }
+            Fact::BecameUncertain { .. } => "fact: uncertain",
+            Fact::Refused { blocked: true, .. } => "fact: refused, blocked",
+            Fact::Refused { detail, .. } if detail.contains("shows none") => "fact: refused, pending and none shown",
+            Fact::Refused { .. } => "fact: refused for now",
+            Fact::Attached { only_upto: Some(upto), .. } if upto.0 == 0 => "fact: attached, riding on a pending one",
+            Fact::Attached { only_upto: Some(_), .. } => "fact: attached with a limit",
+            Fact::Attached { .. } => "fact: attached",
+            Fact::StillQueued { .. } => "fact: still queued",
+            Fact::Started { assumed_until: Some(_), .. } => "fact: assumed to have started",
+            Fact::Started { cover, .. } if cover.contradicted => "fact: started, its commit is older",
+            Fact::Started { cover, .. } if cover.commit.is_some() => "fact: started, told by its commit",
+            Fact::Started { .. } => "fact: started",
+            Fact::CoverChanged { .. } => "fact: cover changed",
+            Fact::Missing { since: Some(_), .. } => "fact: missing",
+            Fact::Missing { .. } => "fact: there again",
+            Fact::NeverStarted { dropped_by: Some(_), .. } => "fact: never started, cancelled by a person",
+            Fact::NeverStarted { outcome: Outcome::Cancelled, .. } => "fact: never started, cancelled by others",
+            Fact::NeverStarted { note, .. } if note.starts_with("unverified") => "fact: never started, unverified",
+            Fact::NeverStarted { note, .. } if note.contains("vanished") => "fact: never started, vanished",
+            Fact::NeverStarted { note, .. } if note.starts_with("given up") => "fact: never started, given up",
+            Fact::NeverStarted { .. } => "fact: never started, not shown",
+            Fact::Finished { outcome, reopened, note, .. } => finished(*outcome, *reopened, note.as_deref()),
+            Fact::CancelAsked { .. } => "fact: cancel asked",
+            Fact::Overlapped => "fact: two at once",
+            Fact::Held(Some(_)) => "fact: paused",
+            Fact::Held(None) => "fact: resumed",
+            Fact::Unblocked => "fact: unblocked",
+            Fact::ForeignSeen(_) => "fact: foreign seen",
+            Fact::ForeignEnded { covered, .. } if covered.is_empty() => "fact: foreign ended",
+            Fact::ForeignEnded { .. } => "fact: foreign covers by its commit",
+            Fact::Clamped { .. } => "fact: clock went back",
+        });
+    }
+}
+
+fn finished(outcome: Outcome, reopened: bool, note: Option<&str>) -> &'static str {
+    match (outcome, reopened) {
+        (Outcome::Success, _) => "fact: finished well",
+        (Outcome::Failure, true) => "fact: finished red, to be tried again",
+        (Outcome::Failure, false) => "fact: finished red",
+        (Outcome::Cancelled, _) => "fact: finished cancelled",
+        (Outcome::Lost, _) if note.is_some_and(|note| note.contains("own time limit")) => {
+            "fact: finished lost at its own limit"
+        }
+        (Outcome::Lost, true) => "fact: finished lost, open again",
+        (Outcome::Lost, false) => "fact: finished lost",
+    }
+}

@@ -1,0 +1,180 @@
+//! What a history's daemon saw and decided, written in the language of `world.rs` as far as that can express it.
+//! What it can't stands as a comment.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use coalesced::build::{Outcome, RowState, SourceTaken, TriggerAnswer};
+use coalesced::event::{CauseKind, Intake};
+use coalesced::model::{CommitId, GitRef, ImageName, Timestamp};
+use coalesced::scheduler::record::Fact;
+use coalesced::scheduler::{Input, Settings};
+use coalesced::verb::{Scope, Verb};
+
+use super::history::START;
+use super::plan::Setting;
+
+/// The name of the n-th commit: `cN`, as `world.rs` writes it.
+pub(crate) fn commit(number: u64) -> CommitId {
+    let mut digits = String::new();
+    for byte in format!("c{number}").bytes() {
+        write!(digits, "{byte:02x}").expect("a String takes all");
+    }
+    format!("{digits:0<40}").parse().expect("hex digits")
+}
+
+pub(crate) struct Script {
+    text: String,
+    now: Timestamp,
+}
+
+impl Script {
+    pub(crate) fn new(setting: &Setting, settings: &Settings) -> Self {
+        let mut text = String::new();
+        if let Some(limit) = setting.account_limit {
+            writeln!(text, "account {limit}").expect("a String takes all");
+        }
+        for image in settings.policies.keys() {
+            let yes = |yes: bool| if yes { "yes" } else { "no" };
+            let source = match setting.source_taken {
+                SourceTaken::AtStart => "start",
+                SourceTaken::AtTrigger => "trigger",
+                SourceTaken::Unknown => "unknown",
+            };
+            write!(text, "image {image} prequeue={} source={source}", yes(setting.prequeue)).expect("a String");
+            write!(text, " observes={} retry_failed={}", yes(setting.observes), setting.retry_failed)
+                .expect("a String");
+            let labels = if setting.labels { " labels=master:latest,dev:{branch},v*:{tag}" } else { "" };
+            let account = if setting.account_limit.is_some() { " account=yes" } else { "" };
+            writeln!(text, "{labels}{account}").expect("a String takes all");
+        }
+        Self { text, now: START }
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    pub(crate) fn take_in(&mut self, now: Timestamp, inputs: &[Input]) {
+        self.pass(now);
+        for input in inputs {
+            let line = line(input, now);
+            self.line(&line);
+        }
+    }
+
+    pub(crate) fn crash(&mut self, now: Timestamp) {
+        self.line("crash");
+        self.pass(now);
+    }
+
+    pub(crate) fn fact(&mut self, image: &ImageName, fact: &Fact) {
+        let told = format!("{fact:?}");
+        let told: String = told.chars().take(400).collect();
+        self.line(&format!("# {image}: {told}"));
+    }
+
+    fn pass(&mut self, now: Timestamp) {
+        if now < self.now {
+            self.line(&format!("# the clock goes back to {now}"));
+        } else if now > self.now {
+            let span = humantime::format_duration(now.since(self.now)).to_string().replace(' ', "");
+            self.line(&format!("advance {span}"));
+        }
+        self.now = now;
+    }
+
+    fn line(&mut self, line: &str) {
+        writeln!(self.text, "{line}").expect("a String takes all");
+    }
+}
+
+fn line(input: &Input, now: Timestamp) -> String {
+    match input {
+        Input::Arrived { delivery, .. } => {
+            let wish = &delivery.wishes[0];
+            let image = wish.image.as_ref().map_or("", |image| image.as_str());
+            let git_ref = wish.git_ref.as_ref().map(short).unwrap_or_default();
+            let id = u128::from_be_bytes(delivery.fingerprints[0].0);
+            match (&wish.intake, delivery.cause.kind) {
+                (Intake::Skip { .. }, _) => format!("skip {image} {git_ref}"),
+                (Intake::DeleteRef, _) => format!("delete {image} {git_ref}"),
+                (Intake::Build { .. }, CauseKind::Button) => format!("tap {image} {git_ref}"),
+                (Intake::Build { immediate, ensure, .. }, CauseKind::Api) => {
+                    let now = if *immediate { " now" } else { "" };
+                    format!("call {image} {git_ref}{now}{}", if *ensure { " ensure" } else { "" })
+                }
+                _ => {
+                    let commits = [&wish.commit, &wish.before];
+                    let commits: String = commits.into_iter().flatten().map(|id| format!(" {}", named(id))).collect();
+                    format!("push {image} {git_ref}{commits} id={id}")
+                }
+            }
+        }
+        Input::Commanded { command, .. } => {
+            let scope = match &command.scope {
+                Scope::All => "all".to_owned(),
+                Scope::Image(image) => image.to_string(),
+            };
+            match command.verb {
+                Verb::Pause { until } => {
+                    let span = until.map(|until| format!(" for={}s", until.since(now).as_secs()));
+                    format!("pause {scope}{}", span.unwrap_or_default())
+                }
+                Verb::Resume => format!("resume {scope}"),
+                Verb::Start => format!("start {scope}"),
+                Verb::Drop => format!("drop {scope}"),
+                Verb::Cancel => format!("cancel {scope}"),
+            }
+        }
+        Input::Answered { image, answer, .. } => match answer {
+            TriggerAnswer::Accepted { row } => {
+                let row = row.as_ref().map(|row| format!(" {}", row.0)).unwrap_or_default();
+                format!("answer {image} accepted{row}")
+            }
+            TriggerAnswer::AlreadyPending { .. } => format!("answer {image} pending"),
+            TriggerAnswer::Uncertain { .. } => format!("answer {image} uncertain"),
+            TriggerAnswer::RefusedForNow { retry_after, .. } => {
+                let after = retry_after.map(|after| format!(" {}s", after.as_secs())).unwrap_or_default();
+                format!("answer {image} later{after}")
+            }
+            TriggerAnswer::Refused { .. } => format!("answer {image} refused"),
+        },
+        Input::Observed { image, answer: Ok(seen), .. } => {
+            let rows: Vec<String> = seen.rows.iter().map(row).collect();
+            let rows = if rows.is_empty() { "nothing".to_owned() } else { rows.join(" ") };
+            let since = seen.complete_since.map(|since| format!("\n# complete only since {since}"));
+            format!("show {image} {rows}{}", since.unwrap_or_default())
+        }
+        Input::Observed { image, .. } => format!("unreadable {image}"),
+        Input::CancelAnswered { image, build, answer } => format!("# {image}: cancelling {build}: {answer:?}"),
+        Input::Hinted { image } => format!("hint {image}"),
+    }
+}
+
+fn row(row: &coalesced::build::Row) -> String {
+    let state = match row.state {
+        RowState::Waiting => "waiting",
+        RowState::Running | RowState::Unknown => "running",
+        RowState::Stopping => "stopping",
+        RowState::Finished(Outcome::Success) => "success",
+        RowState::Finished(Outcome::Failure) => "failure",
+        RowState::Finished(_) => "cancelled",
+    };
+    let label = row.label.as_deref().unwrap_or_default();
+    let commit = row.commit.as_ref().map(|id| format!(":{}", named(id))).unwrap_or_default();
+    let created = row.created_at.map(|at| at.since(START)).unwrap_or(Duration::ZERO);
+    format!("{}:{state}:{label}{commit}@{}s", row.id.0, created.as_secs())
+}
+
+fn short(git_ref: &GitRef) -> String {
+    let text = git_ref.as_str();
+    text.strip_prefix("refs/tags/").map_or_else(|| git_ref.short().to_owned(), |tag| format!("tag:{tag}"))
+}
+
+/// `63313200…` back to `c12`.
+fn named(commit: &CommitId) -> String {
+    let bytes = commit.as_str().as_bytes().chunks(2);
+    let byte = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).unwrap_or("0"), 16).unwrap_or(0);
+    bytes.map(byte).take_while(|byte| *byte != 0).map(char::from).collect()
+}

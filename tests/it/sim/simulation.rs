@@ -1,0 +1,97 @@
+//! The proof that the last push is never lost, by many invented histories: each is drawn from one number, played in
+//! virtual time, checked at every step and at its end, and shrunk where it fails.
+
+mod history;
+mod marks;
+mod plan;
+mod rng;
+mod scenario;
+
+use std::fmt::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use self::history::History;
+pub(crate) use self::marks::Marks;
+use self::plan::{Op, Setting};
+use self::rng::Rng;
+
+/// What many histories came to.
+#[derive(Default)]
+pub(crate) struct Tally {
+    pub histories: u64,
+    pub steps: u64,
+    pub marks: Marks,
+}
+
+/// Plays the history of one number. A failure is told with the shortest history that still shows it.
+pub(crate) fn play(seed: u64, tally: &mut Tally) -> Result<(), String> {
+    let mut rng = Rng::new(seed);
+    let setting = plan::setting(&mut rng);
+    let ops = plan::ops(&mut rng, &setting);
+    tally.histories += 1;
+    match attempt(&setting, &ops, tally) {
+        Ok(()) => Ok(()),
+        Err(first) => Err(report(seed, &setting, &ops, &first)),
+    }
+}
+
+fn attempt(setting: &Setting, ops: &[Op], tally: &mut Tally) -> Result<(), String> {
+    let played = catch_unwind(AssertUnwindSafe(|| {
+        let mut history = History::new(setting, false);
+        let outcome = history.play(ops);
+        (outcome, history.steps(), std::mem::take(&mut history.marks))
+    }));
+    match played {
+        Ok((outcome, steps, marks)) => {
+            tally.steps += steps;
+            tally.marks.add(&marks);
+            outcome
+        }
+        Err(panic) => Err(format!("it panicked: {}", words_of(panic.as_ref()))),
+    }
+}
+
+fn words_of(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_default()
+}
+
+/// Leaves out what isn't needed for the failure, then tells all of it.
+fn report(seed: u64, setting: &Setting, ops: &[Op], first: &str) -> String {
+    let mut ops = ops.to_vec();
+    let kind = kind_of(first);
+    let fails = |ops: &[Op]| {
+        let outcome = attempt(setting, ops, &mut Tally::default());
+        outcome.err().filter(|why| kind_of(why) == kind)
+    };
+    let mut why = first.to_owned();
+    let mut shorter = true;
+    while shorter {
+        shorter = false;
+        for index in (0..ops.len()).rev() {
+            let mut fewer = ops.clone();
+            fewer.remove(index);
+            if let Some(still) = fails(&fewer) {
+                (ops, why, shorter) = (fewer, still, true);
+            }
+        }
+    }
+    let mut text = format!("SEED={seed} fails: {why}\n{setting:?}\n");
+    for op in &ops {
+        writeln!(text, "  {op:?}").expect("a String takes all");
+    }
+    // Once more with a pencil. A panic ends it early: what was written until then is lost with it.
+    let scripted = catch_unwind(AssertUnwindSafe(|| {
+        let mut history = History::new(setting, true);
+        drop(history.play(&ops));
+        history.script.map(|script| script.text().to_owned()).unwrap_or_default()
+    }));
+    writeln!(text, "As a scenario, as far as its language goes:\n{}", scripted.unwrap_or_default()).expect("a String");
+    text
+}
+
+/// What kind of failure it is: the words without the numbers, up to the first colon after the moment.
+fn kind_of(why: &str) -> String {
+    let why = why.split_once("ms: ").map_or(why, |(_, rest)| rest);
+    why.chars().take(8).filter(|c| !c.is_ascii_digit() || why.starts_with('I')).collect()
+}
