@@ -259,13 +259,14 @@ impl Lane {
         wanted.or_else(|| self.heads.get(git_ref))
     }
 
-    /// Whether an open event, or one that a live build carries, names such a commit.
+    /// Whether such a commit is on its way: an open event names it, so that the build to come will take it; or it is
+    /// the newest that a live build carries. A build that carries it among newer ones may be of those.
     fn asks_for(&self, git_ref: &GitRef, is_head: impl Fn(&CommitId) -> bool) -> bool {
         let open = self.keys.get(git_ref).and_then(|key| key.open.as_ref());
-        let carried = self.lives().filter(|live| live.row.git_ref.as_ref() == Some(git_ref));
-        let carried = carried.filter_map(|live| live.carries.as_ref());
-        let mut groups = open.into_iter().chain(carried).flat_map(super::open::Open::groups);
+        let mut groups = open.into_iter().flat_map(super::open::Open::groups);
+        let mut lives = self.lives().filter(|live| live.row.git_ref.as_ref() == Some(git_ref));
         groups.any(|group| group.commit.as_ref().is_some_and(&is_head))
+            || lives.any(|live| live.carries.as_ref().and_then(super::open::Open::commit).is_some_and(&is_head))
     }
 }
 
