@@ -505,7 +505,10 @@ impl Lane {
 
     fn close(&mut self, git_ref: &GitRef, upto: Seq, closure: Closure, changes: &mut Changes) {
         let key = self.key(git_ref, changes);
-        key.closed_upto = key.closed_upto.max(upto);
+        // A person drops what is open, not what a build covers that may yet be lost.
+        if !matches!(closure.end, End::DroppedBy { .. }) {
+            key.closed_upto = key.closed_upto.max(upto);
+        }
         changes.closures.push((self.image.clone(), git_ref.clone(), upto, Some(closure)));
     }
 
