@@ -414,12 +414,16 @@ impl Lane {
         let git_ref = live.row.git_ref.clone().expect("a build of ours has a ref");
         let key = self.key(&git_ref, changes);
         let later = key.open.take();
-        let all = match live.carries.take() {
-            Some(carried) => Some(carried.before(later)),
+        // Parted before they are put together: a group that grew over the border would be covered by nothing.
+        let part = |open: Option<Open>| open.map_or((None, None), |open| open.split(cover.upto));
+        let (carried, uncovered) = part(live.carries.take());
+        let (later_covered, later_open) = part(later);
+        let join = |earlier: Option<Open>, later| match earlier {
+            Some(earlier) => Some(earlier.before(later)),
             None => later,
         };
-        let (covered, open) = all.map_or((None, None), |all| all.split(cover.upto));
-        key.open = open;
+        let covered = join(carried, later_covered);
+        key.open = join(uncovered, later_open);
         if let Some(commit) = &cover.commit {
             let times = match &key.contradicted {
                 Some((known, times)) if known.same_as(commit) => times + 1,
