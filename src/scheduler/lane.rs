@@ -217,6 +217,8 @@ impl Lane {
             }
             Fact::Closed { git_ref, end, at } => {
                 let key = self.key(git_ref, changes);
+                // Whoever taps after this wants what has just been ended.
+                key.tap = None;
                 if let Some(open) = key.open.take() {
                     let upto = open.last();
                     self.close(git_ref, upto, Closure { at: *at, end: end.clone() }, changes);
