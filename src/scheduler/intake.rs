@@ -89,6 +89,8 @@ impl Scheduler {
         });
         if let (Some(tap), Some(before)) = (&tap, key.and_then(|key| key.tap.as_ref()))
             && before.button == tap.button
+            // The wall clock may have been set back since the one before.
+            && before.at <= tap.at
             && tap.at.since(before.at) <= fold
         {
             // One cause: whatever was pushed between the two has an event of its own.

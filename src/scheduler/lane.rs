@@ -217,6 +217,8 @@ impl Lane {
             }
             Fact::Closed { git_ref, end, at } => {
                 let key = self.key(git_ref, changes);
+                // Whoever taps after this wants what has just been ended.
+                key.tap = None;
                 if let Some(open) = key.open.take() {
                     let upto = open.last();
                     self.close(git_ref, upto, Closure { at: *at, end: end.clone() }, changes);
@@ -414,12 +416,16 @@ impl Lane {
         let git_ref = live.row.git_ref.clone().expect("a build of ours has a ref");
         let key = self.key(&git_ref, changes);
         let later = key.open.take();
-        let all = match live.carries.take() {
-            Some(carried) => Some(carried.before(later)),
+        // Parted before they are put together: a group that grew over the border would be covered by nothing.
+        let part = |open: Option<Open>| open.map_or((None, None), |open| open.split(cover.upto));
+        let (carried, uncovered) = part(live.carries.take());
+        let (later_covered, later_open) = part(later);
+        let join = |earlier: Option<Open>, later| match earlier {
+            Some(earlier) => Some(earlier.before(later)),
             None => later,
         };
-        let (covered, open) = all.map_or((None, None), |all| all.split(cover.upto));
-        key.open = open;
+        let covered = join(carried, later_covered);
+        key.open = join(uncovered, later_open);
         if let Some(commit) = &cover.commit {
             let times = match &key.contradicted {
                 Some((known, times)) if known.same_as(commit) => times + 1,
@@ -505,7 +511,10 @@ impl Lane {
 
     fn close(&mut self, git_ref: &GitRef, upto: Seq, closure: Closure, changes: &mut Changes) {
         let key = self.key(git_ref, changes);
-        key.closed_upto = key.closed_upto.max(upto);
+        // A person drops what is open, not what a build covers that may yet be lost.
+        if !matches!(closure.end, End::DroppedBy { .. }) {
+            key.closed_upto = key.closed_upto.max(upto);
+        }
         changes.closures.push((self.image.clone(), git_ref.clone(), upto, Some(closure)));
     }
 

@@ -221,7 +221,12 @@ impl Station {
                 Some(_) => None,
             };
             if let Some(outcome) = outcome {
-                let covered = row.map(|row| self.covered_by_foreign(row)).unwrap_or_default();
+                // One that never began, or whose end nobody has seen, covers nothing, whatever its commit.
+                let ran = row.filter(|row| match row.state {
+                    RowState::Finished(Outcome::Cancelled | Outcome::Lost) => known.started || row.started_at.is_some(),
+                    state => state.is_final(),
+                });
+                let covered = ran.map(|row| self.covered_by_foreign(row)).unwrap_or_default();
                 let ended = Fact::ForeignEnded { id: known.id, at: now, outcome, covered };
                 self.lane.apply(ended, &mut work.changes);
             }

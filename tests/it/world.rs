@@ -16,7 +16,7 @@
 //! heads IMAGE [REF=COMMIT[^TAG]…] [& IMAGE …]  answers the question to the remote; or: heads IMAGE unreadable
 //! unreadable IMAGE                             hint IMAGE
 //! pause IMAGE|all [for=2h]   resume IMAGE|all  start IMAGE   drop IMAGE   cancel IMAGE
-//! advance SPAN                                 crash
+//! advance SPAN                                 crash [back=SPAN]   the wall clock is set back meanwhile
 //! why IMAGE REF                                tell NUMBER   what became of event NUMBER
 //! ```
 
@@ -103,7 +103,11 @@ impl World {
             "hint" => self.handle(vec![Input::Hinted { image: image(0) }]),
             "pause" | "resume" | "start" | "drop" | "cancel" => self.command(command, rest),
             "advance" => self.advance(span(rest[0])),
-            "crash" => self.crash(),
+            "crash" => {
+                let back = rest.first().and_then(|word| word.strip_prefix("back=")).map(span);
+                self.now = self.now.minus(back.unwrap_or_default());
+                self.crash();
+            }
             "why" => {
                 let (image, git_ref, now) = (image(0), git_ref(rest[1]), self.now);
                 let scheduler = self.scheduler();
