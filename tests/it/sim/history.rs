@@ -526,6 +526,7 @@ impl<'a> History<'a> {
                 }
                 self.marks.notice(&notice);
             }
+            Effect::AskHeads { .. } => unreachable!("no image of a history has a remote"),
         }
     }
 

@@ -137,6 +137,9 @@ impl Marks {
             Notice::Unverified { .. } => "notice: unverified",
             Notice::Unreadable { .. } => "notice: unreadable",
             Notice::NotCancelled { .. } => "notice: not cancelled",
+            Notice::RemoteUnreadable { .. } | Notice::RemoteReadable => {
+                unreachable!("no image of a history has a remote")
+            }
         });
     }
 
@@ -198,6 +201,8 @@ impl Marks {
             Fact::ForeignEnded { covered, .. } if covered.is_empty() => "fact: foreign ended",
             Fact::ForeignEnded { .. } => "fact: foreign covers by its commit",
             Fact::Clamped { .. } => "fact: clock went back",
+            // What is known of a remote's refs: `tests/it/refs.rs` plays histories of those.
+            Fact::HeadMoved { .. } | Fact::HeadsSeen { .. } => return,
         });
     }
 }

@@ -91,6 +91,7 @@ impl Script {
 
 fn line(input: &Input, now: Timestamp) -> String {
     match input {
+        Input::Heads { .. } => unreachable!("no image of a history has a remote"),
         Input::Arrived { delivery, .. } => {
             let wish = &delivery.wishes[0];
             let image = wish.image.as_ref().map_or("", |image| image.as_str());
