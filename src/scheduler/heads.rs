@@ -260,13 +260,14 @@ impl Lane {
     }
 
     /// Whether such a commit is on its way: an open event names it, so that the build to come will take it; or it is
-    /// the newest that a live build carries. A build that carries it among newer ones may be of those.
+    /// the newest that the newest live build carries. A build that carries it among newer ones may be of those.
     fn asks_for(&self, git_ref: &GitRef, is_head: impl Fn(&CommitId) -> bool) -> bool {
         let open = self.keys.get(git_ref).and_then(|key| key.open.as_ref());
         let mut groups = open.into_iter().flat_map(super::open::Open::groups);
-        let mut lives = self.lives().filter(|live| live.row.git_ref.as_ref() == Some(git_ref));
+        let newest = self.lives().filter(|live| live.row.git_ref.as_ref() == Some(git_ref)).last();
         groups.any(|group| group.commit.as_ref().is_some_and(&is_head))
-            || lives.any(|live| live.carries.as_ref().and_then(super::open::Open::commit).is_some_and(&is_head))
+            || newest
+                .is_some_and(|live| live.carries.as_ref().and_then(super::open::Open::commit).is_some_and(&is_head))
     }
 }
 
