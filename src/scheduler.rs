@@ -534,7 +534,10 @@ impl Station {
     fn recover(&mut self, now: Timestamp, work: &mut Work) {
         let ahead = |lane: &Lane| {
             let refusal = lane.refusal.as_ref().is_some_and(|refusal| refusal.since > now);
-            refusal || lane.keys.values().any(|key| key.open.as_ref().is_some_and(|open| open.lies_ahead_of(now)))
+            let lives = lane.lives().any(|live| live.row.triggered_at.max(live.row.started_at) > Some(now));
+            refusal
+                || lives
+                || lane.keys.values().any(|key| key.open.as_ref().is_some_and(|open| open.lies_ahead_of(now)))
         };
         if ahead(&self.lane) {
             self.lane.apply(Fact::Clamped { at: now }, &mut work.changes);
