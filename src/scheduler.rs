@@ -23,7 +23,7 @@ use self::deliveries::Deliveries;
 use self::heads::{Heads, Remote};
 use self::lane::{Lane, Phase};
 use self::policy::Policy;
-use self::record::{Changes, Cover, Fact};
+use self::record::{Changes, Cover, Fact, Foreign};
 use self::standing::{Standing, back_off, next_due, rank, standing};
 use crate::build::{CancelAnswer, Observation, ObserveError, Order, Outcome, RowId, TriggerAnswer};
 use crate::event::{Delivery, Event, Fingerprint};
@@ -546,6 +546,12 @@ impl Station {
             let build = queued.live.row.id;
             let detail = "the daemon ended while the trigger was being called".to_owned();
             self.lane.apply(Fact::BecameUncertain { build, at: now, detail, pending: false }, &mut work.changes);
+        }
+        // Nobody sees their end any more.
+        let unseen = if self.policy.observes { Vec::new() } else { self.lane.foreign.clone() };
+        for Foreign { id, .. } in unseen {
+            let ended = Fact::ForeignEnded { id, at: now, outcome: Outcome::Lost, covered: Vec::new() };
+            self.lane.apply(ended, &mut work.changes);
         }
         // Queued when there was a login, and there is none now.
         if let Some(queued) = self.lane.queued.as_ref().filter(|queued| queued.phase == Phase::Accepted)
