@@ -68,7 +68,8 @@ impl Station {
             self.lane.apply(Fact::Attached { build, rows, only_upto }, &mut work.changes);
             return;
         }
-        if !live.row.rows.is_empty() {
+        // One that was assumed to have begun, before there was a login, has an end that is assumed.
+        if !live.row.rows.is_empty() || live.row.started_at.is_some() {
             return;
         }
         if let Phase::Uncertain { pending: true, .. } = queued.phase {
