@@ -214,10 +214,9 @@ impl Reader {
         let mut gone = Vec::new();
         let mut left = limit;
         let mut failed = None;
-        self.rows.scan(b"e", false, &mut |key, value| match parse::<Event>(value) {
+        self.rows.scan(b"e", false, &mut |_, value| match parse::<Event>(value) {
             Ok(event) if event.accepted_at < before && event.seq < keep_from && left > 0 => {
-                gone.push(key.to_vec());
-                gone.extend(rows::event_index_keys(&event));
+                gone.extend(rows::event_rows(&event));
                 left -= 1;
                 true
             }
@@ -234,6 +233,8 @@ impl Reader {
                 left -= 1;
                 true
             }
+            // One that lives, or whose end nobody will see, keeps no later one from being forgotten.
+            Ok(build) if build.finished_at.is_none() => true,
             Ok(_) => false,
             Err(error) => {
                 failed = Some(error);
@@ -293,4 +294,91 @@ fn fits(event: &Event, query: &EventQuery) -> bool {
 
 fn parse<T: DeserializeOwned>(value: &[u8]) -> Result<T, JournalError> {
     serde_json::from_slice(value).map_err(|error| JournalError::Write(format!("a row can't be read back: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::build::{BuildState, Outcome};
+    use crate::event::{Cause, CauseKind, End, Verdict};
+    use crate::journal::{MemoryJournal, Put};
+
+    const OLD: Timestamp = Timestamp::from_millis(1_000);
+    const NOW: Timestamp = Timestamp::from_millis(9_000);
+
+    fn image() -> ImageName {
+        "acme/web".parse().expect("an image")
+    }
+
+    fn event(seq: u64, accepted_at: Timestamp) -> Event {
+        Event {
+            seq: Seq(seq),
+            accepted_at,
+            image: Some(image()),
+            git_ref: Some(GitRef::branch("master").expect("a ref")),
+            commit: None,
+            cause: Cause::new(CauseKind::Push, "github"),
+            verdict: Verdict::Opened,
+        }
+    }
+
+    fn build(id: u64, finished_at: Option<Timestamp>) -> BuildRow {
+        BuildRow {
+            id: BuildId(id),
+            image: image(),
+            git_ref: None,
+            state: BuildState::Finished,
+            outcome: Some(Outcome::Success),
+            foreign: false,
+            rows: Vec::new(),
+            commit: None,
+            triggered_at: None,
+            started_at: None,
+            finished_at,
+            span: None,
+            events: 0,
+            log_url: None,
+            note: None,
+        }
+    }
+
+    fn put<T: serde::Serialize>(key: Vec<u8>, value: &T) -> Put {
+        Put { key, value: Some(serde_json::to_vec(value).expect("a row")) }
+    }
+
+    #[test]
+    fn what_ended_long_ago_is_forgotten_with_its_closures_and_nothing_that_is_kept_loses_its_own() {
+        let journal = MemoryJournal::default();
+        let git_ref = GitRef::branch("master").expect("a ref");
+        let closure = |upto: u64, build: u64| {
+            let closure = Closure { at: OLD, end: End::BuiltBy(BuildId(build)) };
+            put(rows::closure_key(&image(), &git_ref, Seq(upto)), &closure)
+        };
+        let events = [event(1, OLD), event(2, OLD), event(3, NOW)];
+        let builds = [build(1, None), build(2, Some(OLD)), build(3, Some(NOW))];
+        let mut puts = vec![closure(2, 2), closure(3, 3)];
+        puts.extend(events.iter().map(|event| put(rows::event_key(event.seq), event)));
+        puts.extend(builds.iter().map(|build| put(rows::build_key(build.id), build)));
+        drop(journal.commit(puts));
+        let reader = journal.reader();
+        let forget = |limit| {
+            let gone = reader.outdated(NOW, Seq(u64::MAX), limit).expect("readable");
+            drop(journal.commit(gone.into_iter().map(|key| Put { key, value: None }).collect()));
+        };
+        let built_by = |seq| match reader.fate(&image(), &git_ref, Seq(seq)).expect("readable") {
+            Fate::Ended(Closure { end: End::BuiltBy(build), .. }) => Some(build.0),
+            _ => None,
+        };
+
+        forget(1);
+        assert_eq!(reader.event(Seq(1)).expect("readable"), None);
+        assert_eq!(reader.build(BuildId(2)).expect("readable"), None, "one without an end is in its way");
+        assert_eq!(built_by(2), Some(2), "event 2 is kept, and with it what became of it");
+
+        forget(10);
+        assert_eq!(reader.event(Seq(2)).expect("readable"), None);
+        assert_eq!(built_by(2), Some(3), "the closure went with the last of its events");
+        assert!(reader.event(Seq(3)).expect("readable").is_some());
+        assert!(reader.build(BuildId(1)).expect("readable").is_some(), "a build without an end may live");
+    }
 }

@@ -154,7 +154,7 @@ pub(super) fn delivery_prefix(delivery: &str) -> Vec<u8> {
 }
 
 /// The rows by which an event is found again.
-pub(super) fn event_index_keys(event: &Event) -> impl Iterator<Item = Vec<u8>> {
+fn event_index_keys(event: &Event) -> impl Iterator<Item = Vec<u8>> {
     let image = event.image.as_ref().map(|image| image_event_key(image, event.seq));
     let commit = event.commit.as_ref().map(|commit| commit_event_key(commit, event.seq));
     let delivery = event.cause.delivery.as_ref().map(|delivery| {
@@ -165,11 +165,17 @@ pub(super) fn event_index_keys(event: &Event) -> impl Iterator<Item = Vec<u8>> {
     [image, commit, delivery].into_iter().flatten()
 }
 
+/// The rows that go when an event is forgotten. A closure goes with the last of the events that it ended: the
+/// older ones are gone by then, and whatever is kept still finds its own.
+pub(super) fn event_rows(event: &Event) -> impl Iterator<Item = Vec<u8>> {
+    let closure = event.image.as_ref().zip(event.git_ref.as_ref());
+    let closure = closure.map(|(image, git_ref)| closure_key(image, git_ref, event.seq));
+    event_index_keys(event).chain(closure).chain([event_key(event.seq)])
+}
+
 /// The rows that go when a build is forgotten.
 pub(super) fn build_rows(build: &BuildRow) -> impl Iterator<Item = Vec<u8>> {
-    let closure = build.git_ref.as_ref().zip(build.span);
-    let closure = closure.map(|(git_ref, (_, last))| closure_key(&build.image, git_ref, last));
-    [Some(build_key(build.id)), Some(image_build_key(&build.image, build.id)), closure].into_iter().flatten()
+    [build_key(build.id), image_build_key(&build.image, build.id)].into_iter()
 }
 
 /// The number at the end of a row's key.

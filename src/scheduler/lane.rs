@@ -359,6 +359,19 @@ impl Lane {
                     refusal.since = refusal.since.min(*at);
                     refusal.again_at = refusal.again_at.min(*at);
                 }
+                if let Some(Running { live, assumed_until }) = &mut self.running {
+                    live.clamp(*at, assumed_until);
+                }
+                if let Some(Queued { live, phase }) = &mut self.queued {
+                    match phase {
+                        Phase::Beside { assumed_until } => live.clamp(*at, assumed_until),
+                        Phase::Uncertain { since, .. } => {
+                            *since = (*since).min(*at);
+                            live.clamp(*at, &mut None);
+                        }
+                        Phase::Triggering | Phase::Accepted => live.clamp(*at, &mut None),
+                    }
+                }
             }
         }
     }
@@ -576,6 +589,15 @@ impl Lane {
 }
 
 impl Live {
+    /// No moment of it lies ahead of `at`; an end that is assumed comes as long after the call as it was to.
+    fn clamp(&mut self, at: Timestamp, assumed_until: &mut Option<Timestamp>) {
+        let ahead = self.row.triggered_at.map_or(Duration::ZERO, |called_at| called_at.since(at));
+        *assumed_until = assumed_until.map(|until| until.minus(ahead));
+        for moment in [&mut self.row.triggered_at, &mut self.row.started_at, &mut self.missing_since] {
+            *moment = moment.map(|moment| moment.min(at));
+        }
+    }
+
     fn end(&mut self, at: Timestamp, outcome: Outcome, note: Option<String>) {
         self.row.state = BuildState::Finished;
         self.row.outcome = Some(outcome);

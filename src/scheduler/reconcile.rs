@@ -7,7 +7,7 @@ use super::lane::{FOREIGN_MAX, Lane, Live, Phase};
 use super::policy::Policy;
 use super::record::{Fact, Foreign};
 use super::standing::back_off;
-use super::{Notice, OBSERVE_GROWTH_MAX, Question, Station, Work};
+use super::{Effect, Notice, OBSERVE_GROWTH_MAX, Question, Station, Work};
 use crate::build::{Observation, ObserveError, Outcome, Row, RowId, RowState, SourceTaken};
 use crate::model::{BuildId, CommitId, GitRef, Seq, Timestamp};
 
@@ -64,11 +64,17 @@ impl Station {
                 Phase::Uncertain { .. } => Some(accepted_surely_before(live, first)),
                 _ => None,
             };
-            let rows = found.into_iter().map(|row| row.id.clone()).collect();
+            let rows: Vec<RowId> = found.into_iter().map(|row| row.id.clone()).collect();
+            if live.cancelled_by.is_some() {
+                // It could not be asked for while nobody knew what to cancel.
+                let cancel = |row: &RowId| Effect::Cancel { image: self.lane.image.clone(), build, row: row.clone() };
+                work.effects.extend(rows.iter().map(cancel));
+            }
             self.lane.apply(Fact::Attached { build, rows, only_upto }, &mut work.changes);
             return;
         }
-        if !live.row.rows.is_empty() {
+        // One that was assumed to have begun, before there was a login, has an end that is assumed.
+        if !live.row.rows.is_empty() || live.row.started_at.is_some() {
             return;
         }
         if let Phase::Uncertain { pending: true, .. } = queued.phase {
