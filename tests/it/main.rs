@@ -1,6 +1,8 @@
 //! The one integration binary: scenarios in virtual time, properties, and black-box tests of the real program.
 
+mod buttons;
 mod coalesce;
+mod commands;
 mod daemon;
 mod ingest;
 mod outcomes;
