@@ -9,5 +9,6 @@ mod outcomes;
 mod properties;
 mod restart;
 mod scenarios;
+mod secrets;
 mod tidy;
 mod world;
