@@ -133,7 +133,7 @@ async fn run(dies_at: Option<usize>) -> Outcome {
         login: Some(("acme".to_owned(), "test-token-of-the-hub".to_owned())),
         quiet: "150ms",
         image: "uncertain_grace = \"1s\"".to_owned(),
-        more: String::new(),
+        ..Wanted::default()
     };
     let directory = TempDir::new().expect("a directory");
     std::fs::write(directory.path().join("coalesced.toml"), wanted.to_toml()).expect("a configuration");

@@ -7,46 +7,55 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use coalesced::emulator::{EmulatedHub, HubSettings, Mode, TrueBuild};
+use coalesced::model::{GitRef, ImageName};
 use hmac::{KeyInit, Mac};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-pub const BINARY: &str = env!("CARGO_BIN_EXE_coalesced");
-pub const SECRET: &str = "test-secret-of-the-github-hook";
-pub const BUTTON: &str = "test-token-of-the-phone-button";
-pub const TOKEN: &str = "test-token-of-the-api-for-admins";
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_coalesced");
+pub(crate) const SECRET: &str = "test-secret-of-the-github-hook";
+pub(crate) const BUTTON: &str = "test-token-of-the-phone-button";
+pub(crate) const TOKEN: &str = "test-token-of-the-api-for-admins";
 /// Nothing in these tests takes longer, on any machine.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-pub struct Daemon {
-    pub directory: TempDir,
-    pub url: String,
+pub(crate) struct Daemon {
+    pub(crate) directory: TempDir,
+    pub(crate) url: String,
     child: Child,
     client: reqwest::Client,
+    wanted: Wanted,
 }
 
 /// What a test wants configured beside the usual.
 #[derive(Clone, Debug, Default)]
-pub struct Wanted {
-    pub trigger_url: String,
+pub(crate) struct Wanted {
+    pub(crate) trigger_url: String,
     /// The base address of Docker Hub, and the login there; without it the back-end is blind.
-    pub hub: String,
-    pub login: Option<(String, String)>,
-    pub quiet: &'static str,
+    pub(crate) hub: String,
+    pub(crate) login: Option<(String, String)>,
+    pub(crate) quiet: &'static str,
     /// More lines for `[image."acme/web"]`.
-    pub image: String,
+    pub(crate) image: String,
+    /// More lines for `[defaults]`.
+    pub(crate) defaults: &'static str,
     /// More tables at the end.
-    pub more: String,
+    pub(crate) more: String,
+    /// What `COALESCED_LOG` says; the default level where empty.
+    pub(crate) log: &'static str,
+    /// A program that starts the daemon in its own place, with its arguments.
+    pub(crate) under: Vec<String>,
 }
 
 impl Wanted {
-    pub fn to_toml(&self) -> String {
+    pub(crate) fn to_toml(&self) -> String {
         let mut text = format!(
             "listen = \"127.0.0.1:0\"\ndata_dir = \"data\"\n\n[defaults]\nquiet = \"{}\"\nmax_wait = \"20s\"\n\
-             observe_after = \"200ms\"\nobserve_every = \"200ms\"\nreconcile_every = \"off\"\n\n[docker_hub]\napi = \"{}\"\n\n\
+             observe_after = \"200ms\"\nobserve_every = \"200ms\"\nreconcile_every = \"off\"\n{}\n[docker_hub]\napi = \"{}\"\n\n\
              [image.\"acme/web\"]\nrepository = \"github.com/acme/web\"\nbranches = [\"master\", \"dev\"]\ntags = [\"v*\"]\n{}\n\
              [image.\"acme/web\".backend]\nkind = \"docker_hub\"\ntrigger_url = \"{}\"\n",
-            self.quiet, self.hub, self.image, self.trigger_url
+            self.quiet, self.defaults, self.hub, self.image, self.trigger_url
         );
         if let Some((username, token)) = &self.login {
             writeln!(text, "username = \"{username}\"\ntoken = \"{token}\"").expect("a String takes all");
@@ -63,31 +72,31 @@ impl Wanted {
 }
 
 impl Daemon {
-    pub async fn start(wanted: &Wanted) -> Self {
+    pub(crate) async fn start(wanted: &Wanted) -> Self {
         let directory = TempDir::new().expect("a directory");
         std::fs::write(directory.path().join("coalesced.toml"), wanted.to_toml()).expect("a configuration");
-        let child = spawn(directory.path());
-        let mut daemon = Self { directory, url: String::new(), child, client: client() };
+        let child = spawn(directory.path(), wanted);
+        let mut daemon = Self { directory, url: String::new(), child, client: client(), wanted: wanted.clone() };
         daemon.await_ready().await;
         daemon
     }
 
     /// Ends it at once, as a power cut would, but for the disk's cache.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().expect("it runs");
         self.child.wait().expect("it was ours");
     }
 
     /// Asks it to end and waits for that; answers with its exit code.
-    pub fn terminate(&mut self) -> Option<i32> {
+    pub(crate) fn terminate(&mut self) -> Option<i32> {
         let pid = self.child.id().to_string();
         let killed = Command::new("kill").args(["-TERM", &pid]).status().expect("kill");
         assert!(killed.success());
         self.child.wait().expect("it was ours").code()
     }
 
-    pub async fn restart(&mut self) {
-        self.child = spawn(self.directory.path());
+    pub(crate) async fn restart(&mut self) {
+        self.child = spawn(self.directory.path(), &self.wanted);
         self.await_ready().await;
     }
 
@@ -103,7 +112,7 @@ impl Daemon {
                 && let Ok(found) = serde_json::from_str::<Value>(&text)
                 && found["pid"] == json!(self.child.id())
             {
-                found["url"].as_str().expect("an address").clone_into(&mut self.url);
+                self.url = found["url"].as_str().expect("an address").to_owned();
                 if self.client.get(format!("{}/ready", self.url)).send().await.is_ok() {
                     return;
                 }
@@ -112,18 +121,18 @@ impl Daemon {
         }
     }
 
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
     }
 
     /// A push as GitHub sends it, signed.
-    pub async fn push(&self, push: &Push) -> (u16, Value) {
+    pub(crate) async fn push(&self, push: &Push) -> (u16, Value) {
         let body = push.body();
         let signature = sign(SECRET, body.as_bytes());
         self.hook(&body, "application/json", "push", &push.delivery, Some(&signature)).await
     }
 
-    pub async fn hook(
+    pub(crate) async fn hook(
         &self,
         body: &str,
         content_type: &str,
@@ -145,26 +154,26 @@ impl Daemon {
     }
 
     /// One press of the phone's button, as its applet makes it: no User-Agent.
-    pub async fn tap(&self, body: &str) -> (u16, String) {
+    pub(crate) async fn tap(&self, body: &str) -> (u16, String) {
         let request = self.client.post(format!("{}/buttons/phone", self.url)).bearer_auth(BUTTON);
         let response = request.body(body.to_owned()).send().await.expect("an answer");
         (response.status().as_u16(), response.text().await.expect("a text"))
     }
 
-    pub async fn get(&self, path: &str) -> (u16, Value) {
+    pub(crate) async fn get(&self, path: &str) -> (u16, Value) {
         answer(self.client.get(format!("{}{path}", self.url)).bearer_auth(TOKEN)).await
     }
 
-    pub async fn post(&self, path: &str, body: &Value) -> (u16, Value) {
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> (u16, Value) {
         answer(self.client.post(format!("{}{path}", self.url)).bearer_auth(TOKEN).json(body)).await
     }
 
-    pub fn request(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
+    pub(crate) fn request(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
         self.client.request(method, format!("{}{path}", self.url))
     }
 
     /// Asks again until `holds`, and answers with what was seen then.
-    pub async fn until(&self, path: &str, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) async fn until(&self, path: &str, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
         let begun = Instant::now();
         loop {
             let (_, seen) = self.get(path).await;
@@ -177,7 +186,7 @@ impl Daemon {
     }
 
     /// Nothing open, nothing queued, nothing running.
-    pub async fn until_at_rest(&self) -> Value {
+    pub(crate) async fn until_at_rest(&self) -> Value {
         self.until("/v1/images/acme/web", "at rest", |lane| {
             lane["running"].is_null() && lane["queued"].is_null() && lane["keys"] == json!([])
         })
@@ -185,7 +194,7 @@ impl Daemon {
     }
 
     /// A client command of the same binary against this daemon.
-    pub fn run(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         run_in(self.directory.path(), &[&["--data-dir", "data"], arguments].concat())
     }
 }
@@ -198,22 +207,27 @@ impl Drop for Daemon {
     }
 }
 
-pub fn run_in(directory: &Path, arguments: &[&str]) -> Output {
+pub(crate) fn run_in(directory: &Path, arguments: &[&str]) -> Output {
     let output = Command::new(BINARY).args(arguments).current_dir(directory).stdin(Stdio::null()).output();
     output.expect("the binary runs")
 }
 
-pub fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-fn spawn(directory: &Path) -> Child {
+fn spawn(directory: &Path, wanted: &Wanted) -> Child {
     let log: PathBuf = directory.join("log");
     let log = std::fs::OpenOptions::new().create(true).append(true).open(log).expect("a log");
-    Command::new(BINARY)
-        .args(["serve", "--config", "coalesced.toml"])
+    let mut line = wanted.under.clone();
+    line.extend([BINARY, "serve", "--config", "coalesced.toml"].map(str::to_owned));
+    let mut command = Command::new(&line[0]);
+    if !wanted.log.is_empty() {
+        command.env("COALESCED_LOG", wanted.log);
+    }
+    command
+        .args(&line[1..])
         .current_dir(directory)
-        .env("COALESCED_LOG", "trace")
         .env_remove("NOTIFY_SOCKET")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -222,7 +236,7 @@ fn spawn(directory: &Path) -> Child {
         .expect("the binary runs")
 }
 
-pub fn client() -> reqwest::Client {
+pub(crate) fn client() -> reqwest::Client {
     // A provider may be installed already; the first one stays.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().expect("a client")
@@ -236,25 +250,98 @@ async fn answer(request: reqwest::RequestBuilder) -> (u16, Value) {
 }
 
 /// GitHub's `X-Hub-Signature-256`.
-pub fn sign(secret: &str, body: &[u8]) -> String {
+pub(crate) fn sign(secret: &str, body: &[u8]) -> String {
     let mut mac = hmac::Hmac::<sha2::Sha256>::new_from_slice(secret.as_bytes()).expect("any length will do");
     mac.update(body);
     format!("sha256={}", hex::encode(mac.finalize().into_bytes()))
 }
 
+/// The daemon, and the Docker Hub that it talks to.
+pub(crate) struct Stage {
+    pub(crate) hub: EmulatedHub,
+    pub(crate) daemon: Daemon,
+}
+
+pub(crate) const HUB_USER: &str = "acme";
+pub(crate) const HUB_PASSWORD: &str = "test-password-of-docker-hub";
+
+impl Stage {
+    /// A Docker Hub with `settings`, and a daemon that can log in there.
+    pub(crate) async fn set(settings: HubSettings, wanted: Wanted) -> Self {
+        let login = Some((HUB_USER.to_owned(), HUB_PASSWORD.to_owned()));
+        Self::set_with(settings, Wanted { login, ..wanted }).await
+    }
+
+    /// The same, with the login that `wanted` says.
+    pub(crate) async fn set_with(settings: HubSettings, wanted: Wanted) -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let mode = settings.mode;
+        let hub = EmulatedHub::serve(listener, settings, HUB_USER, HUB_PASSWORD).expect("a Hub");
+        let urls = hub.register(&image());
+        let trigger_url = if mode == Mode::Classic { urls.legacy } else { urls.current };
+        let daemon = Daemon::start(&Wanted { trigger_url, hub: hub.url().to_owned(), ..wanted }).await;
+        Self { hub, daemon }
+    }
+
+    /// Moves the tip of the branch and tells the daemon, which must accept it.
+    pub(crate) async fn push(&self, push: &Push) -> Value {
+        self.tip(push);
+        let (status, answer) = self.daemon.push(push).await;
+        assert_eq!(status, 202, "{answer:#}");
+        answer
+    }
+
+    pub(crate) fn tip(&self, push: &Push) {
+        let git_ref: GitRef = push.git_ref.parse().expect("a ref");
+        self.hub.push(&image(), &git_ref, push.after.parse().expect("a commit"));
+    }
+
+    pub(crate) fn builds(&self) -> Vec<TrueBuild> {
+        self.hub.true_builds(&image())
+    }
+
+    /// Whether some build truly had this commit in it.
+    pub(crate) fn has_built(&self, commit: &str) -> bool {
+        self.builds().iter().any(|build| build.commit.as_ref().is_some_and(|built| built.as_str() == commit))
+    }
+
+    /// Waits until the Hub has seen that many calls of the trigger.
+    pub(crate) async fn until_triggered(&self, calls: u64) {
+        let begun = Instant::now();
+        while self.hub.counters().triggers < calls {
+            assert!(begun.elapsed() < PATIENCE, "never triggered: {}", self.daemon.log());
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+}
+
+/// A Hub whose builds take `millis`.
+pub(crate) fn builds_take(millis: u64) -> HubSettings {
+    HubSettings { build_time: Duration::from_millis(millis), ..HubSettings::default() }
+}
+
+/// The usual wishes of a test, with this quiet period.
+pub(crate) fn quiet(quiet: &'static str) -> Wanted {
+    Wanted { quiet, ..Wanted::default() }
+}
+
+pub(crate) fn image() -> ImageName {
+    "acme/web".parse().expect("an image")
+}
+
 /// One push to `acme/web`.
 #[derive(Clone, Debug)]
-pub struct Push {
-    pub git_ref: String,
-    pub before: String,
-    pub after: String,
-    pub message: String,
-    pub delivery: String,
+pub(crate) struct Push {
+    pub(crate) git_ref: String,
+    pub(crate) before: String,
+    pub(crate) after: String,
+    pub(crate) message: String,
+    pub(crate) delivery: String,
 }
 
 impl Push {
     /// The `number`-th push to a branch; commits follow each other.
-    pub fn to_branch(branch: &str, number: u32) -> Self {
+    pub(crate) fn to_branch(branch: &str, number: u32) -> Self {
         Self {
             git_ref: format!("refs/heads/{branch}"),
             before: commit(number - 1),
@@ -264,7 +351,7 @@ impl Push {
         }
     }
 
-    pub fn body(&self) -> String {
+    pub(crate) fn body(&self) -> String {
         let deleted = self.after.bytes().all(|byte| byte == b'0');
         let head = json!({
             "id": self.after, "message": self.message, "timestamp": "2026-11-23T10:00:00+01:00",
@@ -287,6 +374,6 @@ impl Push {
 }
 
 /// The commit of the `number`-th push.
-pub fn commit(number: u32) -> String {
+pub(crate) fn commit(number: u32) -> String {
     format!("{:08x}{:032x}", 0xc0ff_ee00_u32 + number, 0)
 }

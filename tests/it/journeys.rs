@@ -35,7 +35,8 @@ impl World {
             login: Some(("acme".to_owned(), PASSWORD.to_owned())),
             quiet: "300ms",
             image: "uncertain_grace = \"1s\"\nuncertain_limit = \"3s\"".to_owned(),
-            more: String::new(),
+            log: "trace",
+            ..Wanted::default()
         };
         let daemon = Daemon::start(&change(wanted)).await;
         Self { hub, daemon, image }

@@ -6,13 +6,20 @@
 #![allow(unreachable_pub)]
 
 mod boundaries;
+mod buttons;
+mod coalesce;
+mod commands;
 mod daemon;
 mod heads;
+mod ingest;
 mod journeys;
+mod outcomes;
 mod properties;
 mod refs;
 mod remote;
+mod restart;
 mod scenarios;
+mod secrets;
 mod sim;
 mod tidy;
 mod world;

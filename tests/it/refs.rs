@@ -30,7 +30,7 @@ fn wanted(hub: &EmulatedHub, remote: &str, more: &str) -> Wanted {
         login: Some(("acme".to_owned(), "test-password-of-acme".to_owned())),
         quiet: "100ms",
         image: format!("remote = \"{remote}\"\nreconcile_every = \"1s\"\n{more}\n"),
-        more: String::new(),
+        ..Wanted::default()
     }
 }
 
