@@ -13,6 +13,7 @@ pub mod open;
 pub mod policy;
 mod reconcile;
 pub mod record;
+mod recovery;
 pub mod standing;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,7 +24,7 @@ use self::deliveries::Deliveries;
 use self::heads::{Heads, Remote};
 use self::lane::{Lane, Phase};
 use self::policy::Policy;
-use self::record::{Changes, Cover, Fact, Foreign};
+use self::record::{Changes, Cover, Fact};
 use self::standing::{Standing, back_off, next_due, rank, standing};
 use crate::build::{CancelAnswer, Observation, ObserveError, Order, Outcome, RowId, TriggerAnswer};
 use crate::event::{Delivery, Event, Fingerprint};
@@ -531,36 +532,6 @@ impl Scheduler {
 }
 
 impl Station {
-    fn recover(&mut self, now: Timestamp, work: &mut Work) {
-        let ahead = |lane: &Lane| {
-            let refusal = lane.refusal.as_ref().is_some_and(|refusal| refusal.since > now);
-            let lives = lane.lives().any(|live| live.row.triggered_at.max(live.row.started_at) > Some(now));
-            refusal
-                || lives
-                || lane.keys.values().any(|key| key.open.as_ref().is_some_and(|open| open.lies_ahead_of(now)))
-        };
-        if ahead(&self.lane) {
-            self.lane.apply(Fact::Clamped { at: now }, &mut work.changes);
-        }
-        if let Some(queued) = self.lane.queued.as_ref().filter(|queued| queued.phase == Phase::Triggering) {
-            let build = queued.live.row.id;
-            let detail = "the daemon ended while the trigger was being called".to_owned();
-            self.lane.apply(Fact::BecameUncertain { build, at: now, detail, pending: false }, &mut work.changes);
-        }
-        // Nobody sees their end any more.
-        let unseen = if self.policy.observes { Vec::new() } else { self.lane.foreign.clone() };
-        for Foreign { id, .. } in unseen {
-            let ended = Fact::ForeignEnded { id, at: now, outcome: Outcome::Lost, covered: Vec::new() };
-            self.lane.apply(ended, &mut work.changes);
-        }
-        // Queued when there was a login, and there is none now.
-        if let Some(queued) = self.lane.queued.as_ref().filter(|queued| queued.phase == Phase::Accepted)
-            && !self.policy.observes
-        {
-            self.assume_started(queued.live.row.id, now, work);
-        }
-    }
-
     /// The key whose build is to be handed out now, accounts aside, with its rank.
     fn ready_key(&self, all_images: Option<&Hold>, now: Timestamp) -> Option<((bool, Seq), GitRef)> {
         let ready = self.lane.keys.iter().filter(|(git_ref, key)| {

@@ -359,11 +359,11 @@ mod tests {
         let mut puts = vec![closure(2, 2), closure(3, 3)];
         puts.extend(events.iter().map(|event| put(rows::event_key(event.seq), event)));
         puts.extend(builds.iter().map(|build| put(rows::build_key(build.id), build)));
-        drop(journal.commit(puts));
+        let _committed = journal.commit(puts);
         let reader = journal.reader();
         let forget = |limit| {
             let gone = reader.outdated(NOW, Seq(u64::MAX), limit).expect("readable");
-            drop(journal.commit(gone.into_iter().map(|key| Put { key, value: None }).collect()));
+            let _committed = journal.commit(gone.into_iter().map(|key| Put { key, value: None }).collect());
         };
         let built_by = |seq| match reader.fate(&image(), &git_ref, Seq(seq)).expect("readable") {
             Fate::Ended(Closure { end: End::BuiltBy(build), .. }) => Some(build.0),

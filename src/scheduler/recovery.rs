@@ -1,0 +1,39 @@
+//! PURE: what a lane makes of its stored state at the start (semantics R11, R13).
+
+use super::lane::{Lane, Phase};
+use super::record::{Fact, Foreign};
+use super::{Station, Work};
+use crate::build::Outcome;
+use crate::model::Timestamp;
+
+impl Station {
+    pub(super) fn recover(&mut self, now: Timestamp, work: &mut Work) {
+        let ahead = |lane: &Lane| {
+            let refusal = lane.refusal.as_ref().is_some_and(|refusal| refusal.since > now);
+            let lives = lane.lives().any(|live| live.row.triggered_at.max(live.row.started_at) > Some(now));
+            refusal
+                || lives
+                || lane.keys.values().any(|key| key.open.as_ref().is_some_and(|open| open.lies_ahead_of(now)))
+        };
+        if ahead(&self.lane) {
+            self.lane.apply(Fact::Clamped { at: now }, &mut work.changes);
+        }
+        if let Some(queued) = self.lane.queued.as_ref().filter(|queued| queued.phase == Phase::Triggering) {
+            let build = queued.live.row.id;
+            let detail = "the daemon ended while the trigger was being called".to_owned();
+            self.lane.apply(Fact::BecameUncertain { build, at: now, detail, pending: false }, &mut work.changes);
+        }
+        // Nobody sees their end any more.
+        let unseen = if self.policy.observes { Vec::new() } else { self.lane.foreign.clone() };
+        for Foreign { id, .. } in unseen {
+            let ended = Fact::ForeignEnded { id, at: now, outcome: Outcome::Lost, covered: Vec::new() };
+            self.lane.apply(ended, &mut work.changes);
+        }
+        // Queued when there was a login, and there is none now.
+        if let Some(queued) = self.lane.queued.as_ref().filter(|queued| queued.phase == Phase::Accepted)
+            && !self.policy.observes
+        {
+            self.assume_started(queued.live.row.id, now, work);
+        }
+    }
+}
