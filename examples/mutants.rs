@@ -144,7 +144,7 @@ fn main() -> ExitCode {
 fn judge(root: &Path, copy: &Path) -> &'static str {
     let passes = |words: &[&str]| {
         let mut cargo = Command::new(env!("CARGO"));
-        let cargo = cargo.args(words).current_dir(copy).env("CARGO_TARGET_DIR", root.join("target"));
+        let cargo = cargo.args(words).current_dir(copy).env("CARGO_TARGET_DIR", root.join("target/mutants"));
         cargo.stdout(Stdio::null()).stderr(Stdio::null()).status().expect("cargo").success()
     };
     match () {

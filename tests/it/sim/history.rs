@@ -552,6 +552,11 @@ impl<'a> History<'a> {
             }
             Some(CallFate::LateEffect) => {
                 self.marks.hit("call: given up, and it had its effect later");
+                let near = |(image, at): &(ImageName, i64)| *image == order.image && self.at - at <= NEAR_MS;
+                if self.foreign_at.iter().any(near) {
+                    self.gaps.insert(order.build);
+                    self.excused = true;
+                }
                 let answer = TriggerAnswer::Uncertain { detail };
                 let (image, build) = (order.image.clone(), order.build);
                 // Shown only after the grace period: a known gap.
