@@ -68,7 +68,7 @@ fn idle(images: &[ImageName], git_ref: &GitRef) {
     use coalesced::verb::{Command, Scope, Verb};
     let journal = MemoryJournal::default();
     let (mut scheduler, step) = Scheduler::recover(settings(images), Snapshot::default(), START);
-    drop(journal.commit(encode(step.changes(), &scheduler)));
+    let _committed = journal.commit(encode(step.changes(), &scheduler));
     let mut rows: BTreeMap<Vec<u8>, usize> = BTreeMap::new();
     let drop_all = Command { verb: Verb::Drop, scope: Scope::All, whom: "ada".to_owned(), reason: None };
     let commanded = Input::Commanded { command: drop_all, ticket: Ticket(0) };

@@ -553,7 +553,7 @@ impl Station {
         let changes = &mut work.changes;
         match answer {
             TriggerAnswer::Accepted { row } => {
-                self.lift_block(work);
+                self.lift_block(!self.policy.observes, work);
                 self.lane.apply(Fact::Accepted { build, row }, &mut work.changes);
                 if !self.policy.observes {
                     self.assume_started(build, now, work);
@@ -596,20 +596,24 @@ impl Station {
     ) {
         let times = self.lane.refusal.as_ref().map_or(0, |refusal| refusal.times);
         let again_at = now.plus(retry_after.unwrap_or_else(|| back_off(times, roll)));
-        self.lane.apply(
-            Fact::Refused { build, at: now, detail: detail.clone(), again_at, blocked: false },
-            &mut work.changes,
-        );
-        let since = self.lane.refusal.as_ref().map_or(now, |refusal| refusal.since);
+        self.lane.apply(Fact::Refused { build, at: now, detail, again_at, blocked: false }, &mut work.changes);
+        self.notice_long_refusal(now, work);
+    }
+
+    /// Tells once that tries have been in vain for long.
+    fn notice_long_refusal(&mut self, now: Timestamp, work: &mut Work) {
+        let Some(refusal) = self.lane.refusal.as_ref().filter(|refusal| !refusal.blocked) else { return };
+        let (since, detail) = (refusal.since, refusal.detail.clone());
         if now.since(since) >= REFUSED_NOTICE_AFTER && !self.noticed {
             self.noticed = true;
             self.notify(Notice::StillRefused { since, detail }, work);
         }
     }
 
-    fn lift_block(&mut self, work: &mut Work) {
+    /// Tells that the back-end does again what it is asked.
+    fn lift_block(&mut self, started: bool, work: &mut Work) {
         let blocked = self.lane.refusal.as_ref().is_some_and(|refusal| refusal.blocked);
-        if blocked || self.noticed {
+        if blocked || (started && self.noticed) {
             self.noticed = false;
             self.notify(Notice::Unblocked, work);
         }

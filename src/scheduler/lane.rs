@@ -231,7 +231,8 @@ impl Lane {
             }
             Fact::Intended { build, git_ref, upto, at } => self.intend(*build, git_ref, *upto, *at, changes),
             Fact::Accepted { row, .. } => {
-                self.refusal = None;
+                // "Accepted" is not "started": until a start is seen, the waits between tries go on growing.
+                self.refusal.take_if(|refusal| refusal.blocked);
                 let queued = self.queued.as_mut().expect("only a build in the waiting place is triggered");
                 queued.phase = Phase::Accepted;
                 queued.live.row.state = BuildState::Queued;

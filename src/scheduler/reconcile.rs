@@ -189,7 +189,7 @@ impl Station {
         }
         let called_at = live_called_at(&self.lane, build);
         let at = started_at.unwrap_or(now).min(now).max(called_at);
-        self.lift_block(work);
+        self.lift_block(true, work);
         self.lane.apply(Fact::Started { build, at, cover: covered, assumed_until: None }, &mut work.changes);
     }
 
@@ -358,6 +358,7 @@ impl Station {
         let times = self.lane.refusal.as_ref().map_or(0, |refusal| refusal.times);
         let again_at = roll.map(|roll| now.plus(back_off(times, roll)));
         self.lane.apply(Fact::NeverStarted { build, at: now, outcome, note, dropped_by, again_at }, &mut work.changes);
+        self.notice_long_refusal(now, work);
     }
 
     /// R8: a started build ends. A failure is tried again only as often as the policy says; a loss once.

@@ -112,7 +112,7 @@ impl Daemon {
                 && let Ok(found) = serde_json::from_str::<Value>(&text)
                 && found["pid"] == json!(self.child.id())
             {
-                self.url = found["url"].as_str().expect("an address").to_owned();
+                found["url"].as_str().expect("an address").clone_into(&mut self.url);
                 if self.client.get(format!("{}/ready", self.url)).send().await.is_ok() {
                     return;
                 }

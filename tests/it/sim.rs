@@ -1,5 +1,7 @@
 //! Runs the simulation: a fixed set of histories, then fresh ones for `SIM_SECONDS` (5 unless told). `SEED=n` plays one.
 
+// The marks are asked for by the long run alone (`examples/simulation.rs`).
+#[allow(dead_code)]
 #[path = "sim/simulation.rs"]
 pub(crate) mod simulation;
 

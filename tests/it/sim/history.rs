@@ -256,7 +256,7 @@ impl<'a> History<'a> {
             }
             Op::Foreign { image, git_ref } => {
                 let (image, git_ref) = (self.images[*image].clone(), self.refs[*git_ref].clone());
-                self.hub.foreign_build(self.world(self.at), &image, &git_ref);
+                self.hub.foreign_build(world(self.at), &image, &git_ref);
                 // While a call has not been seen to have its effect, this one may be taken for it.
                 self.excused |= self.scheduler.lane(&image).is_some_and(|lane| lane.queued.is_some());
                 self.foreign_at.push((image, self.at));
@@ -302,7 +302,7 @@ impl<'a> History<'a> {
             self.marks.hit("push: forced back to an older commit");
         }
         earlier.push(Push { commit: commit.clone() });
-        self.hub.push(self.world(self.at), &place.0, &place.1, commit.clone());
+        self.hub.push(world(self.at), &place.0, &place.1, commit.clone());
         (commit, before)
     }
 
@@ -364,7 +364,7 @@ impl<'a> History<'a> {
                 Pending::Seen(image, question, answer) => inputs.push(Input::Observed { image, question, answer }),
                 Pending::CancelEffect(image, build, row) => {
                     let number = number_of(&row);
-                    let granted = number.is_some_and(|number| self.hub.cancel(self.world(self.at), number));
+                    let granted = number.is_some_and(|number| self.hub.cancel(world(self.at), number));
                     let refused = || CancelAnswer::Failed { detail: "too late".to_owned() };
                     let answer = if granted { CancelAnswer::Requested } else { refused() };
                     self.later(self.delays.1, Pending::CancelAnswer(image, build, answer));
@@ -389,8 +389,8 @@ impl<'a> History<'a> {
         let near = |(image, at): &(ImageName, i64)| *image == order.image && self.at - at <= NEAR_MS;
         let near = self.foreign_at.iter().any(near);
         let before = self.hub.true_builds(&order.image).len();
-        let first = (0..).take_while(|number| self.hub.build(*number).is_some()).count();
-        let reply = self.hub.trigger(self.world(self.at), &order.image, &Wanted::Ref(order.git_ref.clone()));
+        let first = (0..usize::MAX).take_while(|number| self.hub.build(*number).is_some()).count();
+        let reply = self.hub.trigger(world(self.at), &order.image, &Wanted::Ref(order.git_ref.clone()));
         let made = self.hub.true_builds(&order.image).len() > before;
         self.made.insert(order.build, if made { vec![first] } else { Vec::new() });
         if near {
@@ -429,7 +429,7 @@ impl<'a> History<'a> {
                 Err(ObserveError::Throttled { retry_after: Some(Duration::from_secs(70)) })
             }
             Some(QuestionFate::Unavailable) => Err(ObserveError::Unavailable { detail }),
-            None => match self.hub.list(self.world(self.at), &image) {
+            None => match self.hub.list(world(self.at), &image) {
                 Ok(builds) => Ok(self.observation(&builds)),
                 Err(Fault::ListUnauthorized) => Err(ObserveError::Forbidden { detail }),
                 Err(_) => Err(ObserveError::Unavailable { detail }),
@@ -532,7 +532,10 @@ impl<'a> History<'a> {
 
     fn trigger(&mut self, order: Order) {
         let lane = self.scheduler.lane(&order.image).expect("configured");
-        let carried = lane.live(order.build).and_then(|live| live.carries.as_ref()).map_or(0, |open| open.count());
+        let carried = lane
+            .live(order.build)
+            .and_then(|live| live.carries.as_ref())
+            .map_or(0, coalesced::scheduler::open::Open::count);
         if carried == 0 {
             self.fail(format!("I4: build {} is triggered for no open event", order.build));
         }
@@ -591,8 +594,10 @@ impl<'a> History<'a> {
         for record in &step.changes().records {
             match &record.fact {
                 Fact::Opened { .. } => self.opened += 1,
-                Fact::BecameUncertain { .. } | Fact::Refused { .. } | Fact::NeverStarted { .. } => self.unclear += 1,
-                Fact::Finished { reopened: true, .. } => self.unclear += 1,
+                Fact::BecameUncertain { .. }
+                | Fact::Refused { .. }
+                | Fact::NeverStarted { .. }
+                | Fact::Finished { reopened: true, .. } => self.unclear += 1,
                 Fact::Started { cover, .. } | Fact::CoverChanged { cover, .. } if cover.contradicted => {
                     self.unclear += 1;
                 }
@@ -709,18 +714,18 @@ impl<'a> History<'a> {
             let due = self.scheduler.deadline();
             self.fail(format!("a deadline in the past: {due:?} at {now:?}"));
         }
-        let mut late = None;
+        let mut overdue = None;
         for image in &self.images {
             let policy = self.scheduler.policy(image).expect("configured");
             let lane = self.scheduler.lane(image).expect("configured");
             for open in lane.keys.values().filter_map(|key| key.open.as_ref()) {
                 if open.due(policy.quiet, policy.max_wait) > open.first_at().plus(policy.max_wait) {
-                    late = Some(format!("I6: {open:?}"));
+                    overdue = Some(format!("I6: {open:?}"));
                 }
             }
         }
-        if let Some(late) = late {
-            self.fail(late);
+        if let Some(overdue) = overdue {
+            self.fail(overdue);
         }
     }
 
@@ -892,16 +897,17 @@ impl<'a> History<'a> {
         Timestamp::from_millis(START.as_millis() + self.at + self.ahead)
     }
 
-    /// The world's clock.
-    fn world(&self, at: i64) -> Timestamp {
-        Timestamp::from_millis(START.as_millis() + at)
-    }
-
+    #[expect(clippy::needless_pass_by_value, reason = "callers make the text for it")]
     fn fail(&mut self, why: String) {
         if self.broken.is_none() {
             self.broken = Some(format!("at {} ms: {why}", self.at));
         }
     }
+}
+
+/// The world's clock.
+fn world(at: i64) -> Timestamp {
+    Timestamp::from_millis(START.as_millis() + at)
 }
 
 fn policy(setting: &Setting) -> Policy {

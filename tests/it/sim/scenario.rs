@@ -107,7 +107,7 @@ fn line(input: &Input, now: Timestamp) -> String {
                 }
                 _ => {
                     let commits = [&wish.commit, &wish.before];
-                    let commits: String = commits.into_iter().flatten().map(|id| format!(" {}", named(id))).collect();
+                    let commits = commits.into_iter().flatten().fold(String::new(), |all, id| all + " " + &named(id));
                     format!("push {image} {git_ref}{commits} id={id}")
                 }
             }
@@ -164,7 +164,7 @@ fn row(row: &coalesced::build::Row) -> String {
     };
     let label = row.label.as_deref().unwrap_or_default();
     let commit = row.commit.as_ref().map(|id| format!(":{}", named(id))).unwrap_or_default();
-    let created = row.created_at.map(|at| at.since(START)).unwrap_or(Duration::ZERO);
+    let created = row.created_at.map_or(Duration::ZERO, |at| at.since(START));
     format!("{}:{state}:{label}{commit}@{}s", row.id.0, created.as_secs())
 }
 
