@@ -55,6 +55,17 @@ pub struct Observation {
 impl Observation {
     /// The most rows that an observation may hold: 15 running and 30 pending builds and as many finished ones.
     pub const ROWS_MAX: usize = 100;
+
+    /// Brings its moments, which are by the wall clock, to a clock that is ahead of it.
+    pub fn to_clock_ahead_by(&mut self, ahead: Duration) {
+        let later = |at: &mut Option<Timestamp>| *at = at.map(|at| at.plus(ahead));
+        later(&mut self.complete_since);
+        for row in &mut self.rows {
+            later(&mut row.created_at);
+            later(&mut row.started_at);
+            later(&mut row.finished_at);
+        }
+    }
 }
 
 /// One build as the back-end shows it.
@@ -142,4 +153,29 @@ pub enum SourceTaken {
     AtTrigger,
     /// Nobody has published it (Docker Hub): treated as at the trigger, and the reported commit decides.
     Unknown,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_observation_follows_a_clock_that_is_ahead() {
+        let at = |millis| Some(Timestamp::from_millis(millis));
+        let row = Row {
+            id: RowId("a".to_owned()),
+            state: RowState::Running,
+            label: None,
+            commit: None,
+            created_at: at(1_000),
+            started_at: at(2_000),
+            finished_at: None,
+            log_url: None,
+        };
+        let mut seen = Observation { rows: vec![row], complete_since: at(500), clock_ahead_ms: 0 };
+        seen.to_clock_ahead_by(Duration::from_hours(1));
+        assert_eq!(seen.complete_since, at(3_600_500));
+        assert_eq!((seen.rows[0].created_at, seen.rows[0].started_at), (at(3_601_000), at(3_602_000)));
+        assert_eq!(seen.rows[0].finished_at, None);
+    }
 }

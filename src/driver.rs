@@ -257,7 +257,13 @@ impl Driver {
         while let Some(answer) = self.calls.try_join_next() {
             self.answers.extend(effects::outcome(answer));
         }
-        inputs.extend(self.answers.drain(..));
+        let ahead = self.clock.ahead();
+        for mut answer in self.answers.drain(..) {
+            if let Input::Observed { answer: Ok(observation), .. } = &mut answer {
+                observation.to_clock_ahead_by(ahead);
+            }
+            inputs.push(answer);
+        }
         let mut next = first;
         while let Some(message) = next {
             inputs.push(self.input(message));

@@ -10,12 +10,14 @@ use crate::model::Timestamp;
 pub struct Clock {
     last: Timestamp,
     seen: Instant,
+    /// How far the last moment was ahead of the wall clock.
+    ahead: Duration,
 }
 
 impl Clock {
     #[expect(clippy::disallowed_methods, reason = "this is where the clock is read")]
     pub fn new() -> Self {
-        Self { last: wall(), seen: Instant::now() }
+        Self { last: wall(), seen: Instant::now(), ahead: Duration::ZERO }
     }
 
     /// The present moment: the wall clock's, or the last one and the time that has passed since, where the wall
@@ -25,8 +27,14 @@ impl Clock {
         let seen = Instant::now();
         let wall = wall();
         let now = if wall < self.last { self.last.plus(seen.duration_since(self.seen)) } else { wall };
-        (self.last, self.seen) = (now, seen);
+        (self.last, self.seen, self.ahead) = (now, seen, now.since(wall));
         now
+    }
+
+    /// How far this clock is ahead of the wall clock, since that went back: what others tell by the wall clock is
+    /// to be moved by it.
+    pub fn ahead(&self) -> Duration {
+        self.ahead
     }
 }
 
