@@ -467,7 +467,9 @@ impl Lane {
         let (covered, open) = key.open.take().map_or((None, None), |open| open.split(upto));
         key.open = open;
         if let Some(covered) = covered {
-            self.close(git_ref, covered.last(), Closure { at, end: End::BuiltBy(build) }, changes);
+            // `closed_upto` stays: their commit says nothing of events that were numbered before these.
+            let closure = Closure { at, end: End::BuiltBy(build) };
+            changes.closures.push((self.image.clone(), git_ref.clone(), covered.last(), Some(closure)));
         }
     }
 

@@ -502,7 +502,7 @@ fn cases() -> u32 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, rng_seed: crate::world::histories_seed(), ..ProptestConfig::default() })]
 
     /// I2, I3, I4, I6, I7, I8 over histories with lost answers, discards and restarts.
     #[test]

@@ -1,4 +1,4 @@
-//! Runs the simulation: a fixed set of histories, then fresh ones for `SIM_SECONDS` (5 unless told). `SEED=n` plays one.
+//! Runs the simulation: a fixed set of histories, then fresh ones for `SIM_SECONDS` (none unless told). `SEED=n` plays one.
 
 // The marks are asked for by the long run alone (`examples/simulation.rs`).
 #[allow(dead_code)]
@@ -26,7 +26,7 @@ fn the_last_push_is_never_lost() {
     let first = begun.duration_since(UNIX_EPOCH).expect("after 1970").as_micros();
     let first = u64::try_from(first).expect("a moment of this age");
     println!("fresh histories from SEED={first} on");
-    let seconds = Duration::from_secs(number("SIM_SECONDS").unwrap_or(5));
+    let seconds = Duration::from_secs(number("SIM_SECONDS").unwrap_or(0));
     let mut seed = first;
     while begun.elapsed().unwrap_or(seconds) < seconds {
         play(seed, &mut tally).unwrap_or_else(|why| panic!("{why}"));

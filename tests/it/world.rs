@@ -510,3 +510,9 @@ pub(crate) fn commit(text: &str) -> CommitId {
 fn span(text: &str) -> Duration {
     humantime::parse_duration(text).expect("a span of time")
 }
+
+/// Where invented histories begin: the same for every test run, fresh where `CASES` asks for many.
+pub fn histories_seed() -> proptest::test_runner::RngSeed {
+    use proptest::test_runner::RngSeed;
+    if std::env::var_os("CASES").is_some() { RngSeed::Random } else { RngSeed::Fixed(20_261_123) }
+}
