@@ -52,7 +52,7 @@ async fn what_is_not_there_is_a_complaint_in_one_line() {
 
 #[tokio::test]
 async fn other_protocols_are_not_spoken() {
-    let remote = remote("ext::touch /tmp/never", None);
+    let remote = remote("ext::touch never", None);
     let error = ls_remote(&Question { remote: &remote, needs_default: false }).await.expect_err("refused");
     assert!(error.to_string().contains("not allowed"), "{error}");
 }
