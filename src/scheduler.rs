@@ -70,6 +70,8 @@ struct Station {
     policy: Policy,
     lane: Lane,
     watch: Watch,
+    /// When we began: no question was asked before, so nothing that happened before can be overdue for want of an answer.
+    since: Timestamp,
     /// How many places it takes, as counted at its account.
     counted: usize,
     timer: Option<Timestamp>,
@@ -264,7 +266,8 @@ impl Scheduler {
             snapshot.lanes.into_iter().map(|lane| (lane.image.clone(), lane)).collect();
         let images = settings.policies.into_iter().map(|(image, policy)| {
             let lane = lanes.remove(&image).unwrap_or_else(|| Lane::new(image.clone()));
-            let station = Station { policy, lane, watch: Watch::default(), counted: 0, timer: None, noticed: false };
+            let watch = Watch::default();
+            let station = Station { policy, lane, watch, since: now, counted: 0, timer: None, noticed: false };
             (image, station)
         });
         let account = |limit: &u32| Account { limit: *limit as usize, taken: 0 };
@@ -554,7 +557,7 @@ impl Station {
         match answer {
             TriggerAnswer::Accepted { row } => {
                 self.lift_block(!self.policy.observes, work);
-                self.lane.apply(Fact::Accepted { build, row }, &mut work.changes);
+                self.lane.apply(Fact::Accepted { build, at: now, row }, &mut work.changes);
                 if !self.policy.observes {
                     self.assume_started(build, now, work);
                 }

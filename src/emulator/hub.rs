@@ -200,6 +200,11 @@ impl TrueBuild {
         self.started_at.is_none() && !self.is_over()
     }
 
+    /// The list shows it no more, and it goes on.
+    pub fn has_vanished(&self) -> bool {
+        self.vanished
+    }
+
     pub fn is_cancelling(&self) -> bool {
         self.cancel_asked_at.is_some() && !self.is_over()
     }

@@ -17,27 +17,57 @@ pub(super) fn cover(live: &Live, key: &Key, commit: Option<&CommitId>) -> Cover 
     let by_time = Cover { upto: live.upto, commit: commit.cloned(), contradicted: false };
     let Some(commit) = commit else { return by_time };
     let groups: Vec<&Group> = live.carries.iter().chain(key.open.iter()).flat_map(super::open::Open::groups).collect();
+    if let Some(newer) = known_newer(&groups, commit).filter(|newer| newer.first <= live.upto) {
+        return settle(key, commit, by_time, Seq(newer.first.0 - 1));
+    }
     let named = groups.iter().rposition(|group| names(group.commit.as_ref(), commit));
     if let Some(named) = named {
-        // It holds that push and all before it; pushes of other commits after it are newer, taps are not told apart.
-        let newer = groups[named + 1..].iter().find(|group| group.commit.is_some());
+        // It holds that push and all before it; pushes of other commits after it are newer, unless they are known to be
+        // in it. Taps are not told apart.
+        let held = held(&groups, commit);
+        let other =
+            |group: &&&Group| group.commit.as_ref().is_some_and(|named| !held.iter().any(|held| named.same_as(held)));
+        let newer = groups[named + 1..].iter().find(other);
         let upto = match newer {
             Some(newer) if newer.first <= live.upto => Seq(newer.first.0 - 1),
             _ => live.upto,
         };
         return settle(key, commit, by_time, upto.max(contained_upto(&groups[..=named], live.upto, commit)));
     }
-    // The ref pointed to it before one of these pushes: the build is older than that push.
-    let outdated = groups.iter().find(|group| group.last <= live.upto && names(group.before.as_ref(), commit));
-    match outdated {
-        Some(group) => settle(key, commit, by_time, Seq(group.first.0 - 1)),
-        None => by_time,
+    by_time
+}
+
+/// The first of the pushes that are newer than `commit`, by what each push says it came after. Deliveries overtake each
+/// other, so this may be one with a smaller number than that of `commit` itself. None also where the ref came back to
+/// `commit`: then nobody can tell which time is meant.
+fn known_newer<'a>(groups: &[&'a Group], commit: &CommitId) -> Option<&'a Group> {
+    let mut newer = vec![false; groups.len()];
+    let mut heads = vec![commit];
+    while let Some(head) = heads.pop() {
+        for (index, group) in groups.iter().enumerate() {
+            if !newer[index] && names(group.before.as_ref(), head) {
+                newer[index] = true;
+                heads.extend(&group.commit);
+            }
+        }
     }
+    let found = || groups.iter().zip(&newer).filter(|(_, newer)| **newer).map(|(group, _)| *group);
+    let came_back = found().any(|group| names(group.commit.as_ref(), commit));
+    if came_back { None } else { found().next() }
 }
 
 /// How far beyond `upto` the commit is known to hold what was pushed, by what each push says it came after; zero where
 /// not at all. Deliveries overtake each other: that an event has a smaller number alone says nothing.
 pub(super) fn contained_upto(groups: &[&Group], upto: Seq, commit: &CommitId) -> Seq {
+    let held = held(groups, commit);
+    let beyond = groups.iter().filter(|group| group.last > upto);
+    let contained = beyond.take_while(|group| held.iter().any(|known| names(group.commit.as_ref(), known)));
+    contained.last().map_or(Seq(0), |group| group.last)
+}
+
+/// The commits that are known to be in `commit`, itself among them; only itself where the ref came back to it, for then
+/// nobody can tell which time is meant.
+fn held<'a>(groups: &[&'a Group], commit: &'a CommitId) -> Vec<&'a CommitId> {
     let mut held = vec![commit];
     let mut grown = true;
     while grown {
@@ -47,9 +77,10 @@ pub(super) fn contained_upto(groups: &[&Group], upto: Seq, commit: &CommitId) ->
         grown = !found.is_empty();
         held.extend(found);
     }
-    let beyond = groups.iter().filter(|group| group.last > upto);
-    let contained = beyond.take_while(|group| held.iter().any(|known| names(group.commit.as_ref(), known)));
-    contained.last().map_or(Seq(0), |group| group.last)
+    let came_back = |group: &&Group| {
+        names(group.before.as_ref(), commit) && held.iter().any(|known| names(group.commit.as_ref(), known))
+    };
+    if groups.iter().any(came_back) { vec![commit] } else { held }
 }
 
 fn settle(key: &Key, commit: &CommitId, by_time: Cover, upto: Seq) -> Cover {

@@ -127,6 +127,12 @@ pub struct Live {
     /// The newest number at which it was known not to have started.
     pub upto: Seq,
     pub missing_since: Option<Timestamp>,
+    /// When the call was answered, so that its row was made before.
+    #[serde(default)]
+    pub answered_at: Option<Timestamp>,
+    /// The answer named the row, so no other of the same kind can be it.
+    #[serde(default)]
+    pub named: bool,
     /// Who asked to cancel it.
     pub cancelled_by: Option<String>,
 }
@@ -220,8 +226,7 @@ impl Lane {
                 // Whoever taps after this wants what has just been ended.
                 key.tap = None;
                 if let Some(open) = key.open.take() {
-                    let upto = open.last();
-                    self.close(git_ref, upto, Closure { at: *at, end: end.clone() }, changes);
+                    self.close(git_ref, &open, &Closure { at: *at, end: end.clone() }, changes);
                 }
             }
             Fact::Hastened { git_ref, at } => {
@@ -230,12 +235,14 @@ impl Lane {
                 }
             }
             Fact::Intended { build, git_ref, upto, at } => self.intend(*build, git_ref, *upto, *at, changes),
-            Fact::Accepted { row, .. } => {
+            Fact::Accepted { at, row, .. } => {
                 // "Accepted" is not "started": until a start is seen, the waits between tries go on growing.
                 self.refusal.take_if(|refusal| refusal.blocked);
                 let queued = self.queued.as_mut().expect("only a build in the waiting place is triggered");
                 queued.phase = Phase::Accepted;
                 queued.live.row.state = BuildState::Queued;
+                queued.live.answered_at = Some(*at);
+                queued.live.named = row.is_some();
                 queued.live.row.rows.extend(row.clone());
                 changes.write(&queued.live.row);
             }
@@ -286,7 +293,7 @@ impl Lane {
                 {
                     let end =
                         End::DroppedBy { whom: whom.clone(), reason: Some(format!("cancelled build {}", live.row.id)) };
-                    self.close(&git_ref, carries.last(), Closure { at: *at, end }, changes);
+                    self.close(&git_ref, carries, &Closure { at: *at, end }, changes);
                 } else {
                     self.reopen(&mut live, changes);
                 }
@@ -399,7 +406,15 @@ impl Lane {
             note: None,
         };
         changes.write(&row);
-        let live = Live { row, carries: Some(open), upto, missing_since: None, cancelled_by: None };
+        let live = Live {
+            row,
+            carries: Some(open),
+            upto,
+            missing_since: None,
+            answered_at: None,
+            named: false,
+            cancelled_by: None,
+        };
         self.queued = Some(Queued { live, phase: Phase::Triggering });
     }
 
@@ -419,7 +434,7 @@ impl Lane {
     fn cover_anew(&mut self, build: BuildId, at: Timestamp, cover: &Cover, changes: &mut Changes) {
         let mut live = self.live_mut(build).clone();
         if let (Some(git_ref), Some(covered)) = (&live.row.git_ref, &live.carries) {
-            changes.closures.push((self.image.clone(), git_ref.clone(), covered.last(), None));
+            self.tell(git_ref, covered, None, changes);
         }
         self.take_cover(&mut live, at, cover, changes);
         *self.live_mut(build) = live;
@@ -455,7 +470,7 @@ impl Lane {
         live.row.span = covered.as_ref().map(|covered| (covered.first(), covered.last()));
         live.row.events = covered.as_ref().map_or(0, Open::count);
         if let Some(covered) = &covered {
-            self.close(&git_ref, covered.last(), Closure { at, end: End::BuiltBy(live.row.id) }, changes);
+            self.close(&git_ref, covered, &Closure { at, end: End::BuiltBy(live.row.id) }, changes);
         }
         live.carries = covered;
         changes.write(&live.row);
@@ -468,8 +483,7 @@ impl Lane {
         key.open = open;
         if let Some(covered) = covered {
             // `closed_upto` stays: their commit says nothing of events that were numbered before these.
-            let closure = Closure { at, end: End::BuiltBy(build) };
-            changes.closures.push((self.image.clone(), git_ref.clone(), covered.last(), Some(closure)));
+            self.tell(git_ref, &covered, Some(&Closure { at, end: End::BuiltBy(build) }), changes);
         }
     }
 
@@ -501,7 +515,7 @@ impl Lane {
         key.retries = if outcome == Outcome::Failure && reopened { key.retries + 1 } else { 0 };
         key.lost_once = outcome == Outcome::Lost && reopened;
         if reopened && let Some(covered) = &live.carries {
-            changes.closures.push((self.image.clone(), git_ref.clone(), covered.last(), None));
+            self.tell(&git_ref, covered, None, changes);
             // A later build of the key that has started covers these events as well.
             if self.key(&git_ref, changes).closed_upto <= covered.last() {
                 self.reopen(&mut live, changes);
@@ -519,19 +533,26 @@ impl Lane {
     fn reopen(&mut self, live: &mut Live, changes: &mut Changes) {
         let git_ref = live.row.git_ref.clone().expect("a build of ours has a ref");
         let key = self.key(&git_ref, changes);
-        if let Some(carried) = live.carries.take() {
+        if let Some(mut carried) = live.carries.take() {
+            carried.seal();
             key.closed_upto = key.closed_upto.min(Seq(carried.first().0 - 1));
             key.open = Some(carried.before(key.open.take()));
         }
     }
 
-    fn close(&mut self, git_ref: &GitRef, upto: Seq, closure: Closure, changes: &mut Changes) {
+    fn close(&mut self, git_ref: &GitRef, events: &Open, closure: &Closure, changes: &mut Changes) {
         let key = self.key(git_ref, changes);
         // A person drops what is open, not what a build covers that may yet be lost.
         if !matches!(closure.end, End::DroppedBy { .. }) {
-            key.closed_upto = key.closed_upto.max(upto);
+            key.closed_upto = key.closed_upto.max(events.last());
         }
-        changes.closures.push((self.image.clone(), git_ref.clone(), upto, Some(closure)));
+        self.tell(git_ref, events, Some(closure), changes);
+    }
+
+    /// Writes down how events ended; None: that they have not.
+    fn tell(&self, git_ref: &GitRef, events: &Open, closure: Option<&Closure>, changes: &mut Changes) {
+        let closures = events.borders().map(|upto| (self.image.clone(), git_ref.clone(), upto, closure.cloned()));
+        changes.closures.extend(closures);
     }
 
     /// Moves an ended build from its place into the history.
@@ -596,7 +617,9 @@ impl Live {
     fn clamp(&mut self, at: Timestamp, assumed_until: &mut Option<Timestamp>) {
         let ahead = self.row.triggered_at.map_or(Duration::ZERO, |called_at| called_at.since(at));
         *assumed_until = assumed_until.map(|until| until.minus(ahead));
-        for moment in [&mut self.row.triggered_at, &mut self.row.started_at, &mut self.missing_since] {
+        for moment in
+            [&mut self.row.triggered_at, &mut self.answered_at, &mut self.row.started_at, &mut self.missing_since]
+        {
             *moment = moment.map(|moment| moment.min(at));
         }
     }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{CommitId, Seq, Timestamp};
 
-/// The most groups kept apart; the oldest two become one beyond it.
+/// The most groups kept apart; the oldest two that may become one do beyond it.
 const GROUPS_MAX: usize = 8;
 
 /// Open events in the order of their numbers. Never empty: a key without open events has no `Open`.
@@ -39,6 +39,9 @@ pub struct Group {
     /// The commit that the ref pointed to before the oldest of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<CommitId>,
+    /// Later numbers may have ended otherwise while these were with a build: what becomes of these is told apart.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sealed: bool,
 }
 
 impl Open {
@@ -62,6 +65,19 @@ impl Open {
             self.compact();
         }
         self
+    }
+
+    /// They were with a build and are open again.
+    pub fn seal(&mut self) {
+        let newest = self.groups.len() - 1;
+        self.groups[newest].sealed = true;
+    }
+
+    /// The numbers up to which it must be told what became of these events.
+    pub fn borders(&self) -> impl Iterator<Item = Seq> {
+        let newest = self.groups.len() - 1;
+        let borders = self.groups.iter().enumerate().filter(move |(index, group)| group.sealed || *index == newest);
+        borders.map(|(_, group)| group.last)
     }
 
     /// Parts what ends at `upto` or earlier from what goes on beyond it. A group that straddles is beyond.
@@ -145,8 +161,10 @@ impl Open {
 
     fn compact(&mut self) {
         while self.groups.len() > GROUPS_MAX {
-            let newer = self.groups.remove(1);
-            self.groups[0].absorb(newer);
+            let (_, before_newest) = self.groups.split_last().expect("never empty");
+            let at = before_newest.iter().position(|group| !group.sealed).unwrap_or(0);
+            let newer = self.groups.remove(at + 1);
+            self.groups[at].absorb(newer);
         }
     }
 }
@@ -161,6 +179,7 @@ impl Group {
             (one, other) => one.or(other),
         };
         self.manual |= newer.manual;
+        self.sealed = newer.sealed;
         self.commit = newer.commit.or(self.commit.take());
     }
 }
@@ -180,6 +199,7 @@ mod tests {
             manual: false,
             commit: None,
             before: None,
+            sealed: false,
         }
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::cover::{contained_upto, cover};
-use super::lane::{FOREIGN_MAX, Lane, Live, Phase};
+use super::lane::{FOREIGN_MAX, Lane, Live, Phase, Running};
 use super::policy::Policy;
 use super::record::{Fact, Foreign};
 use super::standing::back_off;
@@ -35,18 +35,22 @@ impl Station {
     ) {
         let Some(asked) = self.watch.asked.take_if(|asked| asked.id == question) else { return };
         let before = self.lane.clone();
+        let answered = answer.is_ok();
         match answer {
             Ok(mut observation) => {
                 observation.rows.retain(|row| row.id.0.len() <= ROW_ID_BYTES_MAX);
                 observation.rows.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
                 observation.rows.dedup_by(|a, b| a.id == b.id);
                 self.attach(&observation, &asked, roll, now, work);
+                self.attach_late(&observation, work);
                 self.follow_ours(&observation, &asked, now, work);
                 self.follow_foreign(&observation, newest_build, now, work);
             }
             Err(error) => self.unreadable(&error, now, work),
         }
-        self.give_up_overdue(now, work);
+        if answered || self.since.plus(self.policy.uncertain_limit) <= now {
+            self.give_up_overdue(now, work);
+        }
         self.schedule_next(before != self.lane, now);
     }
 
@@ -65,12 +69,7 @@ impl Station {
                 _ => None,
             };
             let rows: Vec<RowId> = found.into_iter().map(|row| row.id.clone()).collect();
-            if live.cancelled_by.is_some() {
-                // It could not be asked for while nobody knew what to cancel.
-                let cancel = |row: &RowId| Effect::Cancel { image: self.lane.image.clone(), build, row: row.clone() };
-                work.effects.extend(rows.iter().map(cancel));
-            }
-            self.lane.apply(Fact::Attached { build, rows, only_upto }, &mut work.changes);
+            self.take_rows(build, rows, only_upto, work);
             return;
         }
         // One that was assumed to have begun, before there was a login, has an end that is assumed.
@@ -89,6 +88,29 @@ impl Station {
         } else if !reaches_back {
             self.give_up_if_uncertain_for_long(now, work);
         }
+    }
+
+    /// Rows of a running build that show up late: of another build rule, or ours beside one that we took for ours.
+    fn attach_late(&mut self, observation: &Observation, work: &mut Work) {
+        let Some(Running { live, .. }) = &self.lane.running else { return };
+        if live.row.rows.is_empty() {
+            return;
+        }
+        let build = live.row.id;
+        let rows: Vec<RowId> =
+            fitting_rows(&self.lane, live, &self.policy, observation).into_iter().map(|row| row.id.clone()).collect();
+        if !rows.is_empty() {
+            self.take_rows(build, rows, None, work);
+        }
+    }
+
+    fn take_rows(&mut self, build: BuildId, rows: Vec<RowId>, only_upto: Option<Seq>, work: &mut Work) {
+        if self.lane.live(build).is_some_and(|live| live.cancelled_by.is_some()) {
+            // It could not be asked for while nobody knew what to cancel.
+            let cancel = |row: &RowId| Effect::Cancel { image: self.lane.image.clone(), build, row: row.clone() };
+            work.effects.extend(rows.iter().map(cancel));
+        }
+        self.lane.apply(Fact::Attached { build, rows, only_upto }, &mut work.changes);
     }
 
     /// The back-end says that one is pending already: ride on it, if it is there; else the call was refused.
@@ -314,7 +336,7 @@ impl Station {
         let unseen =
             queued.live.row.rows.is_empty() && matches!(queued.phase, Phase::Uncertain { .. } | Phase::Accepted);
         let called_at = queued.live.row.triggered_at.unwrap_or(now);
-        if unseen && called_at.plus(self.policy.uncertain_limit) <= now {
+        if unseen && called_at.max(self.since).plus(self.policy.uncertain_limit) <= now {
             self.give_up_uncertain(now, work);
         }
     }
@@ -326,7 +348,8 @@ impl Station {
         self.never_started(Outcome::Lost, note, None, now, work);
     }
 
-    /// R11: only after the back-end was asked is a build given up.
+    /// R11: only after the back-end was asked, and not because the first question after a start fails, is a build given
+    /// up.
     fn give_up_overdue(&mut self, now: Timestamp, work: &mut Work) {
         let deadline = self.policy.build_deadline;
         let overdue = self.lane.lives().filter(|live| {
@@ -442,18 +465,21 @@ impl Sight {
             let ever_ran = started_at.is_some() || outcomes.iter().any(|outcome| *outcome != Outcome::Cancelled);
             return Self::Ended { outcome, commit, started_at, finished_at, log_url, ever_ran };
         }
-        let begun =
-            |row: &&Row| matches!(row.state, RowState::Running | RowState::Finished(_)) || stops_after_start(row);
-        if rows.iter().any(begun) {
+        if rows.iter().any(|row| has_begun(row)) {
             return Self::Begun { commit, started_at };
         }
-        if rows.iter().all(|row| row.state == RowState::Waiting) { Self::Waiting } else { Self::Unclear }
+        let waits = |row: &&Row| matches!(row.state, RowState::Waiting | RowState::Finished(Outcome::Cancelled));
+        if rows.iter().all(waits) { Self::Waiting } else { Self::Unclear }
     }
 }
 
-/// A build that is being cancelled has begun only if it says when.
-fn stops_after_start(row: &Row) -> bool {
-    row.state == RowState::Stopping && row.started_at.is_some()
+/// One that is being cancelled, or was, has begun only if it says when.
+fn has_begun(row: &Row) -> bool {
+    match row.state {
+        RowState::Stopping | RowState::Finished(Outcome::Cancelled) => row.started_at.is_some(),
+        RowState::Running | RowState::Finished(_) => true,
+        RowState::Waiting | RowState::Unknown => false,
+    }
 }
 
 impl Lane {
@@ -493,9 +519,10 @@ fn fitting_rows<'a>(lane: &Lane, live: &Live, policy: &Policy, observation: &'a 
             (Some(a), Some(b)) => a.since(b).max(b.since(a)) <= SIBLINGS_WITHIN,
             _ => false,
         };
-        // One that turns up late beside one that was made a moment before the call may be the one that is ours.
+        // One that turns up late beside one that was made a moment before the call may be the one that is ours, unless
+        // the answer to the call named the first.
         let made_after = row.created_at > first.created_at;
-        let turned_up = made_after && row.created_at.is_some_and(|at| is_about_the_call(at, live));
+        let turned_up = made_after && !live.named && row.created_at.is_some_and(|at| is_about_the_call(at, live));
         if row.id != first.id && ((of_other_rule && together) || turned_up) {
             found.push(row);
         }
@@ -503,8 +530,10 @@ fn fitting_rows<'a>(lane: &Lane, live: &Live, policy: &Policy, observation: &'a 
     found
 }
 
+/// Whether a row was made before the call was over, as far as clocks tell.
 fn is_about_the_call(at: Timestamp, live: &Live) -> bool {
-    live.row.triggered_at.is_some_and(|called_at| at <= called_at.plus(CLOCK_TOLERANCE))
+    let over = live.answered_at.or(live.row.triggered_at);
+    over.is_some_and(|over| at <= over.plus(CLOCK_TOLERANCE))
 }
 
 /// Whether a row can be of this build: made after the call, and called what builds of its ref are called.

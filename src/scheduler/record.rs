@@ -49,6 +49,7 @@ pub enum Fact {
     /// The back-end accepted the trigger. That is "sent", not "started".
     Accepted {
         build: BuildId,
+        at: Timestamp,
         row: Option<RowId>,
     },
     /// Nobody can know whether the trigger had its effect.

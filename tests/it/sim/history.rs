@@ -15,7 +15,7 @@ use coalesced::model::{BuildId, CommitId, GitRef, ImageName, Seq, Timestamp};
 use coalesced::scheduler::lane::Lane;
 use coalesced::scheduler::policy::{AccountId, LabelRule, Policy};
 use coalesced::scheduler::record::Fact;
-use coalesced::scheduler::{Decision, Effect, Input, Notice, Scheduler, Settings, Step, Ticket};
+use coalesced::scheduler::{Decision, Effect, Input, Scheduler, Settings, Step, Ticket};
 use coalesced::verb::{Command, Scope, Verb};
 
 use super::marks::Marks;
@@ -88,12 +88,11 @@ pub(crate) struct History<'a> {
     deliveries: u64,
     /// Which true builds each of our trigger calls made.
     made: BTreeMap<BuildId, Vec<usize>>,
-    /// Calls of the known gap: their events can't be judged.
-    gaps: BTreeSet<BuildId>,
-    /// Calls just after somebody else's build; where theirs then vanishes, they are of the known gap, too.
-    near: BTreeSet<BuildId>,
-    /// Images whose clock was set otherwise between a call and the first sight of its build: see `docs/proof.md`.
-    astray: BTreeSet<ImageName>,
+    /// When each trigger was decided.
+    decided: BTreeMap<BuildId, i64>,
+    /// Builds that had not been seen yet when the clock was set otherwise: see `docs/proof.md`.
+    astray: BTreeSet<BuildId>,
+    clock_changes: Vec<i64>,
     foreign_at: Vec<(ImageName, i64)>,
     tickets: u64,
     delays: (i64, i64),
@@ -101,9 +100,8 @@ pub(crate) struct History<'a> {
     question_fate: Option<QuestionFate>,
     crash: Option<(u32, i64, i64, bool)>,
     crashed: Option<(i64, i64, bool)>,
-    /// Places can't be judged by the truth any more: the documented limits of what can be known.
-    excused: bool,
-    vanish_planned: bool,
+    /// Images whose places can't be judged by the truth any more: the documented limits of what can be known.
+    excused: BTreeSet<ImageName>,
     ending: bool,
     wakes: (i64, u32),
     triggers: u64,
@@ -154,9 +152,9 @@ impl<'a> History<'a> {
             first_receipts: BTreeMap::new(),
             deliveries: 0,
             made: BTreeMap::new(),
-            gaps: BTreeSet::new(),
-            near: BTreeSet::new(),
+            decided: BTreeMap::new(),
             astray: BTreeSet::new(),
+            clock_changes: Vec::new(),
             foreign_at: Vec::new(),
             tickets: 0,
             delays: (0, 0),
@@ -164,8 +162,7 @@ impl<'a> History<'a> {
             question_fate: None,
             crash: None,
             crashed: None,
-            excused: !setting.observes,
-            vanish_planned: false,
+            excused: BTreeSet::new(),
             ending: false,
             wakes: (0, 0),
             triggers: 0,
@@ -199,10 +196,12 @@ impl<'a> History<'a> {
         if self.broken.is_none() {
             self.check_coverage();
         }
-        if self.excused {
-            self.marks.hit("history: places not judged by the truth");
-        } else {
-            self.marks.hit("history: places judged by the truth");
+        for image in &self.images {
+            if self.excused.contains(image) || !self.setting.observes {
+                self.marks.hit("image: places not judged to the end by the truth");
+            } else {
+                self.marks.hit("image: places judged by the truth");
+            }
         }
         self.broken.take().map_or(Ok(()), Err)
     }
@@ -239,10 +238,7 @@ impl<'a> History<'a> {
                 self.deliver(CauseKind::Push, "github", *image, *git_ref, Intake::DeleteRef);
             }
             Op::Advance { ms } => self.run_until(self.at + ms),
-            Op::Plan(fault) => {
-                self.vanish_planned |= *fault == Fault::Vanish;
-                self.hub.plan(*fault);
-            }
+            Op::Plan(fault) => self.hub.plan(*fault),
             Op::Delays { before_ms, after_ms } => self.delays = (*before_ms, *after_ms),
             Op::Call1(fate) => self.call_fate = Some(*fate),
             Op::Question(fate) => self.question_fate = Some(*fate),
@@ -258,7 +254,10 @@ impl<'a> History<'a> {
                 let (image, git_ref) = (self.images[*image].clone(), self.refs[*git_ref].clone());
                 self.hub.foreign_build(world(self.at), &image, &git_ref);
                 // While a call has not been seen to have its effect, this one may be taken for it.
-                self.excused |= self.scheduler.lane(&image).is_some_and(|lane| lane.queued.is_some());
+                let unseen = |lane: &Lane| lane.queued.as_ref().is_some_and(|queued| queued.live.row.rows.is_empty());
+                if self.scheduler.lane(&image).is_some_and(unseen) {
+                    self.excused.insert(image.clone());
+                }
                 self.foreign_at.push((image, self.at));
             }
             Op::Order { image, verb, for_ms } => self.order(*image, *verb, *for_ms),
@@ -386,20 +385,14 @@ impl<'a> History<'a> {
             }
         }
         self.triggers += 1;
-        let near = |(image, at): &(ImageName, i64)| *image == order.image && self.at - at <= NEAR_MS;
-        let near = self.foreign_at.iter().any(near);
         let before = self.hub.true_builds(&order.image).len();
         let first = (0..usize::MAX).take_while(|number| self.hub.build(*number).is_some()).count();
         let reply = self.hub.trigger(world(self.at), &order.image, &Wanted::Ref(order.git_ref.clone()));
         let made = self.hub.true_builds(&order.image).len() > before;
         self.made.insert(order.build, if made { vec![first] } else { Vec::new() });
-        if near {
-            self.excused = true;
+        if self.is_near_a_foreign_build(&order.image, order.build) {
+            self.excused.insert(order.image.clone());
             self.marks.hit("known gap: a foreign build just before the call");
-            self.near.insert(order.build);
-            if !made {
-                self.gaps.insert(order.build);
-            }
         }
         self.check_places(&order.image);
         let answer = match reply {
@@ -520,14 +513,24 @@ impl<'a> History<'a> {
                 self.later(before, Pending::Look(image, question, fate));
             }
             Effect::Cancel { image, build, row } => self.later(before, Pending::CancelEffect(image, build, row)),
-            Effect::Notify { notice, .. } => {
-                if matches!(notice, Notice::Lost { .. } | Notice::Unverified { .. }) {
-                    self.excused = true;
-                }
-                self.marks.notice(&notice);
-            }
+            Effect::Notify { notice, .. } => self.marks.notice(&notice),
             Effect::AskHeads { .. } => unreachable!("no image of a history has a remote"),
         }
+    }
+
+    /// Somebody else's build of so shortly before the call was decided, or since, can be taken for ours.
+    fn is_near_a_foreign_build(&self, image: &ImageName, build: BuildId) -> bool {
+        let decided = self.decided[&build];
+        self.foreign_at.iter().any(|(of, at)| of == image && decided - at <= NEAR_MS)
+    }
+
+    /// Known gap: where our call had no effect, or it can't be seen, somebody else's build of just before can be taken
+    /// for ours, and what came at the same time as theirs is then not in it.
+    fn is_in_the_gap(&self, image: &ImageName, build: BuildId, seen: &[usize], accepted: i64) -> bool {
+        let Some(decided) = self.decided.get(&build) else { return false };
+        let ours = self.made.get(&build).into_iter().flatten();
+        let seen = ours.filter(|number| seen.contains(number)).count() > 0;
+        !seen && accepted >= decided - NEAR_MS && self.is_near_a_foreign_build(image, build)
     }
 
     fn trigger(&mut self, order: Order) {
@@ -555,15 +558,15 @@ impl<'a> History<'a> {
             }
             Some(CallFate::LateEffect) => {
                 self.marks.hit("call: given up, and it had its effect later");
-                let near = |(image, at): &(ImageName, i64)| *image == order.image && self.at - at <= NEAR_MS;
-                if self.foreign_at.iter().any(near) {
-                    self.gaps.insert(order.build);
-                    self.excused = true;
+                if self.is_near_a_foreign_build(&order.image, order.build) {
+                    self.excused.insert(order.image.clone());
                 }
                 let answer = TriggerAnswer::Uncertain { detail };
                 let (image, build) = (order.image.clone(), order.build);
                 // Shown only after the grace period: a known gap.
-                self.excused |= self.setting.hub.visible_after > Duration::from_secs(100);
+                if self.setting.hub.visible_after > Duration::from_secs(100) {
+                    self.excused.insert(order.image.clone());
+                }
                 self.later(CALL_LIMIT_MS, Pending::CallAnswer(image, build, answer));
                 self.later(CALL_LIMIT_MS + LATE_EFFECT_MS, Pending::CallEffect(order, CallFateNow::GivenUp));
             }
@@ -592,8 +595,12 @@ impl<'a> History<'a> {
     /// Notes what a step that is being committed says.
     fn note(&mut self, step: &Step) {
         for record in &step.changes().records {
+            if gives_up(&record.fact) {
+                self.excused.insert(record.image.clone());
+            }
             match &record.fact {
                 Fact::Opened { .. } => self.opened += 1,
+                Fact::Intended { build, .. } => drop(self.decided.insert(*build, self.at)),
                 Fact::BecameUncertain { .. }
                 | Fact::Refused { .. }
                 | Fact::NeverStarted { .. }
@@ -664,7 +671,6 @@ impl<'a> History<'a> {
         }
         self.at = self.at.max(back_at);
         if clock != 0 {
-            self.clock_changed();
             self.ahead += clock;
             self.marks.hit(if clock < 0 { "clock: back at a restart" } else { "clock: ahead at a restart" });
         }
@@ -676,6 +682,9 @@ impl<'a> History<'a> {
         }
         let (scheduler, step) = Scheduler::recover(self.settings.clone(), snapshot, now);
         self.scheduler = scheduler;
+        if clock != 0 {
+            self.clock_changed();
+        }
         self.conclude(step);
         if self.crashed.is_some() {
             self.restart();
@@ -731,11 +740,11 @@ impl<'a> History<'a> {
 
     /// I3 by the truth of the Hub.
     fn check_places(&mut self, image: &ImageName) {
-        if self.vanish_planned {
+        if self.hub.true_builds(image).iter().any(TrueBuild::has_vanished) {
             // A build that is shown no more still holds its place; nobody can know.
-            self.excused = true;
+            self.excused.insert(image.clone());
         }
-        if self.excused {
+        if self.excused.contains(image) || !self.setting.observes {
             return;
         }
         let made: BTreeSet<usize> = self.made.values().flatten().copied().collect();
@@ -785,9 +794,6 @@ impl<'a> History<'a> {
         while let Some(next) = self.hub.next_event() {
             self.hub.advance(next);
         }
-        if self.vanish_planned {
-            self.gaps.append(&mut self.near);
-        }
         let reader = self.journal.reader();
         let mut broken = None;
         for (seq, wanting) in &self.wanting {
@@ -807,8 +813,17 @@ impl<'a> History<'a> {
             } else {
                 self.made.get(&id).cloned().unwrap_or_default()
             };
-            if self.astray.contains(image) || self.gaps.contains(&id) || (!self.setting.observes && numbers.is_empty())
-            {
+            // None: somebody else's.
+            let decided = self.decided.get(&id).copied();
+            // Rows of before may seem to be of after, too.
+            let misdated = |number: &usize| {
+                let made = self.hub.build(*number).map(|build| build.created_at);
+                let changed = |at: &i64| made <= Some(world(*at)) && decided.is_some_and(|decided| *at <= decided);
+                self.clock_changes.iter().any(changed)
+            };
+            let in_the_gap = self.is_in_the_gap(image, id, &numbers, wanting.accepted);
+            let astray = self.astray.contains(&id) || numbers.iter().any(misdated);
+            if astray || in_the_gap || (!self.setting.observes && numbers.is_empty()) {
                 self.marks.hit("known gap: an event that can't be judged");
                 continue;
             }
@@ -860,6 +875,9 @@ impl<'a> History<'a> {
         let reader = self.journal.reader();
         for (seq, wanting) in &self.wanting {
             let (Some(image), Some(git_ref)) = (&wanting.event.image, &wanting.event.git_ref) else { continue };
+            if wanting.event.verdict != Verdict::Opened {
+                continue;
+            }
             let Fate::Ended(closure) = reader.fate(image, git_ref, *seq).expect("readable") else { continue };
             let End::BuiltBy(id) = closure.end else { continue };
             let row = reader.build(id).expect("readable").expect("kept");
@@ -876,10 +894,13 @@ impl<'a> History<'a> {
 
     /// Rows are dated by a clock that was set otherwise since the call: those of before may seem to be of after.
     fn clock_changed(&mut self) {
-        self.excused = true;
-        let unseen = |lane: &&Lane| lane.queued.as_ref().is_some_and(|queued| queued.live.row.rows.is_empty());
-        let astray: Vec<ImageName> = self.scheduler.lanes().filter(unseen).map(|lane| lane.image.clone()).collect();
-        self.astray.extend(astray);
+        self.clock_changes.push(self.at);
+        for lane in self.scheduler.lanes() {
+            if let Some(queued) = lane.queued.as_ref().filter(|queued| queued.live.row.rows.is_empty()) {
+                self.astray.insert(queued.live.row.id);
+                self.excused.insert(lane.image.clone());
+            }
+        }
     }
 
     fn later(&mut self, after: i64, pending: Pending) {
@@ -902,6 +923,17 @@ impl<'a> History<'a> {
         if self.broken.is_none() {
             self.broken = Some(format!("at {} ms: {why}", self.at));
         }
+    }
+}
+
+/// A build that nobody could see any more is given up, and may go on.
+fn gives_up(fact: &Fact) -> bool {
+    match fact {
+        Fact::NeverStarted { outcome: Outcome::Lost, note, .. } => !note.contains("shows no build of this trigger"),
+        Fact::Finished { outcome: Outcome::Lost, note, .. } => {
+            !note.as_ref().is_some_and(|note| note.contains("own time limit"))
+        }
+        _ => false,
     }
 }
 

@@ -10,8 +10,8 @@ use coalesced::scheduler::{Notice, Scheduler};
 
 /// What a long run must have seen. A name that is not reached fails it.
 pub(crate) const WANTED: [&str; 69] = [
-    "history: places judged by the truth",
-    "history: places not judged by the truth",
+    "image: places judged by the truth",
+    "image: places not judged to the end by the truth",
     "clock: jumped ahead while running",
     "clock: back at a restart",
     "clock: ahead at a restart",
