@@ -114,8 +114,17 @@ pub(super) fn place_taken(lane: &Lane, git_ref: &GitRef, policy: &Policy) -> Opt
     let theirs = lane.foreign.iter().map(|foreign| (foreign.id, Taken::ForeignRunning));
     let running: Vec<_> = ours.into_iter().chain(theirs).collect();
     let same_key = lane.running.as_ref().is_none_or(|running| running.live.row.git_ref.as_ref() == Some(git_ref));
-    let behind_one = policy.prequeue && running.len() == 1 && (same_key || !lane.overlaps);
+    // Only the same key can be queued early then, and must not do so for ever while another waits.
+    let in_turn = || same_key && !waits_longer(lane, git_ref);
+    let behind_one = policy.prequeue && running.len() == 1 && (!lane.overlaps || in_turn());
     if running.is_empty() || behind_one { None } else { running.first().copied() }
+}
+
+/// Whether another key has waited for longer than this one.
+fn waits_longer(lane: &Lane, git_ref: &GitRef) -> bool {
+    let first = |key: &Key| key.open.as_ref().map(super::open::Open::first);
+    let Some(ours) = lane.keys.get(git_ref).and_then(first) else { return false };
+    lane.keys.values().filter_map(first).any(|other| other < ours)
 }
 
 /// The order among keys that are due: smaller goes first. A person's wish, or a push that has waited so long
