@@ -696,6 +696,9 @@ impl Station {
         {
             self.give_up_uncertain(now, work);
         }
+        while let Some(git_ref) = self.lane.key_to_forget().cloned() {
+            self.lane.apply(Fact::KeyForgotten { git_ref }, &mut work.changes);
+        }
         // An end that is assumed, also of a build from before there was a login.
         while let Some(running) = &self.lane.running
             && running.assumed_until.map_or(!self.policy.observes, |until| until <= now)

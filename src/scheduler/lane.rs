@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::heads::HEADS_MAX;
 use super::open::Open;
 use super::record::{BuildRow, Changes, Cover, Fact, Foreign, Record, Tap};
 use crate::build::{BuildState, Outcome, RowId};
@@ -17,6 +18,8 @@ use crate::verb::Hold;
 
 /// How many of the back-end's rows of ended builds are remembered, so that none is taken for a new build.
 const CLAIMED_MAX: usize = 24;
+/// More keys than this an image has only while more of them are open: every tag is a key of its own.
+pub const KEYS_MAX: usize = 64;
 /// The most builds of others that are followed at once for one image.
 pub(super) const FOREIGN_MAX: usize = 8;
 
@@ -79,9 +82,9 @@ pub struct Key {
     /// The commit that left events open because it is older than theirs, and how often it did.
     #[serde(default)]
     pub contradicted: Option<(CommitId, u32)>,
-    /// The last build of this key was lost, and its events were reopened for it.
+    /// Events up to this number were opened again once because their build was lost.
     #[serde(default)]
-    pub lost_once: bool,
+    pub lost_upto: Seq,
     /// How often in a row a failed build was tried again.
     #[serde(default)]
     pub retries: u32,
@@ -186,6 +189,16 @@ impl Lane {
 
     pub fn open_events(&self) -> u64 {
         self.keys.values().filter_map(|key| key.open.as_ref()).map(Open::count).sum()
+    }
+
+    /// The key at rest of which nothing was heard for longest, where there are more than [`KEYS_MAX`].
+    pub(super) fn key_to_forget(&self) -> Option<&GitRef> {
+        if self.keys.len() <= KEYS_MAX {
+            return None;
+        }
+        let lives = |git_ref: &GitRef| self.lives().any(|live| live.row.git_ref.as_ref() == Some(git_ref));
+        let at_rest = self.keys.iter().filter(|(git_ref, key)| key.open.is_none() && !lives(git_ref));
+        at_rest.min_by_key(|(_, key)| key.closed_upto.max(key.moved)).map(|(git_ref, _)| git_ref)
     }
 
     /// How long a build takes here, as far as seen.
@@ -356,6 +369,18 @@ impl Lane {
                     }
                 }
             }
+            Fact::KeyForgotten { git_ref } => {
+                let key = self.keys.remove(git_ref).unwrap_or_default();
+                changes.keys.insert((self.image.clone(), git_ref.clone()));
+                // Else its ref would count as new.
+                if let Some(wanted) = key.wanted.filter(|_| self.heads_by.is_some()) {
+                    if self.heads.len() >= HEADS_MAX {
+                        self.heads_by = None;
+                    }
+                    changes.heads.push((self.image.clone(), git_ref.clone(), Some(wanted.clone())));
+                    Arc::make_mut(&mut self.heads).insert(git_ref.clone(), wanted);
+                }
+            }
             Fact::Clamped { at } => {
                 for (git_ref, key) in &mut self.keys {
                     if let Some(open) = key.open.as_mut().filter(|open| open.lies_ahead_of(*at)) {
@@ -513,7 +538,9 @@ impl Lane {
         let git_ref = live.row.git_ref.clone().expect("a build of ours has a ref");
         let key = self.key(&git_ref, changes);
         key.retries = if outcome == Outcome::Failure && reopened { key.retries + 1 } else { 0 };
-        key.lost_once = outcome == Outcome::Lost && reopened;
+        if let Some(lost) = live.carries.as_ref().filter(|_| outcome == Outcome::Lost && reopened) {
+            key.lost_upto = key.lost_upto.max(lost.last());
+        }
         if reopened && let Some(covered) = &live.carries {
             self.tell(&git_ref, covered, None, changes);
             // A later build of the key that has started covers these events as well.

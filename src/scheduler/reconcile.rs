@@ -398,7 +398,7 @@ impl Station {
         let key = live.row.git_ref.as_ref().and_then(|git_ref| self.lane.keys.get(git_ref));
         let reopened = key.is_some_and(|key| match outcome {
             Outcome::Failure => key.retries < self.policy.retry_failed,
-            Outcome::Lost => !key.lost_once,
+            Outcome::Lost => live.carries.as_ref().is_some_and(|carries| carries.last() > key.lost_upto),
             Outcome::Success | Outcome::Cancelled => false,
         });
         let red_before = self.lane.last_build.as_ref().is_some_and(|last| last.outcome == Some(Outcome::Failure));

@@ -149,6 +149,10 @@ pub enum Fact {
         /// The rules by which the remote's heads are known whole; None: there are too many.
         by: Option<String>,
     },
+    /// Nothing was heard of this key for long. Where its ref points to stays known.
+    KeyForgotten {
+        git_ref: GitRef,
+    },
     /// The wall clock went back while nobody watched.
     Clamped {
         at: Timestamp,

@@ -4,6 +4,8 @@
 use std::fmt::Write;
 use std::path::Path;
 
+use coalesced::scheduler::lane::KEYS_MAX;
+
 use crate::world::World;
 
 #[test]
@@ -27,6 +29,32 @@ fn every_scenario_goes_as_written() {
         }
     }
     assert!(wrong.is_empty(), "some scenario did not go as written (UPDATE_EXPECT=1 writes them anew)\n{wrong}");
+}
+
+/// A project that tags every release has few keys all the same, and its old tags are not taken for new ones.
+#[test]
+fn keys_of_old_tags_are_forgotten_and_their_refs_stay_known() {
+    let tags = KEYS_MAX + 20;
+    let mut world = World::new();
+    world.obey("image acme/web quiet=30s reconcile=15m rules=r");
+    world.obey("heads acme/web");
+    for tag in 1..=tags {
+        world.obey(&format!("push acme/web tag:v{tag} c{tag} c0"));
+        world.obey("answer acme/web accepted");
+        world.obey("advance 10s");
+        world.obey(&format!("show acme/web r{tag}:success"));
+    }
+    let keys = |world: &mut World| world.scheduler().lanes().next().expect("the lane").keys.len();
+    assert!(keys(&mut world) <= KEYS_MAX, "{} keys", keys(&mut world));
+    // What is on disk is forgotten, too.
+    world.crash();
+    assert!(keys(&mut world) <= KEYS_MAX, "{} keys", keys(&mut world));
+    // The first of the tags has moved since; the others are where they were.
+    let heads: Vec<String> =
+        (1..=tags).map(|tag| format!("tag:v{tag}=c{}", if tag == 1 { 999 } else { tag })).collect();
+    let told = world.obey(&format!("heads acme/web {}", heads.join(" ")));
+    let recovered: Vec<&str> = told.lines().filter(|line| line.contains("recovers")).collect();
+    assert_eq!(recovered, [format!("+14m event {} recovers refs/tags/v1 at c999", tags + 1)]);
 }
 
 /// The scenario with the answers as they are.

@@ -479,6 +479,7 @@ fn tell_fact(fact: &Fact) -> Option<String> {
                 covered.iter().map(|(git_ref, upto)| format!(", covers {git_ref} up to {}", upto.0)).collect();
             format!("build {id} of somebody else ended: {outcome:?}{}", covered.into_iter().collect::<String>())
         }
+        Fact::KeyForgotten { git_ref } => format!("{git_ref} was at rest for long and is forgotten"),
         Fact::Clamped { .. } => "the clock went back".to_owned(),
     })
 }
