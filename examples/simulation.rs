@@ -8,10 +8,7 @@ mod simulation;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use simulation::{Tally, play};
-
-/// Fewer histories than this may miss a rare branch.
-const MARKS_FROM: u64 = 100_000;
+use simulation::{MARKS_FROM, Tally, play};
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().collect();
@@ -36,7 +33,7 @@ fn main() -> ExitCode {
     }
     #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
     let rate = tally.histories as f64 / took * 60.0;
-    println!("{} histories, {} steps, {took:.1} s: {rate:.0} histories a minute", tally.histories, tally.steps);
+    println!("{}\n{took:.1} s: {rate:.0} histories a minute", tally.summary());
     let unreached = tally.marks.unreached();
     if unreached.is_empty() {
         return ExitCode::SUCCESS;

@@ -1,13 +1,13 @@
 //! Runs the simulation: a fixed set of histories, then fresh ones for `SIM_SECONDS` (none unless told). `SEED=n` plays one.
 
-// The marks are asked for by the long run alone (`examples/simulation.rs`).
+// The table of marks is for the long run alone (`examples/simulation.rs`).
 #[allow(dead_code)]
 #[path = "sim/simulation.rs"]
 pub(crate) mod simulation;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use self::simulation::{Tally, play};
+use self::simulation::{MARKS_FROM, Tally, play};
 
 /// Played every time, so that a change that breaks one of them is seen on every machine.
 const FIXED: std::ops::Range<u64> = 0..300;
@@ -32,7 +32,9 @@ fn the_last_push_is_never_lost() {
         play(seed, &mut tally).unwrap_or_else(|why| panic!("{why}"));
         seed += 1;
     }
-    println!("{} histories, {} steps", tally.histories, tally.steps);
+    println!("{}", tally.summary());
+    let unreached = tally.marks.unreached();
+    assert!(tally.histories < MARKS_FROM || unreached.is_empty(), "never reached: {unreached:#?}");
 }
 
 fn number(name: &str) -> Option<u64> {

@@ -18,6 +18,7 @@ use coalesced::scheduler::record::Fact;
 use coalesced::scheduler::{Decision, Effect, Input, Scheduler, Settings, Step, Ticket};
 use coalesced::verb::{Command, Scope, Verb};
 
+use super::Sums;
 use super::marks::Marks;
 use super::plan::{CallFate, IMAGES, Op, QuestionFate, REFS, Setting, Word};
 use super::scenario::Script;
@@ -108,6 +109,9 @@ pub(crate) struct History<'a> {
     opened: u64,
     unclear: u64,
     steps: u64,
+    uncertain: u64,
+    /// Builds whose events were opened again because nobody saw them begin.
+    given_up: BTreeSet<BuildId>,
     broken: Option<String>,
     pub(crate) marks: Marks,
     pub(crate) script: Option<Script>,
@@ -169,6 +173,8 @@ impl<'a> History<'a> {
             opened: 0,
             unclear: 0,
             steps: 0,
+            uncertain: 0,
+            given_up: BTreeSet::new(),
             broken: None,
             marks: Marks::default(),
             script,
@@ -206,8 +212,24 @@ impl<'a> History<'a> {
         self.broken.take().map_or(Ok(()), Err)
     }
 
-    pub(crate) fn steps(&self) -> u64 {
-        self.steps
+    /// What it came to, by the truth of the Hub.
+    pub(crate) fn sums(&self) -> Sums {
+        let builds = || self.images.iter().flat_map(|image| self.hub.true_builds(image));
+        let ran = |build: &BuildId| {
+            let numbers = self.made.get(build).into_iter().flatten();
+            numbers.filter_map(|number| self.hub.build(*number)).any(|build| build.started_at.is_some())
+        };
+        let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+        Sums {
+            steps: self.steps,
+            hours: self.at.unsigned_abs() / 3_600_000,
+            events: count(self.wanting.len()),
+            opened: self.opened,
+            calls: self.triggers,
+            builds: count(builds().filter(|build| !build.foreign).count()),
+            uncertain: self.uncertain,
+            superfluous: count(self.given_up.iter().filter(|build| ran(build)).count()),
+        }
     }
 
     fn carry_out(&mut self, op: &Op) {
@@ -238,7 +260,10 @@ impl<'a> History<'a> {
                 self.deliver(CauseKind::Push, "github", *image, *git_ref, Intake::DeleteRef);
             }
             Op::Advance { ms } => self.run_until(self.at + ms),
-            Op::Plan(fault) => self.hub.plan(*fault),
+            Op::Plan(fault) => {
+                self.marks.fault(*fault);
+                self.hub.plan(*fault);
+            }
             Op::Delays { before_ms, after_ms } => self.delays = (*before_ms, *after_ms),
             Op::Call1(fate) => self.call_fate = Some(*fate),
             Op::Question(fate) => self.question_fate = Some(*fate),
@@ -510,6 +535,9 @@ impl<'a> History<'a> {
             Effect::Trigger(order) => self.trigger(order),
             Effect::Observe { image, question } => {
                 let fate = self.question_fate.take().filter(|_| !self.ending);
+                if let Some(fate) = fate {
+                    self.marks.question(fate);
+                }
                 self.later(before, Pending::Look(image, question, fate));
             }
             Effect::Cancel { image, build, row } => self.later(before, Pending::CancelEffect(image, build, row)),
@@ -547,17 +575,19 @@ impl<'a> History<'a> {
         match self.call_fate.take().filter(|_| !self.ending) {
             None => self.later(before, Pending::CallEffect(order, CallFateNow::Plain)),
             Some(CallFate::NoConnection) => {
+                self.marks.hit("fault: no connection for a call");
                 self.triggers += 1;
                 let answer = TriggerAnswer::RefusedForNow { retry_after: None, detail };
                 self.later(before, Pending::CallAnswer(order.image, order.build, answer));
             }
             Some(CallFate::RetryAfter(seconds)) => {
+                self.marks.hit("fault: a call is asked to wait");
                 self.triggers += 1;
                 let answer = TriggerAnswer::RefusedForNow { retry_after: Some(Duration::from_secs(seconds)), detail };
                 self.later(before, Pending::CallAnswer(order.image, order.build, answer));
             }
             Some(CallFate::LateEffect) => {
-                self.marks.hit("call: given up, and it had its effect later");
+                self.marks.hit("fault: a call is given up and has its effect later");
                 if self.is_near_a_foreign_build(&order.image, order.build) {
                     self.excused.insert(order.image.clone());
                 }
@@ -597,6 +627,13 @@ impl<'a> History<'a> {
         for record in &step.changes().records {
             if gives_up(&record.fact) {
                 self.excused.insert(record.image.clone());
+            }
+            match &record.fact {
+                Fact::BecameUncertain { .. } => self.uncertain += 1,
+                Fact::NeverStarted { build, outcome: Outcome::Lost, .. } | Fact::Refused { build, .. } => {
+                    self.given_up.insert(*build);
+                }
+                _ => {}
             }
             match &record.fact {
                 Fact::Opened { .. } => self.opened += 1,

@@ -3,20 +3,41 @@
 use std::collections::BTreeMap;
 
 use coalesced::build::Outcome;
+use coalesced::emulator::Fault;
 use coalesced::event::{End, Verdict};
 use coalesced::scheduler::lane::Phase;
 use coalesced::scheduler::record::Fact;
 use coalesced::scheduler::{Notice, Scheduler};
 
+use super::plan::QuestionFate;
+
 /// What a long run must have seen. A name that is not reached fails it.
-pub(crate) const WANTED: [&str; 69] = [
+pub(crate) const WANTED: [&str; 87] = [
     "image: places judged by the truth",
     "image: places not judged to the end by the truth",
     "clock: jumped ahead while running",
     "clock: back at a restart",
     "clock: ahead at a restart",
     "push: forced back to an older commit",
-    "call: given up, and it had its effect later",
+    "fault: a call is given up and has its effect later",
+    "fault: no connection for a call",
+    "fault: a call is asked to wait",
+    "fault: a call's answer is lost",
+    "fault: a call is lost",
+    "fault: 500, and the call had its effect",
+    "fault: 500, and the call had no effect",
+    "fault: 429 for a call",
+    "fault: the trigger is gone",
+    "fault: accepted and thrown away",
+    "fault: a build sticks",
+    "fault: a build fails",
+    "fault: a build vanishes",
+    "fault: 500 for a list",
+    "fault: 401 for a list",
+    "fault: a question is refused",
+    "fault: a question is throttled",
+    "fault: a question can't be asked",
+    "fault: a question is never answered",
     "decision: repeated",
     "calm: a wait within its bound",
     "crash: before the commit",
@@ -101,8 +122,43 @@ impl Marks {
         &self.counts
     }
 
+    fn sum_of(&self, kind: &str) -> u64 {
+        self.counts.iter().filter(|(mark, _)| mark.starts_with(kind)).map(|(_, count)| count).sum()
+    }
+
+    /// How often the process died, and how much else went wrong.
+    pub(crate) fn troubles(&self) -> (u64, u64) {
+        (self.sum_of("crash: "), self.sum_of("fault: ") + self.sum_of("clock: "))
+    }
+
     pub(crate) fn unreached(&self) -> Vec<&'static str> {
         WANTED.into_iter().filter(|mark| !self.counts.contains_key(mark)).collect()
+    }
+
+    pub(crate) fn fault(&mut self, fault: Fault) {
+        self.hit(match fault {
+            Fault::LoseAnswer => "fault: a call's answer is lost",
+            Fault::LoseTrigger => "fault: a call is lost",
+            Fault::ErrorAfterEffect => "fault: 500, and the call had its effect",
+            Fault::ErrorWithoutEffect => "fault: 500, and the call had no effect",
+            Fault::Throttle => "fault: 429 for a call",
+            Fault::TriggerGone => "fault: the trigger is gone",
+            Fault::Discard => "fault: accepted and thrown away",
+            Fault::Stick => "fault: a build sticks",
+            Fault::Fail => "fault: a build fails",
+            Fault::Vanish => "fault: a build vanishes",
+            Fault::ListError => "fault: 500 for a list",
+            Fault::ListUnauthorized => "fault: 401 for a list",
+        });
+    }
+
+    pub(crate) fn question(&mut self, fate: QuestionFate) {
+        self.hit(match fate {
+            QuestionFate::Forbidden => "fault: a question is refused",
+            QuestionFate::Throttled => "fault: a question is throttled",
+            QuestionFate::Unavailable => "fault: a question can't be asked",
+            QuestionFate::Silence => "fault: a question is never answered",
+        });
     }
 
     pub(crate) fn crash(&mut self, place: &str) {

@@ -15,12 +15,68 @@ pub(crate) use self::marks::Marks;
 use self::plan::{Op, Setting};
 use self::rng::Rng;
 
+/// Fewer histories than this may miss a rare branch.
+pub(crate) const MARKS_FROM: u64 = 100_000;
+
+const HOURS_A_YEAR: u64 = 8_766;
+
 /// What many histories came to.
 #[derive(Default)]
 pub(crate) struct Tally {
     pub histories: u64,
-    pub steps: u64,
+    pub sums: Sums,
     pub marks: Marks,
+}
+
+/// What histories came to, in numbers.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Sums {
+    pub steps: u64,
+    /// Of simulated time.
+    pub hours: u64,
+    pub events: u64,
+    /// Events that wanted a build.
+    pub opened: u64,
+    /// Trigger calls.
+    pub calls: u64,
+    /// Builds of ours that there truly were.
+    pub builds: u64,
+    /// Calls of which nobody could know whether they had their effect.
+    pub uncertain: u64,
+    /// Builds that ran though they had been given up, so that their events were built again.
+    pub superfluous: u64,
+}
+
+impl Tally {
+    fn add(&mut self, sums: &Sums, marks: &Marks) {
+        let Sums { steps, hours, events, opened, calls, builds, uncertain, superfluous } = *sums;
+        self.sums.steps += steps;
+        self.sums.hours += hours;
+        self.sums.events += events;
+        self.sums.opened += opened;
+        self.sums.calls += calls;
+        self.sums.builds += builds;
+        self.sums.uncertain += uncertain;
+        self.sums.superfluous += superfluous;
+        self.marks.add(marks);
+    }
+
+    /// The summary of a run that broke no promise.
+    pub(crate) fn summary(&self) -> String {
+        let Sums { steps, hours, events, opened, calls, builds, uncertain, superfluous } = self.sums;
+        let (crashes, faults) = self.marks.troubles();
+        #[expect(clippy::cast_precision_loss, reason = "a ratio for people")]
+        let each = superfluous as f64 / uncertain.max(1) as f64;
+        format!(
+            "{} histories, {steps} steps, {} years of simulated time\n\
+             {faults} faults, {crashes} crashes\n\
+             {events} events, {opened} of them to be built, {calls} trigger calls, {builds} builds\n\
+             {uncertain} uncertain calls, {superfluous} superfluous builds: {each:.3} per uncertain call\n\
+             lost pushes: 0",
+            self.histories,
+            hours / HOURS_A_YEAR,
+        )
+    }
 }
 
 /// Plays the history of one number. A failure is told with the shortest history that still shows it.
@@ -39,12 +95,11 @@ fn attempt(setting: &Setting, ops: &[Op], tally: &mut Tally) -> Result<(), Strin
     let played = catch_unwind(AssertUnwindSafe(|| {
         let mut history = History::new(setting, false);
         let outcome = history.play(ops);
-        (outcome, history.steps(), std::mem::take(&mut history.marks))
+        (outcome, history.sums(), std::mem::take(&mut history.marks))
     }));
     match played {
-        Ok((outcome, steps, marks)) => {
-            tally.steps += steps;
-            tally.marks.add(&marks);
+        Ok((outcome, sums, marks)) => {
+            tally.add(&sums, &marks);
             outcome
         }
         Err(panic) => Err(format!("it panicked: {}", words_of(panic.as_ref()))),
