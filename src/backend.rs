@@ -118,6 +118,7 @@ mod tests {
             docker_hub: DockerHubConfig { api: "http://127.0.0.1:1".to_owned(), concurrent_builds: 5 },
             connections_max: 10,
             history: Duration::from_hours(1),
+            history_events: 1_000,
             warnings: Vec::new(),
         }
     }

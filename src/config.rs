@@ -53,6 +53,8 @@ pub struct Config {
     pub connections_max: usize,
     /// How long events and builds are kept (R12).
     pub history: Duration,
+    /// How many events, and how many builds, are kept at most.
+    pub history_events: u32,
     /// What is allowed but unwise: shown by `check` and logged at start.
     pub warnings: Vec<String>,
 }

@@ -13,7 +13,7 @@ use crate::backend::{Backend, BackendError, retirement_warning};
 use crate::cli::locate::ClientFile;
 use crate::config::{BackendConfig, Config, Listen, Secret};
 use crate::driver::clock::wall;
-use crate::driver::{Driver, Handle, Parts};
+use crate::driver::{Driver, Handle, HistoryLimit, Parts};
 use crate::http::{self, App, BindError, Drained, Listeners};
 use crate::journal::{Journal, JournalError};
 use crate::refs::{self, Remotes};
@@ -70,7 +70,7 @@ impl Daemon {
             settings: settings(&config)?,
             backends,
             remotes: Remotes::of(&config),
-            history: config.history,
+            history: HistoryLimit { age: config.history, events: u64::from(config.history_events) },
             receipts_url: format!("{}/v1/events", config.public_url.as_deref().unwrap_or(&url)),
             watchdog: telemetry::watchdog_period(),
         };

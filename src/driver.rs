@@ -33,6 +33,8 @@ use crate::verb::Command;
 const INBOX_MAX: usize = 4_096;
 /// The most requests that one step takes in.
 const STEP_MAX: usize = 1_024;
+/// In how many steps the oldest open event is looked for once.
+const LOOK_FOR_OPEN_EVERY: u64 = 16;
 /// How long the end waits for trigger calls under way, so that their outcome is known and not uncertain.
 const ENDING_LIMIT: Duration = Duration::from_secs(10);
 
@@ -52,7 +54,11 @@ pub struct Driver {
     answers: VecDeque<Input>,
     waiting: BTreeMap<Ticket, oneshot::Sender<Decision>>,
     newest_ticket: u64,
-    history: Duration,
+    history: HistoryLimit,
+    steps: u64,
+    /// Nothing from this number on may be forgotten. The oldest open event is looked for once in a while only: none
+    /// older opens meanwhile.
+    keep_from: Seq,
     watchdog: Option<Duration>,
     fed_at: Timestamp,
 }
@@ -65,12 +71,20 @@ pub struct Parts {
     pub settings: Settings,
     pub backends: BTreeMap<ImageName, Backend>,
     pub remotes: Remotes,
-    /// How long history is kept.
-    pub history: Duration,
+    pub history: HistoryLimit,
     /// Where receipts can be read: the address of `/v1/events`.
     pub receipts_url: String,
     /// How often the service manager wants to hear that the loop turns.
     pub watchdog: Option<Duration>,
+}
+
+/// How much history is kept: events and builds that ended, oldest forgotten first.
+#[derive(Clone, Copy, Debug)]
+pub struct HistoryLimit {
+    /// How long.
+    pub age: Duration,
+    /// How many events, and how many builds.
+    pub events: u64,
 }
 
 /// What somebody wants of the driver, and where the answer goes.
@@ -172,6 +186,8 @@ impl Driver {
             waiting: BTreeMap::new(),
             newest_ticket: 0,
             history: parts.history,
+            steps: 0,
+            keep_from: Seq(0),
             watchdog: parts.watchdog,
             fed_at: Timestamp::from_millis(0),
         };
@@ -203,15 +219,29 @@ impl Driver {
         let changes = step.changes();
         effects::log(changes);
         let puts = encode(changes, &self.scheduler);
-        let keep_from = self.picture.borrow().oldest_open().unwrap_or(Seq(u64::MAX));
-        let before = self.clock.now().minus(self.history);
-        let proof = self.journal.commit(puts, Retention { before, keep_from }).await?;
+        let retention = self.retention();
+        self.steps += 1;
+        let proof = self.journal.commit(puts, retention).await?;
         self.picture.send_modify(|picture| picture.update(&self.scheduler, changes));
+        if self.steps % LOOK_FOR_OPEN_EVERY == 1 {
+            self.keep_from = self.picture.borrow().oldest_open().unwrap_or(self.scheduler.counters().0.next());
+        }
         self.counters.send_modify(|counters| counters.count(changes));
         for effect in step.release(proof) {
             self.start(effect);
         }
         Ok(())
+    }
+
+    /// What may be forgotten by now.
+    fn retention(&mut self) -> Retention {
+        let (newest, newest_build) = self.scheduler.counters();
+        Retention {
+            before: self.clock.now().minus(self.history.age),
+            below: Seq(newest.0.saturating_sub(self.history.events)),
+            builds_below: BuildId(newest_build.0.saturating_sub(self.history.events)),
+            keep_from: self.keep_from,
+        }
     }
 
     /// Waits until there is something to do. The arms only receive, so that none loses anything when another

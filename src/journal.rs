@@ -9,7 +9,10 @@
 
 mod history;
 mod memory;
+mod page;
+mod retention;
 mod rows;
+mod state;
 mod store;
 
 use std::path::{Path, PathBuf};
@@ -20,9 +23,9 @@ use tokio::sync::oneshot;
 
 pub use self::history::{Fate, Reader};
 pub use self::memory::MemoryJournal;
+pub use self::retention::Retention;
 pub use self::rows::{Put, encode};
 use self::store::Store;
-use crate::model::{Seq, Timestamp};
 use crate::scheduler::Snapshot;
 
 /// The proof that a step's changes are on disk. Only a journal can make one.
@@ -41,15 +44,6 @@ struct Commit {
     done: oneshot::Sender<Result<Committed, JournalError>>,
 }
 
-/// What may be forgotten with this step.
-#[derive(Clone, Copy, Debug)]
-pub struct Retention {
-    /// Events and builds that ended before this moment.
-    pub before: Timestamp,
-    /// Nothing from this number on: the oldest open event.
-    pub keep_from: Seq,
-}
-
 /// Why the journal can't be opened, or went out of use.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum JournalError {
@@ -62,13 +56,18 @@ pub enum JournalError {
     )]
     Unreadable { directory: PathBuf, why: String },
     #[error(
-        "the journal in '{directory}' was written by a newer coalesced (schema {found}; this one reads up to {known})"
+        "the journal in '{directory}' was written by another version of coalesced (schema {found}; this one reads {known}): use that version, or move the directory away to begin anew"
     )]
-    NewerSchema { directory: PathBuf, found: u32, known: u32 },
+    OtherSchema { directory: PathBuf, found: u32, known: u32 },
     #[error("failed to write the journal: {0}")]
     Write(String),
     #[error("the journal has ended")]
     Ended,
+}
+
+/// A row that is not what we write.
+fn parse_failed(why: impl std::fmt::Display) -> JournalError {
+    JournalError::Write(format!("a row can't be read back: {why}"))
 }
 
 /// A storage that does not answer for this long counts as failed.

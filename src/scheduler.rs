@@ -433,7 +433,7 @@ impl Scheduler {
             self.images.get_mut(&image).expect("timers are of lanes").timer = None;
             work.touched.insert(image);
         }
-        work.changes.forgotten = self.deliveries.forget(now);
+        self.deliveries.forget(now);
         let mut touched = std::mem::take(&mut work.touched);
         for image in &touched {
             let station = self.images.get_mut(image).expect("lanes are never removed");

@@ -33,6 +33,7 @@ pub struct Effective {
 #[derive(Serialize)]
 struct Defaults {
     history: String,
+    history_events: u32,
 }
 
 #[derive(Serialize)]
@@ -103,7 +104,7 @@ impl Effective {
             data_dir: config.data_dir.display().to_string(),
             public_url: config.public_url.clone(),
             connections_max: config.connections_max,
-            defaults: Defaults { history: length(config.history) },
+            defaults: Defaults { history: length(config.history), history_events: config.history_events },
             docker_hub: DockerHub {
                 api: config.docker_hub.api.clone(),
                 concurrent_builds: config.docker_hub.concurrent_builds,

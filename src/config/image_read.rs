@@ -128,9 +128,11 @@ fn read(
     let branches = section.strings(reader, "branches").and_then(|texts| globs(reader, &texts));
     let tags = section.strings(reader, "tags").and_then(|texts| globs(reader, &texts));
     let rules = policy_read::read(reader, &mut section, defaults);
-    if section.value("history").is_some() {
-        let text = "'history' is one for all images, write it under [defaults]";
-        reader.report.mistake(section.key_at("history"), text);
+    for key in ["history", "history_events"] {
+        if section.value(key).is_some() {
+            let text = format!("'{key}' is one for all images, write it under [defaults]");
+            reader.report.mistake(section.key_at(key), text);
+        }
     }
     section.require(reader, "backend", "write a table [image.\"NAMESPACE/NAME\".backend] with kind = \"docker_hub\"");
     let backend = section

@@ -32,6 +32,10 @@ const CONNECTIONS_MAX: u32 = 100_000;
 /// How long events and builds are kept (semantics §4).
 const HISTORY_DEFAULT: Duration = Duration::from_hours(90 * 24);
 const HISTORY_MIN: Duration = Duration::from_hours(1);
+/// The events, and the builds, that are kept at most.
+const HISTORY_EVENTS_DEFAULT: u32 = 1_000_000;
+const HISTORY_EVENTS_MIN: u32 = 1_000;
+const HISTORY_EVENTS_MAX: u32 = 100_000_000;
 const DOCKER_HUB_API: &str = "https://hub.docker.com";
 /// An account's builds at once, where the file doesn't say, and the most that it may say.
 const CONCURRENT_BUILDS_DEFAULT: u32 = 5;
@@ -98,7 +102,7 @@ fn top(reader: &mut Reader<'_>, mut section: Section<'_>) -> Config {
     let public_url = checked(reader, &mut section, "public_url", address::public_url);
     let connections = section.integer(reader, "connections_max", 1..=CONNECTIONS_MAX);
     let connections_max = connections.and_then(|n| usize::try_from(n).ok()).unwrap_or(CONNECTIONS_DEFAULT);
-    let (rules, history) = defaults(reader, &mut section);
+    let (rules, history, history_events) = defaults(reader, &mut section);
     let images = image_read::read_all(reader, &mut section, &rules);
     let sources = entrance_read::sources(reader, &mut section);
     let buttons = entrance_read::buttons(reader, &mut section, &images);
@@ -122,6 +126,7 @@ fn top(reader: &mut Reader<'_>, mut section: Section<'_>) -> Config {
         docker_hub,
         connections_max,
         history,
+        history_events,
         warnings: Vec::new(),
     }
 }
@@ -172,15 +177,16 @@ fn checked(
     check(text.text).map_err(|why| reader.report.mistake(text.at, why)).ok()
 }
 
-fn defaults(reader: &mut Reader<'_>, top: &mut Section<'_>) -> (Rules, Duration) {
+fn defaults(reader: &mut Reader<'_>, top: &mut Section<'_>) -> (Rules, Duration, u32) {
     let mut section = match top.table(reader, "defaults") {
         Some((table, at)) => Section::new(Place::Defaults, table, at),
         None => Section::absent(Place::Defaults),
     };
     let rules = policy_read::read(reader, &mut section, &Rules::DEFAULT);
     let history = section.duration(reader, "history", HISTORY_MIN).unwrap_or(HISTORY_DEFAULT);
+    let events = section.integer(reader, "history_events", HISTORY_EVENTS_MIN..=HISTORY_EVENTS_MAX);
     section.finish(reader);
-    (rules, history)
+    (rules, history, events.unwrap_or(HISTORY_EVENTS_DEFAULT))
 }
 
 fn docker_hub(reader: &mut Reader<'_>, top: &mut Section<'_>) -> DockerHubConfig {

@@ -1,9 +1,10 @@
 //! The journal's twin in memory: the same rows, the same order, no disk. For simulation and tests.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::history::{Row, Rows};
+use super::history::Rows;
 use super::{Committed, JournalError, Put, Reader};
 use crate::scheduler::Snapshot;
 
@@ -31,7 +32,7 @@ impl MemoryJournal {
 
     /// What a daemon that starts now would find.
     pub fn snapshot(&self) -> Result<Snapshot, JournalError> {
-        Ok(self.reader().snapshot()?.map(|(_, snapshot)| snapshot).unwrap_or_default())
+        Ok(self.reader().snapshot()?.unwrap_or_default())
     }
 
     pub fn reader(&self) -> Reader {
@@ -46,25 +47,20 @@ impl Rows for Map {
 
     fn scan(
         &self,
-        prefix: &[u8],
+        (from, to): (&[u8], &[u8]),
         newest_first: bool,
         take: &mut dyn FnMut(&[u8], &[u8]) -> bool,
     ) -> Result<(), JournalError> {
+        if from >= to {
+            return Ok(());
+        }
         let rows = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let within = rows.range(prefix.to_vec()..).take_while(|(key, _)| key.starts_with(prefix));
-        if newest_first {
-            let all: Vec<_> = within.collect();
-            all.into_iter().rev().all(|(key, value)| take(key, value));
-        } else {
-            let mut within = within;
-            within.all(|(key, value)| take(key, value));
+        let mut within = rows.range::<[u8], _>((Bound::Included(from), Bound::Excluded(to)));
+        while let Some((key, value)) = if newest_first { within.next_back() } else { within.next() } {
+            if !take(key, value) {
+                break;
+            }
         }
         Ok(())
-    }
-
-    fn first_from(&self, prefix: &[u8], from: &[u8]) -> Result<Option<Row>, JournalError> {
-        let rows = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let first = rows.range(from.to_vec()..).next().filter(|(key, _)| key.starts_with(prefix));
-        Ok(first.map(|(key, value)| (key.clone(), value.clone())))
     }
 }

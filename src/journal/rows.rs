@@ -1,32 +1,28 @@
-//! What a row of the journal is called and what is in it. Rows are JSON, so that a person can read an export.
+//! What a row of the journal is called and what is in it. Rows are JSON, but for pages of history (see `page`).
 //!
 //! | first byte | then | holds |
 //! |---|---|---|
 //! | `h` | | the head: schema, counters, the hold of all images |
 //! | `l` | image | a lane |
 //! | `k` | image, 0, ref | a key |
-//! | `e` | number | an event |
+//! | `e` | number | a page: the events from that number on, and their deliveries |
 //! | `b` | number | a build |
 //! | `c` | image, 0, ref, 0, number | how the events of a key up to that number ended |
 //! | `r` | image, 0, ref | where a ref was seen at the remote |
-//! | `d` | fingerprint | which events a delivery made |
-//! | `i` | image, 0, number | index of events by image |
 //! | `j` | image, 0, number | index of builds by image |
-//! | `s` | commit, 0, number | index of events by commit |
-//! | `v` | delivery id, 0, number | index of events by delivery |
 //!
 //! Numbers are big-endian, so that order by bytes is order by number.
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Event, Fingerprint};
-use crate::model::{BuildId, CommitId, GitRef, ImageName, Seq};
+use super::page;
+use crate::model::{BuildId, GitRef, ImageName, Seq};
 use crate::scheduler::Scheduler;
 use crate::scheduler::record::{BuildRow, Changes};
 use crate::verb::Hold;
 
 /// The version of this layout. Raised when an older daemon could misread a newer journal.
-pub(super) const SCHEMA: u32 = 1;
+pub(super) const SCHEMA: u32 = 2;
 /// The most bytes of a value: sled keeps larger ones in files that it never syncs.
 pub(super) const VALUE_BYTES_MAX: usize = 8 * 1024;
 
@@ -49,7 +45,8 @@ pub(super) struct Head {
 
 /// The rows that one step changes.
 pub fn encode(changes: &Changes, scheduler: &Scheduler) -> Vec<Put> {
-    let mut puts = Vec::with_capacity(4 + 5 * changes.events.len());
+    let mut puts = Vec::new();
+    page::pack(&changes.events, &changes.remembered, &mut puts);
     let mut put = |key, value| puts.push(Put { key, value });
     if changes.head {
         let (newest, newest_build) = scheduler.counters();
@@ -65,12 +62,6 @@ pub fn encode(changes: &Changes, scheduler: &Scheduler) -> Vec<Put> {
         let key = scheduler.lane(image).and_then(|lane| lane.keys.get(git_ref));
         put(key_key(image, git_ref), key.map(json));
     }
-    for event in &changes.events {
-        put(event_key(event.seq), Some(json(event.as_ref())));
-        for key in event_index_keys(event) {
-            put(key, Some(Vec::new()));
-        }
-    }
     for (id, build) in &changes.builds {
         put(build_key(*id), Some(json(build)));
         put(image_build_key(&build.image, *id), Some(Vec::new()));
@@ -80,12 +71,6 @@ pub fn encode(changes: &Changes, scheduler: &Scheduler) -> Vec<Put> {
     }
     for (image, git_ref, commit) in &changes.heads {
         put(head_of_ref_key(image, git_ref), commit.as_ref().map(json));
-    }
-    for (fingerprint, remembered) in &changes.remembered {
-        put(delivery_key(*fingerprint), Some(json(remembered)));
-    }
-    for fingerprint in &changes.forgotten {
-        put(delivery_key(*fingerprint), None);
     }
     puts
 }
@@ -106,6 +91,13 @@ fn head_of_ref_key(image: &ImageName, git_ref: &GitRef) -> Vec<u8> {
     join(b'r', &[image.as_str().as_bytes(), git_ref.as_str().as_bytes()])
 }
 
+/// What all rows of the index of an image's builds begin with.
+pub(super) fn image_builds(image: &ImageName) -> Vec<u8> {
+    let mut prefix = join(b'j', &[image.as_str().as_bytes()]);
+    prefix.push(0);
+    prefix
+}
+
 /// The names in the row of a key, or of a ref at the remote.
 pub(super) fn parse_key_key(key: &[u8]) -> Option<(ImageName, GitRef)> {
     let text = std::str::from_utf8(key.get(1..)?).ok()?;
@@ -113,8 +105,9 @@ pub(super) fn parse_key_key(key: &[u8]) -> Option<(ImageName, GitRef)> {
     Some((image.parse().ok()?, git_ref.parse().ok()?))
 }
 
-pub(super) fn event_key(seq: Seq) -> Vec<u8> {
-    join(b'e', &[&seq.0.to_be_bytes()])
+/// Where the page is that begins with this number.
+pub(super) fn page_key(first: Seq) -> Vec<u8> {
+    join(b'e', &[&first.0.to_be_bytes()])
 }
 
 pub(super) fn build_key(build: BuildId) -> Vec<u8> {
@@ -122,60 +115,32 @@ pub(super) fn build_key(build: BuildId) -> Vec<u8> {
 }
 
 pub(super) fn closure_key(image: &ImageName, git_ref: &GitRef, upto: Seq) -> Vec<u8> {
-    join(b'c', &[image.as_str().as_bytes(), git_ref.as_str().as_bytes(), &upto.0.to_be_bytes()])
+    closure_key_of(image.as_str(), git_ref.as_str(), upto)
 }
 
-pub(super) fn delivery_key(fingerprint: Fingerprint) -> Vec<u8> {
-    join(b'd', &[&fingerprint.0])
-}
-
-pub(super) fn image_event_key(image: &ImageName, seq: Seq) -> Vec<u8> {
-    join(b'i', &[image.as_str().as_bytes(), &seq.0.to_be_bytes()])
+pub(super) fn closure_key_of(image: &str, git_ref: &str, upto: Seq) -> Vec<u8> {
+    join(b'c', &[image.as_bytes(), git_ref.as_bytes(), &upto.0.to_be_bytes()])
 }
 
 pub(super) fn image_build_key(image: &ImageName, build: BuildId) -> Vec<u8> {
     join(b'j', &[image.as_str().as_bytes(), &build.0.to_be_bytes()])
 }
 
-/// Where events of this commit, or of commits that begin so, are listed.
-pub(super) fn commit_prefix(digits: &str) -> Vec<u8> {
-    join(b's', &[digits.as_bytes()])
-}
-
-fn commit_event_key(commit: &CommitId, seq: Seq) -> Vec<u8> {
-    join(b's', &[commit.as_str().as_bytes(), &seq.0.to_be_bytes()])
-}
-
-/// Where events of this delivery are listed; the number follows.
-pub(super) fn delivery_prefix(delivery: &str) -> Vec<u8> {
-    let mut prefix = join(b'v', &[delivery.as_bytes()]);
-    prefix.push(0);
-    prefix
-}
-
-/// The rows by which an event is found again.
-fn event_index_keys(event: &Event) -> impl Iterator<Item = Vec<u8>> {
-    let image = event.image.as_ref().map(|image| image_event_key(image, event.seq));
-    let commit = event.commit.as_ref().map(|commit| commit_event_key(commit, event.seq));
-    let delivery = event.cause.delivery.as_ref().map(|delivery| {
-        let mut key = delivery_prefix(delivery);
-        key.extend(event.seq.0.to_be_bytes());
-        key
-    });
-    [image, commit, delivery].into_iter().flatten()
-}
-
-/// The rows that go when an event is forgotten. A closure goes with the last of the events that it ended: the
-/// older ones are gone by then, and whatever is kept still finds its own.
-pub(super) fn event_rows(event: &Event) -> impl Iterator<Item = Vec<u8>> {
-    let closure = event.image.as_ref().zip(event.git_ref.as_ref());
-    let closure = closure.map(|(image, git_ref)| closure_key(image, git_ref, event.seq));
-    event_index_keys(event).chain(closure).chain([event_key(event.seq)])
-}
-
 /// The rows that go when a build is forgotten.
 pub(super) fn build_rows(build: &BuildRow) -> impl Iterator<Item = Vec<u8>> {
     [build_key(build.id), image_build_key(&build.image, build.id)].into_iter()
+}
+
+/// The first key after all that begin with `prefix`.
+pub(super) fn end_of(prefix: &[u8]) -> Vec<u8> {
+    let mut end = prefix.to_vec();
+    while let Some(last) = end.pop() {
+        if last < u8::MAX {
+            end.push(last + 1);
+            break;
+        }
+    }
+    end
 }
 
 /// The number at the end of a row's key.

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::history::{Reader, Row, Rows};
+use super::history::{Reader, Rows};
+use super::retention::Oldest;
 use super::rows::{Head, SCHEMA, head_key};
 use super::{JournalError, Put, Retention};
 use crate::model::{BuildId, Seq};
@@ -15,14 +16,19 @@ use crate::scheduler::Snapshot;
 
 /// Pages that sled keeps in memory, in bytes.
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
-/// The most events, and the most builds, that are forgotten with one step.
-const FORGOTTEN_PER_STEP: usize = 32;
-/// Nothing is looked for to forget more often than once in so many steps.
-const FORGET_EVERY: u32 = 16;
+/// The most pages of history that are forgotten with one step: more than one step can fill.
+const FORGOTTEN_PAGES: usize = 64;
+/// The most builds that are forgotten at once.
+const FORGOTTEN_BUILDS: usize = 32;
+/// No builds are looked for to forget more often than once in so many steps.
+const FORGET_BUILDS_EVERY: u32 = 16;
 
 pub(super) struct Store {
     directory: PathBuf,
     db: sled::Db,
+    reader: Reader,
+    /// The oldest page of history, where it was looked for.
+    oldest: Option<Oldest>,
     /// A second handle of the database's file, for our own sync.
     file: File,
     steps: u32,
@@ -47,10 +53,11 @@ impl Store {
             .open()
             .map_err(|error| unreadable(error.to_string()))?;
         let file = File::open(directory.join("db")).map_err(|error| io("open", &directory.join("db"), error))?;
-        let mut store = Self { directory: directory.clone(), db, file, steps: 0, _lock: lock };
-        match store.reader().snapshot()? {
-            Some((found, _)) if found > SCHEMA => {
-                return Err(JournalError::NewerSchema { directory, found, known: SCHEMA });
+        let reader = Reader::new(Arc::new(Tree((*db).clone())));
+        let mut store = Self { directory: directory.clone(), db, reader, oldest: None, file, steps: 0, _lock: lock };
+        match store.reader.schema()? {
+            Some(found) if found != SCHEMA => {
+                return Err(JournalError::OtherSchema { directory, found, known: SCHEMA });
             }
             Some(_) => {}
             None if had_data && !store.db.is_empty() => {
@@ -63,11 +70,11 @@ impl Store {
     }
 
     pub(super) fn snapshot(&self) -> Result<Snapshot, JournalError> {
-        Ok(self.reader().snapshot()?.map(|(_, snapshot)| snapshot).unwrap_or_default())
+        Ok(self.reader.snapshot()?.unwrap_or_default())
     }
 
     pub(super) fn reader(&self) -> Reader {
-        Reader::new(Arc::new(Tree((*self.db).clone())))
+        self.reader.clone()
     }
 
     /// Writes one step as one batch and brings it to disk. After an error the store is not to be used again.
@@ -80,11 +87,13 @@ impl Store {
             }
         }
         self.steps += 1;
-        if self.steps.is_multiple_of(FORGET_EVERY) {
-            let outdated = self.reader().outdated(retention.before, retention.keep_from, FORGOTTEN_PER_STEP)?;
-            for key in outdated {
+        if self.steps.is_multiple_of(FORGET_BUILDS_EVERY) {
+            for key in self.reader.outdated_builds(&retention, FORGOTTEN_BUILDS)? {
                 batch.remove(key);
             }
+        }
+        for key in self.reader.outdated_pages(&retention, FORGOTTEN_PAGES, &mut self.oldest)? {
+            batch.remove(key);
         }
         self.apply(batch)
     }
@@ -137,11 +146,14 @@ impl Rows for Tree {
 
     fn scan(
         &self,
-        prefix: &[u8],
+        (from, to): (&[u8], &[u8]),
         newest_first: bool,
         take: &mut dyn FnMut(&[u8], &[u8]) -> bool,
     ) -> Result<(), JournalError> {
-        let mut rows = self.0.scan_prefix(prefix);
+        if from >= to {
+            return Ok(());
+        }
+        let mut rows = self.0.range(from..to);
         while let Some(row) = if newest_first { rows.next_back() } else { rows.next() } {
             let (key, value) = row.map_err(|error| read_failed(&error))?;
             if !take(&key, &value) {
@@ -149,11 +161,6 @@ impl Rows for Tree {
             }
         }
         Ok(())
-    }
-
-    fn first_from(&self, prefix: &[u8], from: &[u8]) -> Result<Option<Row>, JournalError> {
-        let first = self.0.range(from..).next().transpose().map_err(|error| read_failed(&error))?;
-        Ok(first.filter(|(key, _)| key.starts_with(prefix)).map(|(key, value)| (key.to_vec(), value.to_vec())))
     }
 }
 

@@ -11,8 +11,8 @@ use crate::model::Timestamp;
 pub const REMEMBERED_FOR: Duration = Duration::from_hours(7 * 24);
 /// The most fingerprints kept; the oldest go first.
 pub const REMEMBERED_MAX: usize = 131_072;
-/// The most fingerprints forgotten in one step, so that no step is long.
-const FORGOTTEN_PER_STEP: usize = 1_024;
+/// The most fingerprints forgotten in one step, so that no step is long; more than one step brings.
+const FORGOTTEN_PER_STEP: usize = 4_096;
 
 #[derive(Clone, Debug, Default)]
 pub struct Deliveries {
@@ -39,18 +39,16 @@ impl Deliveries {
         }
     }
 
-    /// Forgets what is too old or too much; answers with what was forgotten.
-    pub fn forget(&mut self, now: Timestamp) -> Vec<Fingerprint> {
-        let mut forgotten = Vec::new();
-        while let Some(oldest) = self.order.front().copied() {
-            let too_old = self.known.get(&oldest).is_none_or(|known| known.at.plus(REMEMBERED_FOR) < now);
-            if forgotten.len() == FORGOTTEN_PER_STEP || !(too_old || self.order.len() > REMEMBERED_MAX) {
+    /// Forgets what is too old or too much.
+    pub fn forget(&mut self, now: Timestamp) {
+        for _ in 0..FORGOTTEN_PER_STEP {
+            let Some(oldest) = self.order.front() else { break };
+            let too_old = self.known.get(oldest).is_none_or(|known| known.at.plus(REMEMBERED_FOR) < now);
+            if !(too_old || self.order.len() > REMEMBERED_MAX) {
                 break;
             }
+            self.known.remove(oldest);
             self.order.pop_front();
-            self.known.remove(&oldest);
-            forgotten.push(oldest);
         }
-        forgotten
     }
 }

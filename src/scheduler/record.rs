@@ -228,7 +228,6 @@ pub struct Changes {
     pub records: Vec<Record>,
     pub events: Vec<Arc<Event>>,
     pub remembered: Vec<(Fingerprint, Remembered)>,
-    pub forgotten: Vec<Fingerprint>,
     pub builds: BTreeMap<BuildId, BuildRow>,
     /// The events of a key up to a number ended so; None: no longer so.
     pub closures: Vec<(ImageName, GitRef, Seq, Option<Closure>)>,
@@ -244,7 +243,7 @@ pub struct Changes {
 
 impl Changes {
     pub fn is_empty(&self) -> bool {
-        self.records.is_empty() && self.events.is_empty() && self.forgotten.is_empty() && !self.head
+        self.records.is_empty() && self.events.is_empty() && !self.head
     }
 }
 

@@ -1,0 +1,119 @@
+//! Signed pushes over HTTP: the real daemon, which answers when they are on disk, beside a server that checks and parses
+//! them as it does and stores nothing.
+
+mod load;
+mod plain;
+
+use std::io::Read as _;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use self::load::Outcome;
+use crate::table::{Row, median};
+
+pub(crate) const SECRET: &str = "test-secret-of-the-measured-hook";
+/// Images, each with a repository of its own, over which pushes are spread.
+pub(crate) const IMAGES: usize = 10;
+
+const CONNECTIONS: [usize; 4] = [1, 16, 64, 256];
+const ROUNDS: usize = 5;
+const ROUND: Duration = Duration::from_secs(2);
+
+/// What is asked for, by connections: from 64 on, syncs are shared by enough requests.
+fn wanted(connections: usize) -> Option<f64> {
+    (connections >= 64).then_some(0.8)
+}
+
+pub(crate) fn measure(rows: &mut Vec<Row>) {
+    let plain = plain::start();
+    for connections in CONNECTIONS {
+        let (mut bare, mut durable) = (Vec::new(), Vec::new());
+        // A fresh daemon for each width; rounds in turn, so that what the machine does meanwhile hits both.
+        let daemon = Daemon::start();
+        for _ in 0..ROUNDS {
+            bare.push(load::run(plain, connections, ROUND));
+            durable.push(load::run(daemon.address, connections, ROUND));
+        }
+        let rate = |outcomes: &[Outcome]| median(outcomes.iter().map(Outcome::rate));
+        let p99 = |outcomes: &[Outcome]| median(outcomes.iter().map(Outcome::p99_ms));
+        rows.push(Row {
+            what: format!("ingest, {connections} connections"),
+            ours: format!("{:.0}/s, p99 {:.1} ms", rate(&durable), p99(&durable)),
+            beside: format!("storing nothing: {:.0}/s, p99 {:.1} ms", rate(&bare), p99(&bare)),
+            ratio: rate(&durable) / rate(&bare),
+            wanted: wanted(connections),
+        });
+    }
+}
+
+/// The shipped binary in a directory of its own.
+pub(crate) struct Daemon {
+    pub(crate) address: SocketAddr,
+    pub(crate) directory: tempfile::TempDir,
+    child: Child,
+}
+
+impl Daemon {
+    pub(crate) fn start() -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        std::fs::write(directory.path().join("coalesced.toml"), configuration()).expect("a configuration");
+        Self::start_in(directory)
+    }
+
+    pub(crate) fn start_in(directory: tempfile::TempDir) -> Self {
+        let child = spawn(directory.path());
+        let address = await_ready(directory.path(), child.id());
+        Self { address, directory, child }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ended = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+fn spawn(directory: &Path) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_coalesced"));
+    let log = std::fs::File::create(directory.join("log")).expect("a log");
+    command.arg("serve").current_dir(directory).stdout(Stdio::null()).stderr(log);
+    command.spawn().expect("the binary starts")
+}
+
+#[expect(clippy::disallowed_methods, reason = "this measures")]
+fn await_ready(directory: &Path, pid: u32) -> SocketAddr {
+    let begun = Instant::now();
+    loop {
+        assert!(begun.elapsed() < Duration::from_secs(30), "the daemon is not ready in time");
+        let mut text = String::new();
+        if let Ok(mut file) = std::fs::File::open(directory.join("data/client.json")) {
+            let _partial = file.read_to_string(&mut text);
+        }
+        if let Ok(found) = serde_json::from_str::<serde_json::Value>(&text)
+            && found["pid"] == pid
+            && let Some(address) = found["url"].as_str().and_then(|url| url.strip_prefix("http://"))
+        {
+            return address.parse().expect("an address");
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Nothing comes due while this measures: what is measured is the way in.
+pub(crate) fn configuration() -> String {
+    let mut text = format!(
+        "listen = \"127.0.0.1:0\"\ndata_dir = \"data\"\n\n[defaults]\nquiet = \"12h\"\nmax_wait = \"24h\"\n\
+         reconcile_every = \"off\"\n\n[source.github]\nsecrets = [\"{SECRET}\"]\n"
+    );
+    for image in 0..IMAGES {
+        text.push_str(&format!(
+            "\n[image.\"acme/image-{image}\"]\nrepository = \"github.com/acme/image-{image}\"\nbranches = [\"main\"]\n\
+             [image.\"acme/image-{image}\".backend]\nkind = \"docker_hub\"\n\
+             trigger_url = \"http://127.0.0.1:9/api/build/v1/source/test-token-of-nobody/trigger/test-token-of-nobody/call/\"\n"
+        ));
+    }
+    text
+}

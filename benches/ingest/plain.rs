@@ -1,0 +1,92 @@
+//! The server that stores nothing: the same HTTP parts, the same check of the signature, the same parser and the same
+//! receipt, and then nothing.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::{Path, Request, State};
+use axum::http::StatusCode;
+use coalesced::config::Config;
+use coalesced::event::{Event, Intake, Verdict};
+use coalesced::model::{Seq, Timestamp};
+use coalesced::source::{self, Reading};
+use coalesced::status::{Picture, Receipt, receipt};
+use http_body_util::BodyExt;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+
+struct Plain {
+    config: Config,
+    picture: Picture,
+    newest: AtomicU64,
+}
+
+/// Serves on a thread of its own, with as many workers as the daemon has, for as long as the process lives.
+pub(super) fn start() -> SocketAddr {
+    let (sender, address) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bound");
+            sender.send(listener.local_addr().expect("an address")).expect("somebody waits");
+            serve(listener).await;
+        });
+    });
+    address.recv().expect("it serves")
+}
+
+async fn serve(listener: tokio::net::TcpListener) {
+    let text = super::configuration();
+    let config = Config::parse(&text, "bench.toml", std::path::Path::new("."), &|_| None).expect("a configuration");
+    let plain = Arc::new(Plain { config, picture: Picture::default(), newest: AtomicU64::new(0) });
+    let router = axum::Router::new().route("/hooks/{source}", axum::routing::post(hook)).with_state(plain);
+    loop {
+        let (stream, _) = listener.accept().await.expect("accepted");
+        stream.set_nodelay(true).expect("an option");
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(Duration::from_secs(10))
+            .max_headers(64)
+            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router.clone()));
+        tokio::spawn(connection);
+    }
+}
+
+#[derive(serde::Serialize)]
+struct Answer {
+    receipts: Vec<Receipt>,
+}
+
+async fn hook(
+    State(plain): State<Arc<Plain>>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Result<(StatusCode, Json<Answer>), StatusCode> {
+    let source = plain.config.sources.get(&name).ok_or(StatusCode::NOT_FOUND)?;
+    let (parts, body) = request.into_parts();
+    let body = body.collect().await.map_err(|_| StatusCode::BAD_REQUEST)?.to_bytes();
+    let reading = source::read(&name, source, &plain.config.images, &parts.headers, &body);
+    let Ok(Reading::Delivery(delivery)) = reading else { return Err(StatusCode::UNAUTHORIZED) };
+    let now = coalesced::driver::clock::wall();
+    let receipts = delivery.wishes.into_iter().map(|wish| {
+        let reason = match wish.intake {
+            Intake::Build { .. } => "quiet for 30 s more, at the latest at 10:10:00".to_owned(),
+            _ => String::new(),
+        };
+        let event = Event {
+            seq: Seq(plain.newest.fetch_add(1, Ordering::Relaxed)),
+            accepted_at: now,
+            image: wish.image,
+            git_ref: wish.git_ref,
+            commit: wish.commit,
+            cause: delivery.cause.clone(),
+            verdict: Verdict::Ignored { reason },
+        };
+        receipt(&event, None, None, &plain.picture, "http://localhost/v1/events", Timestamp::from_millis(0))
+    });
+    Ok((StatusCode::ACCEPTED, Json(Answer { receipts: receipts.collect() })))
+}

@@ -1,0 +1,22 @@
+//! Every measurement, in one table: `cargo bench`; some of them: `cargo bench -- ingest journal scheduler`.
+//!
+//! Each figure stands beside another of the same run, because machines differ and are seldom quiet: read the ratios.
+//! docs/performance.md says how.
+
+mod ingest;
+mod table;
+
+type Part = (&'static str, fn(&mut Vec<table::Row>));
+
+const PARTS: [Part; 1] = [("ingest", ingest::measure)];
+
+fn main() {
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let mut rows = Vec::new();
+    for (name, measure) in PARTS {
+        if words.is_empty() || words.iter().any(|word| word == name) {
+            measure(&mut rows);
+        }
+    }
+    table::print(&rows);
+}

@@ -1,0 +1,85 @@
+//! Reading the scheduler's whole state back, as a start does.
+
+use std::sync::Arc;
+
+use super::history::parse;
+use super::page::{self, Record};
+use super::{JournalError, Reader, parse_failed, rows};
+use crate::event::Fingerprint;
+use crate::model::{CommitId, GitRef, ImageName, Seq, Timestamp};
+use crate::scheduler::Snapshot;
+use crate::scheduler::deliveries::REMEMBERED_MAX;
+use crate::scheduler::lane::{Key, Lane};
+use crate::scheduler::record::Remembered;
+
+impl Reader {
+    /// The version of the layout of the rows; None where there are none yet.
+    pub(super) fn schema(&self) -> Result<Option<u32>, JournalError> {
+        Ok(self.row::<rows::Head>(&rows::head_key())?.map(|head| head.schema))
+    }
+
+    /// The whole stored state of the scheduler; None where there is none yet.
+    pub(super) fn snapshot(&self) -> Result<Option<Snapshot>, JournalError> {
+        let Some(head) = self.row::<rows::Head>(&rows::head_key())? else { return Ok(None) };
+        let mut lanes: Vec<Lane> = self.table(b"l", |_, value| parse(value))?;
+        for (image, git_ref, key) in self.table(b"k", |key, value| named::<Key>(key, value))? {
+            lane_of(&mut lanes, &image).keys.insert(git_ref, key);
+        }
+        for (image, git_ref, commit) in self.table(b"r", |key, value| named::<CommitId>(key, value))? {
+            Arc::make_mut(&mut lane_of(&mut lanes, &image).heads).insert(git_ref, commit);
+        }
+        let (newest, newest_build) = (head.newest, head.newest_build);
+        let deliveries = self.deliveries()?;
+        Ok(Some(Snapshot { lanes, hold: head.hold, newest, newest_build, deliveries }))
+    }
+
+    /// What the newest deliveries are known by when they come again, as many as are remembered.
+    fn deliveries(&self) -> Result<Vec<(Fingerprint, Remembered)>, JournalError> {
+        let mut deliveries = Vec::new();
+        let mut failed = None;
+        self.scan(b"e", b"f", true, &mut |_, value| {
+            let read = page::read(value, |record| {
+                if let Record::Seen { first, count, at, fingerprints } = record {
+                    let remembered = Remembered { first: Seq(first), count, at: Timestamp::from_millis(at) };
+                    deliveries.extend(fingerprints.into_iter().map(|bytes| (Fingerprint(bytes), remembered)));
+                }
+            });
+            failed = read.err();
+            failed.is_none() && deliveries.len() < REMEMBERED_MAX
+        })?;
+        failed.map_or(Ok(deliveries), Err)
+    }
+
+    fn table<T>(
+        &self,
+        prefix: &[u8],
+        parse: impl Fn(&[u8], &[u8]) -> Result<T, JournalError>,
+    ) -> Result<Vec<T>, JournalError> {
+        let mut all = Ok(Vec::new());
+        self.scan(prefix, &rows::end_of(prefix), false, &mut |key, value| {
+            match (&mut all, parse(key, value)) {
+                (Ok(rows), Ok(row)) => rows.push(row),
+                (_, Err(error)) => all = Err(error),
+                (Err(_), _) => {}
+            }
+            all.is_ok()
+        })?;
+        all
+    }
+}
+
+/// A row that is named by an image and a ref.
+fn named<T: serde::de::DeserializeOwned>(key: &[u8], value: &[u8]) -> Result<(ImageName, GitRef, T), JournalError> {
+    let names = rows::parse_key_key(key);
+    let (image, git_ref) = names.ok_or_else(|| parse_failed("it names no image and ref"))?;
+    Ok((image, git_ref, parse(value)?))
+}
+
+/// The lane of an image, made where only rows beside it are there.
+fn lane_of<'a>(lanes: &'a mut Vec<Lane>, image: &ImageName) -> &'a mut Lane {
+    let index = lanes.binary_search_by(|lane| lane.image.cmp(image)).unwrap_or_else(|index| {
+        lanes.insert(index, Lane::new(image.clone()));
+        index
+    });
+    &mut lanes[index]
+}
