@@ -11,6 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use self::load::Outcome;
+pub(crate) use self::plain::{ROLE as PLAIN_ROLE, serve_until_left_alone as serve_plain};
 use crate::table::{Row, median};
 
 pub(crate) const SECRET: &str = "test-secret-of-the-measured-hook";
@@ -20,6 +21,9 @@ pub(crate) const IMAGES: usize = 10;
 const CONNECTIONS: [usize; 4] = [1, 16, 64, 256];
 const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_secs(2);
+/// For a first look.
+const QUICK_ROUNDS: usize = 3;
+const QUICK_ROUND: Duration = Duration::from_millis(700);
 
 /// What is asked for, by connections: from 64 on, syncs are shared by enough requests.
 fn wanted(connections: usize) -> Option<f64> {
@@ -27,25 +31,56 @@ fn wanted(connections: usize) -> Option<f64> {
 }
 
 pub(crate) fn measure(rows: &mut Vec<Row>) {
-    let plain = plain::start();
-    for connections in CONNECTIONS {
+    let quick = std::env::args().any(|word| word == "--quick");
+    let (rounds, round) = if quick { (QUICK_ROUNDS, QUICK_ROUND) } else { (ROUNDS, ROUND) };
+    let plain = plain::Server::start();
+    let named: Vec<usize> = std::env::args().filter_map(|word| word.parse().ok()).collect();
+    for connections in CONNECTIONS.into_iter().filter(|connections| named.is_empty() || named.contains(connections)) {
         let (mut bare, mut durable) = (Vec::new(), Vec::new());
         // A fresh daemon for each width; rounds in turn, so that what the machine does meanwhile hits both.
         let daemon = Daemon::start();
-        for _ in 0..ROUNDS {
-            bare.push(load::run(plain, connections, ROUND));
-            durable.push(load::run(daemon.address, connections, ROUND));
+        let mut spent = [Duration::ZERO; 2];
+        for _ in 0..rounds {
+            let before = [&plain.child, &daemon.child].map(processor_time);
+            bare.push(load::run(plain.address, connections, round));
+            durable.push(load::run(daemon.address, connections, round));
+            let after = [&plain.child, &daemon.child].map(processor_time);
+            spent = [0, 1].map(|which| spent[which] + after[which].saturating_sub(before[which]));
         }
+        let each = |spent: Duration, outcomes: &[Outcome]| {
+            #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+            let answered = outcomes.iter().map(Outcome::accepted).sum::<u64>() as f64;
+            spent.as_secs_f64() * 1e6 / answered
+        };
         let rate = |outcomes: &[Outcome]| median(outcomes.iter().map(Outcome::rate));
         let p99 = |outcomes: &[Outcome]| median(outcomes.iter().map(Outcome::p99_ms));
         rows.push(Row {
             what: format!("ingest, {connections} connections"),
-            ours: format!("{:.0}/s, p99 {:.1} ms", rate(&durable), p99(&durable)),
-            beside: format!("storing nothing: {:.0}/s, p99 {:.1} ms", rate(&bare), p99(&bare)),
+            ours: format!(
+                "{:.0}/s, p99 {:.1} ms, {:.0} µs of processor each",
+                rate(&durable),
+                p99(&durable),
+                each(spent[1], &durable)
+            ),
+            beside: format!(
+                "storing nothing: {:.0}/s, p99 {:.1} ms, {:.0} µs each",
+                rate(&bare),
+                p99(&bare),
+                each(spent[0], &bare)
+            ),
             ratio: rate(&durable) / rate(&bare),
             wanted: wanted(connections),
         });
     }
+}
+
+/// What a process has taken of the processors so far, in user and kernel mode.
+fn processor_time(child: &Child) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap_or_default();
+    // After the name in brackets, which may hold anything; fields 14 and 15 of proc(5), in ticks of 10 ms.
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    let ticks: u64 = fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+    Duration::from_millis(10 * ticks)
 }
 
 /// The shipped binary in a directory of its own.

@@ -11,7 +11,11 @@ type Part = (&'static str, fn(&mut Vec<table::Row>));
 const PARTS: [Part; 1] = [("ingest", ingest::measure)];
 
 fn main() {
-    let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    if std::env::args().any(|word| word == ingest::PLAIN_ROLE) {
+        return ingest::serve_plain();
+    }
+    let is_name = |word: &String| word.starts_with(|first: char| first.is_alphabetic());
+    let words: Vec<String> = std::env::args().skip(1).filter(is_name).collect();
     let mut rows = Vec::new();
     for (name, measure) in PARTS {
         if words.is_empty() || words.iter().any(|word| word == name) {

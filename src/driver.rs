@@ -268,6 +268,10 @@ impl Driver {
                 }
             };
             self.feed_watchdog();
+            if message.is_some() {
+                // Requests that have been read come along: under load each step and its flush serve many of them.
+                tokio::task::yield_now().await;
+            }
             return Waited::Inputs(self.take_in(message));
         }
     }

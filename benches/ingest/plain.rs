@@ -1,7 +1,9 @@
 //! The server that stores nothing: the same HTTP parts, the same check of the signature, the same parser and the same
 //! receipt, and then nothing.
 
+use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -25,18 +27,43 @@ struct Plain {
     newest: AtomicU64,
 }
 
-/// Serves on a thread of its own, with as many workers as the daemon has, for as long as the process lives.
-pub(super) fn start() -> SocketAddr {
-    let (sender, address) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
-        runtime.block_on(async {
-            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bound");
-            sender.send(listener.local_addr().expect("an address")).expect("somebody waits");
-            serve(listener).await;
-        });
+/// The word by which this program is told to be this server.
+pub(crate) const ROLE: &str = "--serve-plain";
+
+/// A process of its own, as the daemon is one; it ends with this one.
+pub(super) struct Server {
+    pub(super) address: SocketAddr,
+    pub(super) child: Child,
+}
+
+impl Server {
+    pub(super) fn start() -> Self {
+        let program = std::env::current_exe().expect("this program");
+        let mut child =
+            Command::new(program).arg(ROLE).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it starts");
+        let mut line = String::new();
+        let said = child.stdout.take().expect("piped");
+        BufReader::new(said).read_line(&mut line).expect("a line");
+        Self { address: line.trim().parse().expect("an address"), child }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ended = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+/// Serves, with as many workers as the daemon has, until whoever started it is gone.
+pub(crate) fn serve_until_left_alone() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    runtime.spawn(async {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bound");
+        println!("{}", listener.local_addr().expect("an address"));
+        serve(listener).await;
     });
-    address.recv().expect("it serves")
+    let _end = std::io::stdin().read_to_end(&mut Vec::new());
 }
 
 async fn serve(listener: tokio::net::TcpListener) {

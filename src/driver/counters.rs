@@ -12,7 +12,8 @@ use crate::status::Picture;
 /// Counts since the start. Bounded: one series an image, source and state.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Counters {
-    events: BTreeMap<(String, String, &'static str), u64>,
+    /// By image, source and state.
+    events: BTreeMap<Option<ImageName>, BTreeMap<String, BTreeMap<&'static str, u64>>>,
     builds: BTreeMap<(ImageName, &'static str), u64>,
     saved: BTreeMap<ImageName, u64>,
     triggers: BTreeMap<(ImageName, &'static str), u64>,
@@ -21,8 +22,15 @@ pub(super) struct Counters {
 impl Counters {
     pub(super) fn count(&mut self, changes: &Changes) {
         for event in &changes.events {
-            let image = event.image.as_ref().map(ToString::to_string).unwrap_or_default();
-            *self.events.entry((image, event.cause.source.clone(), state_of(event))).or_default() += 1;
+            let sources = self.events.entry(event.image.clone()).or_default();
+            let source = &event.cause.source;
+            // Looked up first: a text is made for a new source only.
+            if !sources.contains_key(source) {
+                sources.insert(source.clone(), BTreeMap::new());
+            }
+            if let Some(states) = sources.get_mut(source) {
+                *states.entry(state_of(event)).or_default() += 1;
+            }
         }
         for build in changes.builds.values().filter(|build| build.state == BuildState::Finished) {
             let outcome = match build.outcome {
@@ -53,12 +61,15 @@ impl Counters {
     pub(super) fn render(&self, picture: &Picture, now: Timestamp) -> String {
         let mut text = String::new();
         head(&mut text, "coalesced_events_total", "counter", "Events accepted, by what was decided when they came.");
-        for ((image, source, state), n) in &self.events {
-            let (image, source) = (escape(image), escape(source));
-            line(
-                &mut text,
-                format_args!("coalesced_events_total{{image=\"{image}\",source=\"{source}\",state=\"{state}\"}} {n}"),
-            );
+        for (image, sources) in &self.events {
+            let image = image.as_ref().map_or("", ImageName::as_str);
+            for (source, states) in sources {
+                let source = escape(source);
+                for (state, n) in states {
+                    let labels = format_args!("image=\"{image}\",source=\"{source}\",state=\"{state}\"");
+                    line(&mut text, format_args!("coalesced_events_total{{{labels}}} {n}"));
+                }
+            }
         }
         head(&mut text, "coalesced_builds_total", "counter", "Builds that ended, ours and others'.");
         for ((image, outcome), n) in &self.builds {

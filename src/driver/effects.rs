@@ -19,6 +19,9 @@ use crate::scheduler::{Input, Notice};
 /// No call takes longer, whatever the client below it thinks.
 const CALL_LIMIT: Duration = Duration::from_secs(45);
 
+/// The most events of one step that have a line of their own in the log.
+const EVENTS_TOLD_MAX: usize = 4;
+
 type Backends = Arc<BTreeMap<ImageName, Backend>>;
 
 pub(super) async fn trigger(backends: Backends, order: Order, counters: watch::Sender<Counters>) -> Input {
@@ -83,7 +86,12 @@ async fn within<T>(call: impl Future<Output = T>) -> Option<T> {
 
 /// Says in the log what a step decided.
 pub(super) fn log(changes: &Changes) {
-    for event in &changes.events {
+    // A burst is told in one line more, or the log would cost more than what it tells of.
+    let (told, rest) = changes.events.split_at(changes.events.len().min(EVENTS_TOLD_MAX));
+    if !rest.is_empty() {
+        tracing::info!(events = rest.len(), "more events accepted in the same moment");
+    }
+    for event in told {
         let image = event.image.as_ref().map(ToString::to_string).unwrap_or_default();
         let git_ref = event.git_ref.as_ref().map(ToString::to_string).unwrap_or_default();
         let source = &event.cause.source;

@@ -70,13 +70,13 @@ impl BodyBudget {
         if announced.is_some_and(|length| length > limit as u64) {
             return Err(refuse_large(headers, body, limit).await);
         }
-        let mut bytes = BytesMut::new();
+        let mut read = Pieces::default();
         let mut permit: Option<OwnedSemaphorePermit> = None;
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|_| Problem::bad_request("the body broke off").and_close())?;
             let Ok(data) = frame.into_data() else { continue };
-            if bytes.len() + data.len() > limit {
-                drop((bytes, permit));
+            if read.len() + data.len() > limit {
+                drop((read, permit));
                 return Err(refuse_large(headers, body, limit).await);
             }
             let more = self.take(data.len())?;
@@ -84,15 +84,61 @@ impl BodyBudget {
                 Some(permit) => permit.merge(more),
                 None => permit = Some(more),
             }
-            bytes.extend_from_slice(&data);
+            read.add(data, announced);
         }
-        Ok(ReadBody { bytes: bytes.freeze(), _permit: permit })
+        Ok(ReadBody { bytes: read.whole(), _permit: permit })
     }
 
     fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Problem> {
         let full = || Problem::unavailable("too many bytes are in flight; try again in a second");
         let count = u32::try_from(bytes).map_err(|_| full())?;
         Arc::clone(&self.bytes).try_acquire_many_owned(count).map_err(|_| full())
+    }
+}
+
+/// What has come of a body. A body that comes in one piece is never copied.
+#[derive(Default)]
+enum Pieces {
+    #[default]
+    None,
+    One(Bytes),
+    Many(BytesMut),
+}
+
+impl Pieces {
+    fn len(&self) -> usize {
+        match self {
+            Self::None => 0,
+            Self::One(piece) => piece.len(),
+            Self::Many(pieces) => pieces.len(),
+        }
+    }
+
+    /// `announced`: the length that the whole is to have, where its sender says and it is within the limit.
+    fn add(&mut self, data: Bytes, announced: Option<u64>) {
+        *self = match std::mem::take(self) {
+            Self::None => Self::One(data),
+            Self::One(first) => {
+                let announced = announced.and_then(|length| usize::try_from(length).ok()).unwrap_or_default();
+                // A stranger's word alone reserves no more than twice what has come.
+                let mut pieces = BytesMut::with_capacity(announced.min(2 * (first.len() + data.len())));
+                pieces.extend_from_slice(&first);
+                pieces.extend_from_slice(&data);
+                Self::Many(pieces)
+            }
+            Self::Many(mut pieces) => {
+                pieces.extend_from_slice(&data);
+                Self::Many(pieces)
+            }
+        };
+    }
+
+    fn whole(self) -> Bytes {
+        match self {
+            Self::None => Bytes::new(),
+            Self::One(piece) => piece,
+            Self::Many(pieces) => pieces.freeze(),
+        }
     }
 }
 

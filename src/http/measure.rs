@@ -10,7 +10,7 @@ const BOUNDS: [f64; 9] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0];
 
 /// One histogram for each route and status. Routes are patterns, so that strangers can't make up more of them.
 #[derive(Debug, Default)]
-pub(super) struct Measures(Mutex<BTreeMap<(String, u16), Histogram>>);
+pub(super) struct Measures(Mutex<BTreeMap<String, BTreeMap<u16, Histogram>>>);
 
 #[derive(Debug, Default)]
 struct Histogram {
@@ -23,7 +23,12 @@ struct Histogram {
 impl Measures {
     pub(super) fn add(&self, route: &str, status: u16, took: Duration) {
         let mut measures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let histogram = measures.entry((route.to_owned(), status)).or_default();
+        // Looked up first: a text is made for a new route only.
+        if !measures.contains_key(route) {
+            measures.insert(route.to_owned(), BTreeMap::new());
+        }
+        let Some(statuses) = measures.get_mut(route) else { return };
+        let histogram = statuses.entry(status).or_default();
         let seconds = took.as_secs_f64();
         if let Some(bucket) = BOUNDS.iter().position(|&bound| seconds <= bound) {
             histogram.buckets[bucket] += 1;
@@ -41,7 +46,9 @@ impl Measures {
             text.push_str("# HELP coalesced_http_request_seconds How long requests took until their answer began.\n");
             text.push_str("# TYPE coalesced_http_request_seconds histogram\n");
         }
-        for ((route, status), histogram) in measures.iter() {
+        let histograms =
+            measures.iter().flat_map(|(route, statuses)| statuses.iter().map(move |(status, h)| (route, status, h)));
+        for (route, status, histogram) in histograms {
             let labels = format!("route=\"{route}\",status=\"{status}\"");
             let mut below = 0;
             for (bound, count) in BOUNDS.iter().zip(histogram.buckets) {

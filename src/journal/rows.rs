@@ -53,7 +53,7 @@ pub fn encode(changes: &Changes, scheduler: &Scheduler) -> Vec<Put> {
         let head = Head { schema: SCHEMA, newest, newest_build, hold: scheduler.hold().cloned() };
         put(head_key(), Some(json(&head)));
     }
-    for image in &changes.lanes {
+    for image in &changes.lane_rows {
         if let Some(lane) = scheduler.lane(image) {
             put(lane_key(image), Some(json(lane)));
         }

@@ -214,6 +214,9 @@ impl Lane {
     /// could lose a push.
     pub(super) fn apply(&mut self, fact: Fact, changes: &mut Changes) {
         changes.lanes.insert(self.image.clone());
+        if !fact.is_about_a_key_alone() {
+            changes.lane_rows.insert(self.image.clone());
+        }
         self.change(&fact, changes);
         changes.records.push(Record { image: self.image.clone(), fact });
     }

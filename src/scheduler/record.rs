@@ -159,6 +159,14 @@ pub enum Fact {
     },
 }
 
+impl Fact {
+    /// Whether it changes what is stored of a key and nothing that is stored of its lane: so do the many facts of a
+    /// burst.
+    pub(super) fn is_about_a_key_alone(&self) -> bool {
+        matches!(self, Self::Opened { .. } | Self::Hastened { .. } | Self::Closed { .. } | Self::HeadMoved { .. })
+    }
+}
+
 /// What a build covers, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cover {
@@ -231,8 +239,10 @@ pub struct Changes {
     pub builds: BTreeMap<BuildId, BuildRow>,
     /// The events of a key up to a number ended so; None: no longer so.
     pub closures: Vec<(ImageName, GitRef, Seq, Option<Closure>)>,
-    /// Lanes to write anew.
+    /// Lanes of which anything changed, their keys too.
     pub lanes: BTreeSet<ImageName>,
+    /// Lanes to write anew.
+    pub lane_rows: BTreeSet<ImageName>,
     /// Keys to write anew.
     pub keys: BTreeSet<(ImageName, GitRef)>,
     /// Where refs are at the remote; None: no longer known.
