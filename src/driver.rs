@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
-use self::clock::Clock;
+use self::clock::{Clock, Stopwatch};
 use self::counters::Counters;
 pub use self::handle::Handle;
 use crate::backend::Backend;
@@ -33,6 +33,8 @@ use crate::verb::Command;
 const INBOX_MAX: usize = 4_096;
 /// The most requests that one step takes in.
 const STEP_MAX: usize = 1_024;
+/// The most turns of the runtime for which requests are gathered before they are decided together.
+const GATHER_TURNS_MAX: usize = 16;
 /// In how many steps the oldest open event is looked for once.
 const LOOK_FOR_OPEN_EVERY: u64 = 16;
 /// How long the end waits for trigger calls under way, so that their outcome is known and not uncertain.
@@ -221,12 +223,14 @@ impl Driver {
         let puts = encode(changes, &self.scheduler);
         let retention = self.retention();
         self.steps += 1;
+        let began = (!puts.is_empty()).then(Stopwatch::start);
         let proof = self.journal.commit(puts, retention).await?;
+        let took = began.map(|began| began.elapsed());
         self.picture.send_modify(|picture| picture.update(&self.scheduler, changes));
         if self.steps % LOOK_FOR_OPEN_EVERY == 1 {
             self.keep_from = self.picture.borrow().oldest_open().unwrap_or(self.scheduler.counters().0.next());
         }
-        self.counters.send_modify(|counters| counters.count(changes));
+        self.counters.send_modify(|counters| counters.count(changes, took));
         for effect in step.release(proof) {
             self.start(effect);
         }
@@ -269,10 +273,23 @@ impl Driver {
             };
             self.feed_watchdog();
             if message.is_some() {
-                // Requests that have been read come along: under load each step and its flush serve many of them.
-                tokio::task::yield_now().await;
+                self.gather().await;
             }
             return Waited::Inputs(self.take_in(message));
+        }
+    }
+
+    /// Lets requests that are being read come along while more of them come with each turn of the runtime: under load
+    /// one flush serves many, and without load nothing waits.
+    async fn gather(&self) {
+        let mut waiting = self.inbox.len();
+        for _ in 0..GATHER_TURNS_MAX {
+            tokio::task::yield_now().await;
+            let now_waiting = self.inbox.len();
+            if now_waiting == waiting || now_waiting >= STEP_MAX {
+                break;
+            }
+            waiting = now_waiting;
         }
     }
 

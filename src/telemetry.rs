@@ -1,5 +1,7 @@
 //! What the outside can watch: the log, and the word to the service manager.
 
+pub mod histogram;
+
 use std::io::IsTerminal;
 use std::time::Duration;
 

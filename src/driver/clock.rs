@@ -44,6 +44,21 @@ impl Default for Clock {
     }
 }
 
+/// Measures how long something takes; nothing is decided by it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stopwatch(Instant);
+
+impl Stopwatch {
+    #[expect(clippy::disallowed_methods, reason = "this is where the clock is read")]
+    pub(super) fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    pub(super) fn elapsed(self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
 /// The wall clock as it is, for showing how long ago something was.
 #[expect(clippy::disallowed_methods, reason = "this is where the clock is read")]
 pub fn wall() -> Timestamp {

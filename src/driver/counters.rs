@@ -2,25 +2,53 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::time::Duration;
 
 use crate::build::{BuildState, TriggerAnswer};
 use crate::event::{Event, Verdict};
 use crate::model::{ImageName, Timestamp};
 use crate::scheduler::record::Changes;
 use crate::status::Picture;
+use crate::telemetry::histogram::Histogram;
 
 /// Counts since the start. Bounded: one series an image, source and state.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Counters {
     /// By image, source and state.
     events: BTreeMap<Option<ImageName>, BTreeMap<String, BTreeMap<&'static str, u64>>>,
     builds: BTreeMap<(ImageName, &'static str), u64>,
     saved: BTreeMap<ImageName, u64>,
     triggers: BTreeMap<(ImageName, &'static str), u64>,
+    commit_seconds: Histogram<{ COMMIT_SECONDS.len() }>,
+    commit_batch: Histogram<{ COMMIT_BATCH.len() }>,
+}
+
+/// Upper bounds, in seconds.
+const COMMIT_SECONDS: [f64; 10] = [0.000_25, 0.000_5, 0.001, 0.002, 0.005, 0.01, 0.05, 0.1, 1.0, 10.0];
+/// Upper bounds, in events.
+const COMMIT_BATCH: [f64; 10] = [0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 256.0, 1_024.0];
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self {
+            events: BTreeMap::new(),
+            builds: BTreeMap::new(),
+            saved: BTreeMap::new(),
+            triggers: BTreeMap::new(),
+            commit_seconds: Histogram::new(&COMMIT_SECONDS),
+            commit_batch: Histogram::new(&COMMIT_BATCH),
+        }
+    }
 }
 
 impl Counters {
-    pub(super) fn count(&mut self, changes: &Changes) {
+    /// A step that was written, and how long that took.
+    pub(super) fn count(&mut self, changes: &Changes, took: Option<Duration>) {
+        if let Some(took) = took {
+            self.commit_seconds.add(took.as_secs_f64());
+            #[expect(clippy::cast_precision_loss, reason = "a histogram's value")]
+            self.commit_batch.add(changes.events.len() as f64);
+        }
         for event in &changes.events {
             let sources = self.events.entry(event.image.clone()).or_default();
             let source = &event.cause.source;
@@ -83,6 +111,10 @@ impl Counters {
         for ((image, class), n) in &self.triggers {
             line(&mut text, format_args!("coalesced_trigger_calls_total{{image=\"{image}\",class=\"{class}\"}} {n}"));
         }
+        head(&mut text, "coalesced_commit_seconds", "histogram", "How long a step took to be on disk.");
+        self.commit_seconds.write("coalesced_commit_seconds", "", &mut text);
+        head(&mut text, "coalesced_commit_batch", "histogram", "How many events were written with one flush.");
+        self.commit_batch.write("coalesced_commit_batch", "", &mut text);
         head(&mut text, "coalesced_open_events", "gauge", "Events that no build covers yet.");
         for (image, lane) in &picture.lanes {
             line(&mut text, format_args!("coalesced_open_events{{image=\"{image}\"}} {}", lane.open_events()));

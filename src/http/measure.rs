@@ -1,24 +1,17 @@
 //! How long requests took, by route and status, in Prometheus' text form.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+
+use crate::telemetry::histogram::Histogram;
 
 /// The upper bounds of the histogram's buckets, in seconds.
 const BOUNDS: [f64; 9] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0];
 
 /// One histogram for each route and status. Routes are patterns, so that strangers can't make up more of them.
 #[derive(Debug, Default)]
-pub(super) struct Measures(Mutex<BTreeMap<String, BTreeMap<u16, Histogram>>>);
-
-#[derive(Debug, Default)]
-struct Histogram {
-    /// How many fell under each bound but not under the one before.
-    buckets: [u64; BOUNDS.len()],
-    count: u64,
-    seconds: f64,
-}
+pub(super) struct Measures(Mutex<BTreeMap<String, BTreeMap<u16, Histogram<{ BOUNDS.len() }>>>>);
 
 impl Measures {
     pub(super) fn add(&self, route: &str, status: u16, took: Duration) {
@@ -28,13 +21,7 @@ impl Measures {
             measures.insert(route.to_owned(), BTreeMap::new());
         }
         let Some(statuses) = measures.get_mut(route) else { return };
-        let histogram = statuses.entry(status).or_default();
-        let seconds = took.as_secs_f64();
-        if let Some(bucket) = BOUNDS.iter().position(|&bound| seconds <= bound) {
-            histogram.buckets[bucket] += 1;
-        }
-        histogram.count += 1;
-        histogram.seconds += seconds;
+        statuses.entry(status).or_insert(Histogram::new(&BOUNDS)).add(took.as_secs_f64());
     }
 
     /// The text of all of them; empty while there are none.
@@ -46,19 +33,10 @@ impl Measures {
             text.push_str("# HELP coalesced_http_request_seconds How long requests took until their answer began.\n");
             text.push_str("# TYPE coalesced_http_request_seconds histogram\n");
         }
-        let histograms =
-            measures.iter().flat_map(|(route, statuses)| statuses.iter().map(move |(status, h)| (route, status, h)));
-        for (route, status, histogram) in histograms {
-            let labels = format!("route=\"{route}\",status=\"{status}\"");
-            let mut below = 0;
-            for (bound, count) in BOUNDS.iter().zip(histogram.buckets) {
-                below += count;
-                let _ = writeln!(text, "{NAME}_bucket{{{labels},le=\"{bound}\"}} {below}");
+        for (route, statuses) in measures.iter() {
+            for (status, histogram) in statuses {
+                histogram.write(NAME, &format!("route=\"{route}\",status=\"{status}\""), &mut text);
             }
-            let Histogram { count, seconds, .. } = histogram;
-            let _ = writeln!(text, "{NAME}_bucket{{{labels},le=\"+Inf\"}} {count}");
-            let _ = writeln!(text, "{NAME}_sum{{{labels}}} {seconds}");
-            let _ = writeln!(text, "{NAME}_count{{{labels}}} {count}");
         }
         text
     }
