@@ -3,6 +3,8 @@
 //! A source turns a request into a [`Delivery`]; the scheduler numbers its wishes and makes each an [`Event`].
 //! An event is written once and never changed: what becomes of it is told by builds and closures.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::model::{BuildId, CommitId, EventId, GitRef, ImageName, Seq, Timestamp};
@@ -130,7 +132,8 @@ pub struct Event {
     pub git_ref: Option<GitRef>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<CommitId>,
-    pub cause: Cause,
+    /// Shared by all events of one delivery.
+    pub cause: Arc<Cause>,
     pub verdict: Verdict,
 }
 

@@ -1,5 +1,5 @@
-//! The server that stores nothing: the same HTTP parts, the same check of the signature, the same parser and the same
-//! receipt, and then nothing.
+//! The server that stores nothing: the same HTTP parts with the same deadlines, the same check of the signature, the
+//! same parser and the same receipt, and then nothing.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
@@ -11,6 +11,8 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
 use coalesced::config::Config;
 use coalesced::event::{Event, Intake, Verdict};
 use coalesced::model::{Seq, Timestamp};
@@ -70,7 +72,10 @@ async fn serve(listener: tokio::net::TcpListener) {
     let text = super::configuration();
     let config = Config::parse(&text, "bench.toml", std::path::Path::new("."), &|_| None).expect("a configuration");
     let plain = Arc::new(Plain { config, picture: Picture::default(), newest: AtomicU64::new(0) });
-    let router = axum::Router::new().route("/hooks/{source}", axum::routing::post(hook)).with_state(plain);
+    let router = axum::Router::new()
+        .route("/hooks/{source}", axum::routing::post(hook))
+        .layer(axum::middleware::from_fn(within_limit))
+        .with_state(plain);
     loop {
         let (stream, _) = listener.accept().await.expect("accepted");
         stream.set_nodelay(true).expect("an option");
@@ -81,6 +86,12 @@ async fn serve(listener: tokio::net::TcpListener) {
             .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router.clone()));
         tokio::spawn(connection);
     }
+}
+
+/// Whatever faces strangers has such a deadline.
+async fn within_limit(request: Request, next: Next) -> Response {
+    let answer = tokio::time::timeout(Duration::from_secs(30), next.run(request)).await;
+    answer.unwrap_or_else(|_| StatusCode::SERVICE_UNAVAILABLE.into_response())
 }
 
 #[derive(serde::Serialize)]
@@ -95,10 +106,12 @@ async fn hook(
 ) -> Result<(StatusCode, Json<Answer>), StatusCode> {
     let source = plain.config.sources.get(&name).ok_or(StatusCode::NOT_FOUND)?;
     let (parts, body) = request.into_parts();
-    let body = body.collect().await.map_err(|_| StatusCode::BAD_REQUEST)?.to_bytes();
+    let body = tokio::time::timeout(Duration::from_secs(20), body.collect()).await;
+    let body = body.map_err(|_| StatusCode::REQUEST_TIMEOUT)?.map_err(|_| StatusCode::BAD_REQUEST)?.to_bytes();
     let reading = source::read(&name, source, &plain.config.images, &parts.headers, &body);
     let Ok(Reading::Delivery(delivery)) = reading else { return Err(StatusCode::UNAUTHORIZED) };
     let now = coalesced::driver::clock::wall();
+    let cause = Arc::new(delivery.cause);
     let receipts = delivery.wishes.into_iter().map(|wish| {
         let reason = match wish.intake {
             Intake::Build { .. } => "quiet for 30 s more, at the latest at 10:10:00".to_owned(),
@@ -110,7 +123,7 @@ async fn hook(
             image: wish.image,
             git_ref: wish.git_ref,
             commit: wish.commit,
-            cause: delivery.cause.clone(),
+            cause: cause.clone(),
             verdict: Verdict::Ignored { reason },
         };
         receipt(&event, None, None, &plain.picture, "http://localhost/v1/events", Timestamp::from_millis(0))

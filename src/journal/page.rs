@@ -171,7 +171,7 @@ impl<'a> StoredEvent<'a> {
             image: self.image.map(str::parse).transpose().map_err(name)?,
             git_ref: self.git_ref.map(str::parse).transpose().map_err(name)?,
             commit: self.commit.map(str::parse).transpose().map_err(name)?,
-            cause: Cause {
+            cause: Arc::new(Cause {
                 kind: match self.kind {
                     StoredKind::Push => CauseKind::Push,
                     StoredKind::Button => CauseKind::Button,
@@ -182,7 +182,7 @@ impl<'a> StoredEvent<'a> {
                 actor: self.actor.map(str::to_owned),
                 delivery: self.delivery.map(str::to_owned),
                 reason: self.reason.map(str::to_owned),
-            },
+            }),
             verdict: match self.verdict {
                 StoredVerdict::Opened => Verdict::Opened,
                 StoredVerdict::AlreadyBuilt => Verdict::AlreadyBuilt,
@@ -207,10 +207,9 @@ mod tests {
             image: (seq % 2 == 0).then(|| "acme/web".parse().expect("an image")),
             git_ref: Some("refs/heads/master".parse().expect("a ref")),
             commit: Some(format!("{seq:040x}").parse().expect("a commit")),
-            cause: Cause::new(kind, "github")
-                .actor(Some("ada"))
-                .delivery(Some(&"d".repeat(36)))
-                .reason(Some("Zeile ü")),
+            cause: Arc::new(
+                Cause::new(kind, "github").actor(Some("ada")).delivery(Some(&"d".repeat(36))).reason(Some("Zeile ü")),
+            ),
             verdict,
         })
     }

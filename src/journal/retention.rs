@@ -159,7 +159,7 @@ mod tests {
             image: Some(image()),
             git_ref: Some(GitRef::branch("master").expect("a ref")),
             commit: None,
-            cause: Cause::new(CauseKind::Push, "github"),
+            cause: Arc::new(Cause::new(CauseKind::Push, "github")),
             verdict: Verdict::Opened,
         }
     }
@@ -274,9 +274,8 @@ mod tests {
         let events: Vec<_> = (1..=100)
             .map(|seq| {
                 let commit = format!("{seq:040x}").parse().expect("a commit");
-                let mut event = Event { commit: Some(commit), ..event(seq, OLD) };
-                event.cause.delivery = Some(format!("delivery-{seq}"));
-                Arc::new(event)
+                let cause = Cause::new(CauseKind::Push, "github").delivery(Some(&format!("delivery-{seq}")));
+                Arc::new(Event { commit: Some(commit), cause: Arc::new(cause), ..event(seq, OLD) })
             })
             .collect();
         let mut puts = Vec::new();

@@ -192,7 +192,7 @@ impl Scheduler {
             before,
             intake: Intake::Build { immediate, manual: false, ensure: false },
         };
-        let event = self.accept(wish, &Cause::new(CauseKind::Recovered, SOURCE), now, work);
+        let event = self.accept(wish, &Arc::new(Cause::new(CauseKind::Recovered, SOURCE)), now, work);
         work.changes.events.push(event);
         work.changes.head = true;
     }

@@ -17,7 +17,7 @@ impl Scheduler {
             return;
         }
         let first = self.newest.next();
-        let cause = delivery.cause;
+        let cause = Arc::new(delivery.cause);
         let events: Vec<Arc<Event>> =
             delivery.wishes.into_iter().map(|wish| self.accept(wish, &cause, now, work)).collect();
         let count = u32::try_from(events.len()).unwrap_or(u32::MAX);
@@ -34,7 +34,7 @@ impl Scheduler {
     }
 
     /// Numbers one wish and lets it open its key.
-    pub(super) fn accept(&mut self, wish: Wish, cause: &Cause, now: Timestamp, work: &mut Work) -> Arc<Event> {
+    pub(super) fn accept(&mut self, wish: Wish, cause: &Arc<Cause>, now: Timestamp, work: &mut Work) -> Arc<Event> {
         let seq = self.newest.next();
         self.newest = seq;
         let verdict = match wish.intake.clone() {
@@ -61,7 +61,7 @@ impl Scheduler {
             image: wish.image,
             git_ref: wish.git_ref,
             commit: wish.commit,
-            cause: cause.clone(),
+            cause: Arc::clone(cause),
             verdict,
         })
     }

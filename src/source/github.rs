@@ -34,34 +34,26 @@ pub(super) fn read(
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<Reading, SourceError> {
-    if !is_signed(&source.secrets, headers, body) {
-        return Err(SourceError::Unsigned);
-    }
+    let signature = valid_signature(&source.secrets, headers, body).ok_or(SourceError::Unsigned)?;
     let json = json_of(headers, body)?;
     match text_of(headers, EVENT).ok_or(SourceError::HeaderMissing("X-GitHub-Event"))? {
         "push" => {
             let push = Push::read(&json)?;
-            Ok(delivery(name, images, text_of(headers, DELIVERY), body, push))
+            Ok(delivery(name, images, text_of(headers, DELIVERY), &signature, push))
         }
         "ping" => Ok(nothing("pong: the webhook is set up, and its pushes will arrive here".to_owned())),
         other => Ok(nothing(format!("event {} is not one that builds", shown(other)))),
     }
 }
 
-/// Whether any of `secrets` signed these bytes. All are tried, so that the time tells nothing of which one.
-fn is_signed(secrets: &[Secret], headers: &HeaderMap, body: &[u8]) -> bool {
+/// The signature, if any of `secrets` made it over these bytes. All are tried, so that the time tells nothing of which
+/// one.
+fn valid_signature(secrets: &[Secret], headers: &HeaderMap, body: &[u8]) -> Option<[u8; SIGNATURE_BYTES]> {
     let mut values = headers.get_all(SIGNATURE).iter();
-    let (Some(value), None) = (values.next(), values.next()) else {
-        return false;
-    };
+    let (Some(value), None) = (values.next(), values.next()) else { return None };
     let mut claimed = [0; SIGNATURE_BYTES];
-    let Some(digits) = value.as_bytes().strip_prefix(b"sha256=") else {
-        return false;
-    };
-    if hex::decode_to_slice(digits, &mut claimed).is_err() {
-        return false;
-    }
-    secrets.iter().fold(false, |found, secret| found | signs(secret, body, &claimed))
+    hex::decode_to_slice(value.as_bytes().strip_prefix(b"sha256=")?, &mut claimed).ok()?;
+    secrets.iter().fold(false, |found, secret| found | signs(secret, body, &claimed)).then_some(claimed)
 }
 
 fn signs(secret: &Secret, body: &[u8], claimed: &[u8]) -> bool {
@@ -89,7 +81,7 @@ fn delivery(
     name: &str,
     images: &BTreeMap<ImageName, ImageConfig>,
     id: Option<&str>,
-    body: &[u8],
+    signature: &[u8],
     push: Push,
 ) -> Reading {
     let git_ref: GitRef = match push.ref_name.parse() {
@@ -105,7 +97,8 @@ fn delivery(
         default_branch: push.default_branch.as_deref(),
         marked: push.marked,
     };
-    let by_body = fingerprint(&[b"body", name.as_bytes(), body]);
+    // A signature stands for the body that it was made over: whoever can't sign can only repeat one that we know.
+    let by_body = fingerprint(&[b"signature", name.as_bytes(), signature]);
     let by_id = id.map(|id| fingerprint(&[b"delivery", name.as_bytes(), id.as_bytes()]));
     Reading::Delivery(Delivery {
         cause: Cause::new(CauseKind::Push, name)
