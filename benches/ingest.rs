@@ -4,6 +4,7 @@
 mod load;
 mod plain;
 
+use std::fmt::Write as _;
 use std::io::Read as _;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use self::load::Outcome;
 pub(crate) use self::plain::{ROLE as PLAIN_ROLE, serve_until_left_alone as serve_plain};
-use crate::table::{Row, median};
+use crate::table::{Row, median, quick};
 
 pub(crate) const SECRET: &str = "test-secret-of-the-measured-hook";
 /// Images, each with a repository of its own, over which pushes are spread.
@@ -31,8 +32,7 @@ fn wanted(connections: usize) -> Option<f64> {
 }
 
 pub(crate) fn measure(rows: &mut Vec<Row>) {
-    let quick = std::env::args().any(|word| word == "--quick");
-    let (rounds, round) = if quick { (QUICK_ROUNDS, QUICK_ROUND) } else { (ROUNDS, ROUND) };
+    let (rounds, round) = if quick() { (QUICK_ROUNDS, QUICK_ROUND) } else { (ROUNDS, ROUND) };
     let plain = plain::Server::start();
     let named: Vec<usize> = std::env::args().filter_map(|word| word.parse().ok()).collect();
     for connections in CONNECTIONS.into_iter().filter(|connections| named.is_empty() || named.contains(connections)) {
@@ -86,7 +86,7 @@ fn processor_time(child: &Child) -> Duration {
 /// The shipped binary in a directory of its own.
 pub(crate) struct Daemon {
     pub(crate) address: SocketAddr,
-    pub(crate) directory: tempfile::TempDir,
+    _directory: tempfile::TempDir,
     child: Child,
 }
 
@@ -100,7 +100,7 @@ impl Daemon {
     pub(crate) fn start_in(directory: tempfile::TempDir) -> Self {
         let child = spawn(directory.path());
         let address = await_ready(directory.path(), child.id());
-        Self { address, directory, child }
+        Self { address, _directory: directory, child }
     }
 }
 
@@ -144,11 +144,13 @@ pub(crate) fn configuration() -> String {
          reconcile_every = \"off\"\n\n[source.github]\nsecrets = [\"{SECRET}\"]\n"
     );
     for image in 0..IMAGES {
-        text.push_str(&format!(
+        write!(
+            text,
             "\n[image.\"acme/image-{image}\"]\nrepository = \"github.com/acme/image-{image}\"\nbranches = [\"main\"]\n\
              [image.\"acme/image-{image}\".backend]\nkind = \"docker_hub\"\n\
              trigger_url = \"http://127.0.0.1:9/api/build/v1/source/test-token-of-nobody/trigger/test-token-of-nobody/call/\"\n"
-        ));
+        )
+        .expect("a String takes all");
     }
     text
 }

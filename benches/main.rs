@@ -4,11 +4,14 @@
 //! docs/performance.md says how.
 
 mod ingest;
+mod journal;
+mod scheduler;
 mod table;
 
 type Part = (&'static str, fn(&mut Vec<table::Row>));
 
-const PARTS: [Part; 1] = [("ingest", ingest::measure)];
+const PARTS: [Part; 3] =
+    [("scheduler", scheduler::measure), ("journal", journal::measure), ("ingest", ingest::measure)];
 
 fn main() {
     if std::env::args().any(|word| word == ingest::PLAIN_ROLE) {

@@ -27,3 +27,8 @@ pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(0.0)
 }
+
+/// Whether only a first look is wanted.
+pub(crate) fn quick() -> bool {
+    std::env::args().any(|word| word == "--quick")
+}

@@ -225,7 +225,7 @@ impl Driver {
         self.steps += 1;
         let began = (!puts.is_empty()).then(Stopwatch::start);
         let proof = self.journal.commit(puts, retention).await?;
-        let took = began.map(|began| began.elapsed());
+        let took = began.map(Stopwatch::elapsed);
         self.picture.send_modify(|picture| picture.update(&self.scheduler, changes));
         if self.steps % LOOK_FOR_OPEN_EVERY == 1 {
             self.keep_from = self.picture.borrow().oldest_open().unwrap_or(self.scheduler.counters().0.next());

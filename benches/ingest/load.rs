@@ -59,8 +59,9 @@ pub(crate) fn paced(address: SocketAddr, connections: usize, length: Duration, r
         let begun = Instant::now();
         let mut clients = tokio::task::JoinSet::new();
         for number in 0..connections {
-            let pause = rate.map(|rate| Duration::from_secs_f64(connections as f64 / rate));
-            let offset = pause.map(|pause| pause.mul_f64(number as f64 / connections as f64));
+            let (all, number) = (u32::try_from(connections).expect("few"), u32::try_from(number).expect("few"));
+            let pause = rate.map(|rate| Duration::from_secs_f64(f64::from(all) / rate));
+            let offset = pause.map(|pause| pause * number / all);
             clients.spawn(client(address, maker.clone(), begun, length, pause.zip(offset)));
         }
         let mut outcome = Outcome { took: Duration::ZERO, accepted: Vec::new(), refused: 0, slowest: Duration::ZERO };

@@ -199,12 +199,12 @@ impl<'a> StoredEvent<'a> {
 mod tests {
     use super::*;
 
-    fn event(seq: u64, verdict: Verdict) -> Arc<Event> {
-        let kind = [CauseKind::Push, CauseKind::Button, CauseKind::Api, CauseKind::Recovered][seq as usize % 4];
+    fn event(seq: u32, verdict: Verdict) -> Arc<Event> {
+        let kind = [CauseKind::Push, CauseKind::Button, CauseKind::Api, CauseKind::Recovered][index(seq) % 4];
         Arc::new(Event {
-            seq: Seq(seq),
-            accepted_at: Timestamp::from_millis(1_795_428_000_000 + seq as i64),
-            image: (seq % 2 == 0).then(|| "acme/web".parse().expect("an image")),
+            seq: Seq(u64::from(seq)),
+            accepted_at: Timestamp::from_millis(1_795_428_000_000 + i64::from(seq)),
+            image: seq.is_multiple_of(2).then(|| "acme/web".parse().expect("an image")),
             git_ref: Some("refs/heads/master".parse().expect("a ref")),
             commit: Some(format!("{seq:040x}").parse().expect("a commit")),
             cause: Arc::new(
@@ -212,6 +212,10 @@ mod tests {
             ),
             verdict,
         })
+    }
+
+    fn index(number: u32) -> usize {
+        usize::try_from(number).expect("small")
     }
 
     fn all_of(puts: &[Put]) -> (Vec<Event>, Vec<(Fingerprint, Remembered)>) {
@@ -239,13 +243,13 @@ mod tests {
             Verdict::RefDeleted,
             Verdict::DuplicateOf { event: "01JD0000000000000000000000".to_owned() },
         ];
-        let events: Vec<_> = (1..=600).map(|seq| event(seq, verdicts[seq as usize % 6].clone())).collect();
+        let events: Vec<_> = (1..=600).map(|seq| event(seq, verdicts[index(seq) % 6].clone())).collect();
         let at = Timestamp::from_millis(5);
         // Deliveries of two events each, of the first one no fingerprint is known, of the others two.
         let remembered: Vec<_> = (2..=300)
-            .flat_map(|number: u64| {
-                let one = Remembered { first: Seq(number * 2 - 1), count: 2, at };
-                [1u8, 2].map(|which| (Fingerprint([which; 16].map(|byte| byte ^ number as u8)), one))
+            .flat_map(|number: u32| {
+                let one = Remembered { first: Seq(u64::from(number) * 2 - 1), count: 2, at };
+                [1u8, 2].map(|which| (Fingerprint([which; 16].map(|byte| byte ^ number.to_be_bytes()[3])), one))
             })
             .collect();
         let mut puts = Vec::new();

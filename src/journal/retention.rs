@@ -284,7 +284,10 @@ mod tests {
         let _committed = journal.commit(puts);
         let reader = journal.reader();
         for seq in [1, 50, 100] {
-            assert_eq!(reader.event(Seq(seq)).expect("readable").as_ref(), Some(&*events[seq as usize - 1]));
+            assert_eq!(
+                reader.event(Seq(seq)).expect("readable").as_ref(),
+                Some(&*events[usize::try_from(seq).expect("small") - 1])
+            );
         }
         assert_eq!(reader.event(Seq(101)).expect("readable"), None);
         let ask = |query: crate::driver::EventQuery| {

@@ -22,10 +22,10 @@ impl Reader {
     pub(super) fn snapshot(&self) -> Result<Option<Snapshot>, JournalError> {
         let Some(head) = self.row::<rows::Head>(&rows::head_key())? else { return Ok(None) };
         let mut lanes: Vec<Lane> = self.table(b"l", |_, value| parse(value))?;
-        for (image, git_ref, key) in self.table(b"k", |key, value| named::<Key>(key, value))? {
+        for (image, git_ref, key) in self.table(b"k", named::<Key>)? {
             lane_of(&mut lanes, &image).keys.insert(git_ref, key);
         }
-        for (image, git_ref, commit) in self.table(b"r", |key, value| named::<CommitId>(key, value))? {
+        for (image, git_ref, commit) in self.table(b"r", named::<CommitId>)? {
             Arc::make_mut(&mut lane_of(&mut lanes, &image).heads).insert(git_ref, commit);
         }
         let (newest, newest_build) = (head.newest, head.newest_build);

@@ -72,8 +72,8 @@ fn the_published_test_vector_is_signed() {
         headers(&[("x-hub-signature-256", "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17")]);
     let secrets = [Secret::new("It's a Secret to Everybody".to_owned())];
     assert!(valid_signature(&secrets, &headers, b"Hello, World!").is_some());
-    assert!(!valid_signature(&secrets, &headers, b"Hello, World?").is_some());
-    assert!(!valid_signature(&[Secret::new("test-token-other".to_owned())], &headers, b"Hello, World!").is_some());
+    assert!(valid_signature(&secrets, &headers, b"Hello, World?").is_none());
+    assert!(valid_signature(&[Secret::new("test-token-other".to_owned())], &headers, b"Hello, World!").is_none());
 }
 
 #[test]
@@ -84,14 +84,14 @@ fn any_of_several_secrets_may_have_signed() {
             valid_signature(&secrets, &headers(&[("x-hub-signature-256", &signature(secret, b"x"))]), b"x").is_some()
         );
     }
-    assert!(!valid_signature(&[], &headers(&[("x-hub-signature-256", &signature(NEW, b"x"))]), b"x").is_some());
+    assert!(valid_signature(&[], &headers(&[("x-hub-signature-256", &signature(NEW, b"x"))]), b"x").is_none());
     assert!(
-        !valid_signature(
+        valid_signature(
             &[Secret::new(String::new())],
             &headers(&[("x-hub-signature-256", &signature("", b"x"))]),
             b"x"
         )
-        .is_some()
+        .is_none()
     );
 }
 
@@ -110,14 +110,14 @@ fn a_signature_of_any_other_form_is_none() {
         format!("{right},{right}"),
     ] {
         assert!(
-            !valid_signature(&source().secrets, &headers(&[("x-hub-signature-256", &wrong)]), b"x").is_some(),
+            valid_signature(&source().secrets, &headers(&[("x-hub-signature-256", &wrong)]), b"x").is_none(),
             "{wrong}"
         );
     }
-    assert!(!valid_signature(&source().secrets, &headers(&[]), b"x").is_some());
+    assert!(valid_signature(&source().secrets, &headers(&[]), b"x").is_none());
     let mut twice = headers(&[("x-hub-signature-256", &right)]);
     twice.append("x-hub-signature-256", right.parse().expect("a value"));
-    assert!(!valid_signature(&source().secrets, &twice, b"x").is_some());
+    assert!(valid_signature(&source().secrets, &twice, b"x").is_none());
 }
 
 #[test]
