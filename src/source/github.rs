@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use axum::http::HeaderMap;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
+use subtle::{Choice, ConstantTimeEq};
 
 use super::push::Push;
 use super::route::{Change, route};
@@ -34,35 +35,39 @@ pub(super) fn read(
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<Reading, SourceError> {
-    let signature = valid_signature(&source.secrets, headers, body).ok_or(SourceError::Unsigned)?;
+    let signatures = signatures(&source.secrets, headers, body).ok_or(SourceError::Unsigned)?;
     let json = json_of(headers, body)?;
     match text_of(headers, EVENT).ok_or(SourceError::HeaderMissing("X-GitHub-Event"))? {
         "push" => {
             let push = Push::read(&json)?;
-            Ok(delivery(name, images, text_of(headers, DELIVERY), &signature, push))
+            Ok(delivery(name, images, text_of(headers, DELIVERY), &signatures, push))
         }
         "ping" => Ok(nothing("pong: the webhook is set up, and its pushes will arrive here".to_owned())),
         other => Ok(nothing(format!("event {} is not one that builds", shown(other)))),
     }
 }
 
-/// The signature, if any of `secrets` made it over these bytes. All are tried, so that the time tells nothing of which
-/// one.
-fn valid_signature(secrets: &[Secret], headers: &HeaderMap, body: &[u8]) -> Option<[u8; SIGNATURE_BYTES]> {
+/// What each of `secrets` makes of these bytes, if one of them signed the request. All are tried, so that the time tells
+/// nothing of which one.
+fn signatures(secrets: &[Secret], headers: &HeaderMap, body: &[u8]) -> Option<Vec<Signature>> {
     let mut values = headers.get_all(SIGNATURE).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return None };
     let mut claimed = [0; SIGNATURE_BYTES];
     hex::decode_to_slice(value.as_bytes().strip_prefix(b"sha256=")?, &mut claimed).ok()?;
-    secrets.iter().fold(false, |found, secret| found | signs(secret, body, &claimed)).then_some(claimed)
+    let signatures: Vec<Signature> = secrets.iter().filter_map(|secret| signature(secret, body)).collect();
+    let is_claimed = signatures.iter().fold(Choice::from(0), |found, signature| found | signature.ct_eq(&claimed));
+    bool::from(is_claimed).then_some(signatures)
 }
 
-fn signs(secret: &Secret, body: &[u8], claimed: &[u8]) -> bool {
+type Signature = [u8; SIGNATURE_BYTES];
+
+fn signature(secret: &Secret, body: &[u8]) -> Option<Signature> {
     // An empty secret would make everybody's signature a right one.
     if secret.expose().is_empty() {
-        return false;
+        return None;
     }
-    Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes())
-        .is_ok_and(|mac| mac.chain_update(body).verify_slice(claimed).is_ok())
+    let mac = Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes()).ok()?;
+    Some(mac.chain_update(body).finalize().into_bytes().into())
 }
 
 /// The JSON text of a body: the body itself, or its form field `payload`.
@@ -81,7 +86,7 @@ fn delivery(
     name: &str,
     images: &BTreeMap<ImageName, ImageConfig>,
     id: Option<&str>,
-    signature: &[u8],
+    signatures: &[Signature],
     push: Push,
 ) -> Reading {
     let git_ref: GitRef = match push.ref_name.parse() {
@@ -97,15 +102,16 @@ fn delivery(
         default_branch: push.default_branch.as_deref(),
         marked: push.marked,
     };
-    // A signature stands for the body that it was made over: whoever can't sign can only repeat one that we know.
-    let by_body = fingerprint(&[b"signature", name.as_bytes(), signature]);
+    // A signature stands for the body that it was made over. One for each secret, so that a body is known again whichever
+    // signed it, and while secrets are replaced.
+    let by_body = signatures.iter().map(|signature| fingerprint(&[b"signature", name.as_bytes(), signature]));
     let by_id = id.map(|id| fingerprint(&[b"delivery", name.as_bytes(), id.as_bytes()]));
     Reading::Delivery(Delivery {
         cause: Cause::new(CauseKind::Push, name)
             .actor(push.actor.as_deref())
             .delivery(id)
             .reason(push.subject.as_deref()),
-        fingerprints: by_id.into_iter().chain([by_body]).collect(),
+        fingerprints: by_id.into_iter().chain(by_body).collect(),
         wishes: route(images, &change),
     })
 }

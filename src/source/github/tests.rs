@@ -71,27 +71,21 @@ fn the_published_test_vector_is_signed() {
     let headers =
         headers(&[("x-hub-signature-256", "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17")]);
     let secrets = [Secret::new("It's a Secret to Everybody".to_owned())];
-    assert!(valid_signature(&secrets, &headers, b"Hello, World!").is_some());
-    assert!(valid_signature(&secrets, &headers, b"Hello, World?").is_none());
-    assert!(valid_signature(&[Secret::new("test-token-other".to_owned())], &headers, b"Hello, World!").is_none());
+    assert!(signatures(&secrets, &headers, b"Hello, World!").is_some());
+    assert!(signatures(&secrets, &headers, b"Hello, World?").is_none());
+    assert!(signatures(&[Secret::new("test-token-other".to_owned())], &headers, b"Hello, World!").is_none());
 }
 
 #[test]
 fn any_of_several_secrets_may_have_signed() {
     let secrets = source().secrets;
     for secret in [OLD, NEW] {
-        assert!(
-            valid_signature(&secrets, &headers(&[("x-hub-signature-256", &signature(secret, b"x"))]), b"x").is_some()
-        );
+        assert!(signatures(&secrets, &headers(&[("x-hub-signature-256", &signature(secret, b"x"))]), b"x").is_some());
     }
-    assert!(valid_signature(&[], &headers(&[("x-hub-signature-256", &signature(NEW, b"x"))]), b"x").is_none());
+    assert!(signatures(&[], &headers(&[("x-hub-signature-256", &signature(NEW, b"x"))]), b"x").is_none());
     assert!(
-        valid_signature(
-            &[Secret::new(String::new())],
-            &headers(&[("x-hub-signature-256", &signature("", b"x"))]),
-            b"x"
-        )
-        .is_none()
+        signatures(&[Secret::new(String::new())], &headers(&[("x-hub-signature-256", &signature("", b"x"))]), b"x")
+            .is_none()
     );
 }
 
@@ -109,15 +103,12 @@ fn a_signature_of_any_other_form_is_none() {
         "sha256=".to_owned(),
         format!("{right},{right}"),
     ] {
-        assert!(
-            valid_signature(&source().secrets, &headers(&[("x-hub-signature-256", &wrong)]), b"x").is_none(),
-            "{wrong}"
-        );
+        assert!(signatures(&source().secrets, &headers(&[("x-hub-signature-256", &wrong)]), b"x").is_none(), "{wrong}");
     }
-    assert!(valid_signature(&source().secrets, &headers(&[]), b"x").is_none());
+    assert!(signatures(&source().secrets, &headers(&[]), b"x").is_none());
     let mut twice = headers(&[("x-hub-signature-256", &right)]);
     twice.append("x-hub-signature-256", right.parse().expect("a value"));
-    assert!(valid_signature(&source().secrets, &twice, b"x").is_none());
+    assert!(signatures(&source().secrets, &twice, b"x").is_none());
 }
 
 #[test]
@@ -246,11 +237,11 @@ fn a_request_without_an_event_or_with_broken_json_is_refused() {
 #[test]
 fn a_delivery_is_known_again_by_its_id_and_by_its_body() {
     let first = delivered(&json!({}));
-    assert_eq!(first.fingerprints.len(), 2);
+    assert_eq!(first.fingerprints.len(), 3, "its id, and what each of the two secrets makes of the body");
     let body = push(&json!({})).to_string();
     let mut headers = push_headers(body.as_bytes());
     headers.insert("x-github-delivery", "another".parse().expect("a value"));
     let Ok(Reading::Delivery(replayed)) = read_with(&headers, body.as_bytes()) else { panic!("no delivery") };
     assert_ne!(first.fingerprints[0], replayed.fingerprints[0]);
-    assert_eq!(first.fingerprints[1], replayed.fingerprints[1]);
+    assert_eq!(first.fingerprints[1..], replayed.fingerprints[1..]);
 }
