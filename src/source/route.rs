@@ -121,6 +121,8 @@ pub(super) mod tests {
             tags: globs(tags),
             tag_globs: owned(tags),
             skip,
+            paths: None,
+            ignore_authors: Vec::new(),
             policy: Policy::DEFAULT,
             backend: BackendConfig::DockerHub(DockerHubBackendConfig {
                 trigger_url: Secret::new("test-token-trigger".to_owned()),
