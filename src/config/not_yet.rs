@@ -5,10 +5,7 @@
 use super::section::Place;
 
 /// Keys, by the kind of table that they stand in.
-const KEYS: &[(Place, &str)] = &[
-    (Place::Top, "notify"),
-    (Place::Image, "public"),
-];
+const KEYS: &[(Place, &str)] = &[(Place::Top, "notify"), (Place::Image, "public")];
 
 /// The quiet period that a key learns by itself (semantics R14).
 pub(super) const QUIET_AUTO: &str = "auto";

@@ -41,7 +41,7 @@ pub(super) fn read(
     match text_of(headers, EVENT).ok_or(SourceError::HeaderMissing("X-GitHub-Event"))? {
         "push" => {
             let push = Push::read(&json)?;
-            Ok(delivery(name, images, text_of(headers, DELIVERY), body, push))
+            Ok(delivery(name, images, text_of(headers, DELIVERY), body, &json, push))
         }
         "ping" => Ok(nothing("pong: the webhook is set up, and its pushes will arrive here".to_owned())),
         other => Ok(nothing(format!("event {} is not one that builds", shown(other)))),
@@ -90,6 +90,7 @@ fn delivery(
     images: &BTreeMap<ImageName, ImageConfig>,
     id: Option<&str>,
     body: &[u8],
+    json: &[u8],
     push: Push,
 ) -> Reading {
     let git_ref: GitRef = match push.ref_name.parse() {
@@ -104,6 +105,7 @@ fn delivery(
         deleted: push.deleted,
         default_branch: push.default_branch.as_deref(),
         marked: push.marked,
+        body: json,
     };
     let by_body = fingerprint(&[b"body", name.as_bytes(), body]);
     let by_id = id.map(|id| fingerprint(&[b"delivery", name.as_bytes(), id.as_bytes()]));

@@ -3,11 +3,13 @@
 //! Pure. Each image whose repository it is gets a wish of its own; a change that concerns nobody still leaves
 //! one, so that the history can say why nothing was built.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use super::skip::Marked;
+use super::touched::Touched;
 use crate::config::ImageConfig;
-use crate::event::{Intake, Wish};
+use crate::event::{Intake, Touches, Wish};
 use crate::model::{CommitId, GitRef, ImageName, RefKind};
 
 /// A ref that was moved, made or deleted.
@@ -21,6 +23,8 @@ pub struct Change<'a> {
     pub deleted: bool,
     pub default_branch: Option<&'a str>,
     pub marked: Marked,
+    /// The JSON of the push, for a closer look at its commits.
+    pub body: &'a [u8],
 }
 
 /// What a default branch is called where the sender doesn't say.
@@ -34,12 +38,14 @@ pub fn route(images: &BTreeMap<ImageName, ImageConfig>, change: &Change<'_>) -> 
         before: change.before.clone(),
         intake,
     };
+    // Looked at by the first image whose rules ask, if any.
+    let touched = OnceCell::new();
     let wishes: Vec<Wish> = images
         .iter()
         .filter(|(_, config)| {
             config.repository.as_deref().is_some_and(|ours| ours.eq_ignore_ascii_case(change.repository))
         })
-        .map(|(image, config)| wish(Some(image), intake(config, change)))
+        .map(|(image, config)| wish(Some(image), intake(config, change, &touched)))
         .collect();
     if wishes.is_empty() {
         let reason = format!("no image is configured for repository {}", change.repository);
@@ -53,17 +59,27 @@ pub fn is_named(config: &ImageConfig, git_ref: &GitRef, default_branch: Option<&
     wanted(config, git_ref, default_branch).is_ok()
 }
 
-fn intake(config: &ImageConfig, change: &Change<'_>) -> Intake {
+fn intake<'a>(config: &ImageConfig, change: &Change<'a>, touched: &OnceCell<Touched<'a>>) -> Intake {
     if change.deleted {
         return Intake::DeleteRef;
     }
     if let Err(reason) = wanted(config, &change.git_ref, change.default_branch) {
         return Intake::Ignore { reason };
     }
-    if let Some(rule) = change.marked.skipped_by(config.skip) {
-        return Intake::Skip { rule: rule.to_owned() };
+    let is_tag = change.git_ref.kind() == RefKind::Tag;
+    let touched = || touched.get_or_init(|| Touched::read(change.body));
+    // A tag is built for its name's sake, and a ref that is new for its own.
+    let paths = config.paths.as_ref().filter(|_| !is_tag && change.before.is_some());
+    let outside = paths.and_then(|paths| Some((touched().outside(paths)?, paths.digest.clone())));
+    let authors = &config.ignore_authors;
+    let ignored = || if is_tag || authors.is_empty() { None } else { touched().ignored(authors) };
+    let skipped = change.marked.skipped_by(config.skip).map(ToOwned::to_owned).or_else(ignored);
+    match (skipped, outside) {
+        (Some(rule), Some((_, paths))) => Intake::Skip { rule, touches: Touches::Outside { paths } },
+        (Some(rule), None) => Intake::Skip { rule, touches: Touches::Inside },
+        (None, Some((rule, paths))) => Intake::Outside { rule, paths },
+        (None, None) => Intake::Build { immediate: is_tag, manual: false, ensure: false },
     }
-    Intake::Build { immediate: change.git_ref.kind() == RefKind::Tag, manual: false, ensure: false }
 }
 
 /// Whether a rule of the image names this ref; if not, which rules there are.
@@ -144,6 +160,7 @@ pub(super) mod tests {
             deleted: false,
             default_branch: Some("trunk"),
             marked: Marked::default(),
+            body: b"{}",
         }
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use coalesced::build::{CancelAnswer, Observation, ObserveError, Order, Outcome, Row, RowId, RowState, TriggerAnswer};
 use coalesced::emulator::{Fault, Hub, Reply, TrueBuild, Wanted};
-use coalesced::event::{Cause, CauseKind, Delivery, End, Event, Fingerprint, Intake, Verdict, Wish};
+use coalesced::event::{Cause, CauseKind, Delivery, End, Event, Fingerprint, Intake, Touches, Verdict, Wish};
 use coalesced::journal::{Fate, MemoryJournal, encode};
 use coalesced::model::{BuildId, CommitId, GitRef, ImageName, Seq, Timestamp};
 use coalesced::scheduler::lane::Lane;
@@ -254,7 +254,8 @@ impl<'a> History<'a> {
                 self.deliver(CauseKind::Api, "ci", *image, *git_ref, intake);
             }
             Op::Skip { image, git_ref } => {
-                self.deliver(CauseKind::Push, "github", *image, *git_ref, Intake::Skip { rule: "skip".to_owned() });
+                let skip = Intake::Skip { rule: "skip".to_owned(), touches: Touches::Inside };
+                self.deliver(CauseKind::Push, "github", *image, *git_ref, skip);
             }
             Op::Delete { image, git_ref } => {
                 self.deliver(CauseKind::Push, "github", *image, *git_ref, Intake::DeleteRef);

@@ -258,7 +258,9 @@ impl Marks {
             Fact::ForeignEnded { .. } => "fact: foreign covers by its commit",
             Fact::Clamped { .. } => "fact: clock went back",
             // What is known of a remote's refs: `tests/it/heads.rs` plays histories of those. And no history has so many.
-            Fact::HeadMoved { .. } | Fact::HeadsSeen { .. } | Fact::KeyForgotten { .. } => return,
+            Fact::HeadMoved { .. } | Fact::PassedOver { .. } | Fact::HeadsSeen { .. } | Fact::KeyForgotten { .. } => {
+                return;
+            }
         });
     }
 }
