@@ -116,7 +116,7 @@ pub(super) mod tests {
     use globset::{Glob, GlobSet, GlobSetBuilder};
 
     use super::*;
-    use crate::config::{BackendConfig, DockerHubBackendConfig, Secret, SkipRule};
+    use crate::config::{BackendConfig, DockerHubBackendConfig, PathFilter, Secret, SkipRule};
     use crate::scheduler::policy::Policy;
 
     pub(in crate::source) fn globs(patterns: &[&str]) -> GlobSet {
@@ -222,6 +222,67 @@ pub(super) mod tests {
         assert!(matches!(intake_of(config(), &change("refs/tags/nightly")), Intake::Ignore { reason }
             if reason.contains("v*")));
         assert!(matches!(intake_of(image(None, &[], SkipRule::All), &change("refs/tags/v1")), Intake::Ignore { .. }));
+    }
+
+    fn drafts_only() -> Vec<u8> {
+        let commit = serde_json::json!({"author": {"username": "renovate[bot]"}, "modified": ["drafts/a.md"]});
+        let body = serde_json::json!({"forced": false, "commits": [commit], "sender": {"login": "renovate[bot]"}});
+        body.to_string().into_bytes()
+    }
+
+    fn without_drafts() -> ImageConfig {
+        let set = |glob: &str| (globs(&[glob]), vec![glob.to_owned()]);
+        let paths = Some(PathFilter::new(set("**"), set("drafts/**")));
+        ImageConfig { paths, ..image(Some(&["*"]), &["*"], SkipRule::All) }
+    }
+
+    #[test]
+    fn files_outside_of_the_paths_are_told_with_the_paths_that_they_are_outside_of() {
+        let body = drafts_only();
+        let before = "1111111".parse().ok();
+        let pushed = Change { before, body: &body, ..change("refs/heads/trunk") };
+        let digest = without_drafts().paths.expect("paths").digest;
+        let touches = Touches::Outside { paths: digest.clone() };
+        let rule = "every file of the push is outside `paths`: drafts/a.md".to_owned();
+        assert_eq!(intake_of(without_drafts(), &pushed), Intake::Outside { rule, paths: digest });
+        // A marker says so for good, and what was touched is still told.
+        let marked = Change { marked: Marked { all: true, head: true }, ..pushed.clone() };
+        let rule = "every commit of the push carries a skip marker".to_owned();
+        assert_eq!(intake_of(without_drafts(), &marked), Intake::Skip { rule: rule.clone(), touches });
+        assert_eq!(
+            intake_of(image(Some(&["*"]), &[], SkipRule::All), &marked),
+            Intake::Skip { rule, touches: Touches::Inside }
+        );
+        // A new branch, a tag, and an image that every file counts for.
+        assert_eq!(intake_of(without_drafts(), &Change { before: None, ..pushed.clone() }), PUSHED);
+        let tag = Change { git_ref: GitRef::tag("v1").expect("a ref"), ..pushed.clone() };
+        assert_eq!(intake_of(without_drafts(), &tag), Intake::Build { immediate: true, manual: false, ensure: false });
+        assert_eq!(intake_of(image(Some(&["*"]), &[], SkipRule::All), &pushed), PUSHED);
+    }
+
+    #[test]
+    fn ignored_authors_make_no_builds_but_their_tags_do() {
+        let body = drafts_only();
+        let pushed = Change { body: &body, ..change("refs/heads/trunk") };
+        let with = |name: &str| {
+            let ignore_authors = vec![name.to_owned()];
+            ImageConfig { ignore_authors, ..image(Some(&["*"]), &["*"], SkipRule::All) }
+        };
+        let rule = "every commit is by renovate[bot], whom ignore_authors names".to_owned();
+        assert_eq!(intake_of(with("Renovate[bot]"), &pushed), Intake::Skip { rule, touches: Touches::Inside });
+        assert_eq!(intake_of(with("dependabot[bot]"), &pushed), PUSHED);
+        let tag = Change { git_ref: GitRef::tag("v1").expect("a ref"), ..pushed };
+        assert!(matches!(intake_of(with("renovate[bot]"), &tag), Intake::Build { .. }));
+    }
+
+    #[test]
+    fn each_image_has_its_own_paths() {
+        let body = drafts_only();
+        let pushed = Change { before: "1111111".parse().ok(), body: &body, ..change("refs/heads/trunk") };
+        let wishes =
+            route(&images(vec![("a/drafts", image(None, &[], SkipRule::All)), ("a/site", without_drafts())]), &pushed);
+        assert_eq!(wishes[0].intake, PUSHED);
+        assert!(matches!(wishes[1].intake, Intake::Outside { .. }));
     }
 
     #[test]
