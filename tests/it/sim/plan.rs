@@ -6,6 +6,7 @@ use std::time::Duration;
 use coalesced::build::SourceTaken;
 use coalesced::emulator::{Fault, HubSettings, Mode, TakesTip};
 
+use super::filters::Content;
 use super::rng::Rng;
 
 pub(crate) const REFS: [&str; 3] = ["refs/heads/master", "refs/heads/dev", "refs/tags/v1"];
@@ -47,6 +48,7 @@ pub(crate) enum Op {
         delay_ms: i64,
         again_ms: Option<i64>,
         forced: Option<usize>,
+        content: Content,
     },
     Tap {
         image: usize,
@@ -188,7 +190,7 @@ pub(crate) fn ops(rng: &mut Rng, setting: &Setting) -> Vec<Op> {
 fn calm_op(rng: &mut Rng, setting: &Setting) -> Op {
     let (image, git_ref) = place(rng, setting);
     match rng.below(10) {
-        0..=4 => Op::Push { image, git_ref, delay_ms: 0, again_ms: None, forced: None },
+        0..=4 => Op::Push { image, git_ref, delay_ms: 0, again_ms: None, forced: None, content: Content::Inside },
         5 => Op::Tap { image, git_ref },
         _ => Op::Advance { ms: span_ms(rng) },
     }
@@ -203,6 +205,7 @@ fn op(rng: &mut Rng, setting: &Setting) -> Op {
             delay_ms: rng.pick(&[0, 0, 0, 800, 40_000]),
             again_ms: rng.one_in(5).then(|| rng.pick(&[0, 500, 90_000])),
             forced: rng.one_in(6).then(|| usize::try_from(rng.below(3)).unwrap_or(0)),
+            content: content(rng),
         },
         10 => Op::Tap { image, git_ref },
         11 => Op::Call { image, git_ref, now: rng.one_in(2), ensure: rng.one_in(2) },
@@ -253,6 +256,11 @@ fn op(rng: &mut Rng, setting: &Setting) -> Op {
         },
         _ => Op::Hint { image },
     }
+}
+
+fn content(rng: &mut Rng) -> Content {
+    use Content::{Inside, MarkedInside, MarkedOutside, Outside};
+    rng.pick(&[Inside, Inside, Inside, Inside, Inside, Outside, Outside, Outside, MarkedInside, MarkedOutside])
 }
 
 fn place(rng: &mut Rng, setting: &Setting) -> (usize, usize) {
