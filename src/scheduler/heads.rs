@@ -259,6 +259,11 @@ impl Lane {
         wanted.or_else(|| self.heads.get(git_ref))
     }
 
+    /// Whether a push that came after `before` came after the head that we know: none was missed between.
+    pub(super) fn knows_base(&self, git_ref: &GitRef, before: Option<&CommitId>) -> bool {
+        self.known_head(git_ref).zip(before).is_some_and(|(known, before)| known.same_as(before))
+    }
+
     /// Whether such a commit is on its way: an open event names it, so that the build to come will take it; or it is
     /// the newest that the newest live build carries. A build that carries it among newer ones may be of those.
     fn asks_for(&self, git_ref: &GitRef, is_head: impl Fn(&CommitId) -> bool) -> bool {

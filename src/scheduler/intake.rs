@@ -115,12 +115,10 @@ impl Scheduler {
     /// R10: whether a push outside of `paths` follows on a head that we know, with nothing between that head and the
     /// last started build that is still to be built, or may be.
     fn all_is_outside(&self, wish: &Wish, paths: &str) -> bool {
-        let (Some(image), Some(git_ref), Some(before)) = (&wish.image, &wish.git_ref, &wish.before) else {
-            return false;
-        };
+        let (Some(image), Some(git_ref)) = (&wish.image, &wish.git_ref) else { return false };
         let Some(Station { lane, .. }) = self.images.get(image) else { return false };
         let Some(key) = lane.keys.get(git_ref) else { return false };
-        let follows = wish.commit.is_some() && lane.known_head(git_ref).is_some_and(|known| known.same_as(before));
+        let follows = wish.commit.is_some() && lane.knows_base(git_ref, wish.before.as_ref());
         follows && key.open.is_none() && !lane.is_under_way(git_ref) && key.lookback.is_clear(paths)
     }
 
@@ -131,6 +129,9 @@ impl Scheduler {
         let Some(station) = self.images.get_mut(image) else { return };
         // Without a key, no build has begun that could be looked back to.
         if station.lane.keys.contains_key(git_ref) {
+            // What was pushed unheard before it may have touched anything.
+            let known = station.lane.knows_base(git_ref, wish.before.as_ref());
+            let touches = if known { touches } else { Touches::Inside };
             station.lane.apply(Fact::PassedOver { git_ref: git_ref.clone(), seq, touches }, &mut work.changes);
         }
         let Some(commit) = &wish.commit else { return };
