@@ -74,7 +74,7 @@ impl<'a> Touched<'a> {
 
 /// All files of the commits. None where one of them lists none, as an empty commit does and a sender that names no
 /// files; or so many that some may be missing.
-fn files_of<'a>(commits: Vec<RawCommit<'a>>) -> Option<BTreeSet<Cow<'a, str>>> {
+fn files_of(commits: Vec<RawCommit<'_>>) -> Option<BTreeSet<Cow<'_, str>>> {
     let mut files = BTreeSet::new();
     let mut room = FILES_MAX;
     for RawCommit { added, removed, modified, .. } in commits {

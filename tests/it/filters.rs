@@ -48,122 +48,122 @@ async fn stage() -> Stage {
 }
 
 /// Moves the tip and tells of it; answers with the status, and the receipt's state and words.
-async fn tell(stage: &Stage, told: &Told) -> (u16, String, String) {
-    stage.tip(&told.push);
+async fn tell(world: &Stage, told: &Told) -> (u16, String, String) {
+    world.tip(&told.push);
     let body = told.body.to_string();
     let signature = sign(SECRET, body.as_bytes());
     let (status, answer) =
-        stage.daemon.hook(&body, "application/json", "push", &told.push.delivery, Some(&signature)).await;
-    let word = |key: &str| answer["receipts"][0][key].as_str().unwrap_or_default().to_owned();
+        world.daemon.hook(&body, "application/json", "push", &told.push.delivery, Some(&signature)).await;
+    let field = |key: &str| answer["receipts"][0][key].as_str().unwrap_or_default().to_owned();
     if status == 200 {
-        assert_eq!(answer["reason"], word("why"), "{answer:#}");
+        assert_eq!(answer["reason"], field("why"), "{answer:#}");
     }
-    (status, word("state"), word("why"))
+    (status, field("state"), field("why"))
 }
 
-async fn assert_built(stage: &Stage, told: &Told) {
-    let (status, state, why) = tell(stage, told).await;
+async fn assert_built(world: &Stage, told: &Told) {
+    let (status, state, why) = tell(world, told).await;
     assert_eq!((status, state.as_str()), (202, "waiting"), "{why}: {:#}", told.body);
-    stage.daemon.until_at_rest().await;
-    assert!(stage.has_built(&told.push.after));
+    world.daemon.until_at_rest().await;
+    assert!(world.has_built(&told.push.after));
 }
 
-async fn assert_passed_over(stage: &Stage, told: &Told, expected: &str) {
-    let answered = tell(stage, told).await;
+async fn assert_passed_over(world: &Stage, told: &Told, expected: &str) {
+    let answered = tell(world, told).await;
     assert_eq!(answered, (200, "skipped".to_owned(), expected.to_owned()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn drafts_make_no_builds_and_what_waits_behind_them_is_not_forgotten() {
-    let mut stage = stage().await;
+    let mut world = stage().await;
     // Nothing was built before, so that nobody knows what is missing.
-    assert_built(&stage, &Told::new(1, &["drafts/a.md"])).await;
+    assert_built(&world, &Told::new(1, &["drafts/a.md"])).await;
     let two = Told::new(2, &["drafts/a.md", "notes/b.txt"]);
-    assert_passed_over(&stage, &two, "every file of the push is outside `paths`: drafts/a.md and 1 more").await;
-    assert_built(&stage, &Told::new(3, &["drafts/a.md", "index.md"])).await;
-    assert_eq!(stage.builds().len(), 2);
+    assert_passed_over(&world, &two, "every file of the push is outside `paths`: drafts/a.md and 1 more").await;
+    assert_built(&world, &Told::new(3, &["drafts/a.md", "index.md"])).await;
+    assert_eq!(world.builds().len(), 2);
 
     // A marked push changes the page. Then the daemon is killed, and a draft comes: it brings the page along.
     let marked = Told::new(4, &["index.md"]).saying("Not now [skip ci]");
-    assert_passed_over(&stage, &marked, "every commit of the push carries a skip marker").await;
-    stage.daemon.kill();
-    stage.daemon.restart().await;
-    assert_built(&stage, &Told::new(5, &["drafts/a.md"])).await;
+    assert_passed_over(&world, &marked, "every commit of the push carries a skip marker").await;
+    world.daemon.kill();
+    world.daemon.restart().await;
+    assert_built(&world, &Told::new(5, &["drafts/a.md"])).await;
     let outside = "every file of the push is outside `paths`: drafts/a.md";
-    assert_passed_over(&stage, &Told::new(6, &["drafts/a.md"]), outside).await;
-    assert_eq!(stage.builds().len(), 3);
-    let explained = text(&stage.daemon.run(&["explain", &commit(6)]).stdout);
+    assert_passed_over(&world, &Told::new(6, &["drafts/a.md"]), outside).await;
+    assert_eq!(world.builds().len(), 3);
+    let explained = text(&world.daemon.run(&["explain", &commit(6)]).stdout);
     assert!(explained.contains(outside), "{explained}");
     // Told again, it is answered as before.
-    assert_passed_over(&stage, &Told::new(6, &["drafts/a.md"]), outside).await;
+    assert_passed_over(&world, &Told::new(6, &["drafts/a.md"]), outside).await;
 
     // A page is pushed and dropped by a person; the next draft brings it along.
-    let (status, state, _) = tell(&stage, &Told::new(7, &["index.md"])).await;
+    let (status, state, _) = tell(&world, &Told::new(7, &["index.md"])).await;
     assert_eq!((status, state.as_str()), (202, "waiting"));
-    assert!(stage.daemon.run(&["drop", "acme/web"]).status.success());
-    assert_built(&stage, &Told::new(8, &["drafts/a.md"])).await;
+    assert!(world.daemon.run(&["drop", "acme/web"]).status.success());
+    assert_built(&world, &Told::new(8, &["drafts/a.md"])).await;
 
     // The webhook of push 9 never arrives.
-    stage.tip(&Told::new(9, &["index.md"]).push);
-    assert_built(&stage, &Told::new(10, &["drafts/a.md"])).await;
-    assert_passed_over(&stage, &Told::new(11, &["drafts/a.md"]), outside).await;
+    world.tip(&Told::new(9, &["index.md"]).push);
+    assert_built(&world, &Told::new(10, &["drafts/a.md"])).await;
+    assert_passed_over(&world, &Told::new(11, &["drafts/a.md"]), outside).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_known_for_certain_is_built() {
-    let stage = stage().await;
+    let world = stage().await;
     let draft = |number| Told::new(number, &["drafts/a.md"]);
-    assert_built(&stage, &draft(1)).await;
-    assert_built(&stage, &draft(2).with("/forced", json!(true))).await;
-    assert_built(&stage, &draft(3).with("/commits", json!([]))).await;
-    assert_built(&stage, &draft(4).with("/commits/0/modified", json!([]))).await;
+    assert_built(&world, &draft(1)).await;
+    assert_built(&world, &draft(2).with("/forced", json!(true))).await;
+    assert_built(&world, &draft(3).with("/commits", json!([]))).await;
+    assert_built(&world, &draft(4).with("/commits/0/modified", json!([]))).await;
     let one = draft(5).body["commits"][0].clone();
-    assert_built(&stage, &draft(5).with("/commits", json!(vec![one; 2_048]))).await;
-    assert_passed_over(&stage, &draft(6), "every file of the push is outside `paths`: drafts/a.md").await;
+    assert_built(&world, &draft(5).with("/commits", json!(vec![one; 2_048]))).await;
+    assert_passed_over(&world, &draft(6), "every file of the push is outside `paths`: drafts/a.md").await;
     let mut branch = draft(7).with("/before", json!("0".repeat(40))).with("/ref", json!("refs/heads/dev"));
     branch.push.git_ref = "refs/heads/dev".to_owned();
-    assert_built(&stage, &branch).await;
+    assert_built(&world, &branch).await;
     let mut tag = draft(8).with("/ref", json!("refs/tags/v1"));
     tag.push.git_ref = "refs/tags/v1".to_owned();
-    let (status, state, _) = tell(&stage, &tag).await;
+    let (status, state, _) = tell(&world, &tag).await;
     assert_eq!((status, state.as_str()), (202, "riding"), "a tag is built at once");
-    stage.daemon.until_at_rest().await;
+    world.daemon.until_at_rest().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_program_pushes_waits_for_a_person() {
-    let stage = stage().await;
-    assert_built(&stage, &Told::new(1, &["index.md"])).await;
+    let world = stage().await;
+    assert_built(&world, &Told::new(1, &["index.md"])).await;
     let by = "every commit is by renovate[bot], whom ignore_authors names";
-    assert_passed_over(&stage, &Told::by("renovate[bot]", 2, &["go.mod"]), by).await;
+    assert_passed_over(&world, &Told::by("renovate[bot]", 2, &["go.mod"]), by).await;
     // A person merges what it proposed.
     let merged = Told::by("renovate[bot]", 3, &["go.mod"]).with("/sender/login", json!("ada"));
-    assert_built(&stage, &merged).await;
+    assert_built(&world, &merged).await;
     // It pushes once more, and then a person a draft: the build holds both.
-    assert_passed_over(&stage, &Told::by("renovate[bot]", 4, &["go.mod"]), by).await;
-    assert_built(&stage, &Told::new(5, &["drafts/a.md"])).await;
+    assert_passed_over(&world, &Told::by("renovate[bot]", 4, &["go.mod"]), by).await;
+    assert_built(&world, &Told::new(5, &["drafts/a.md"])).await;
     // Its own drafts leave nothing behind.
-    assert_passed_over(&stage, &Told::by("renovate[bot]", 6, &["drafts/b.md"]), by).await;
+    assert_passed_over(&world, &Told::by("renovate[bot]", 6, &["drafts/b.md"]), by).await;
     let outside = "every file of the push is outside `paths`: drafts/a.md";
-    assert_passed_over(&stage, &Told::new(7, &["drafts/a.md"]), outside).await;
-    assert_eq!(stage.builds().len(), 3);
+    assert_passed_over(&world, &Told::new(7, &["drafts/a.md"]), outside).await;
+    assert_eq!(world.builds().len(), 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn other_paths_after_a_restart_look_anew_at_what_was_passed_over() {
-    let mut stage = stage().await;
-    assert_built(&stage, &Told::new(1, &["index.md"])).await;
+    let mut world = stage().await;
+    assert_built(&world, &Told::new(1, &["index.md"])).await;
     let outside = "every file of the push is outside `paths`: drafts/a.md";
-    assert_passed_over(&stage, &Told::new(2, &["drafts/a.md"]), outside).await;
-    assert_eq!(stage.daemon.terminate(), Some(0));
-    let file = stage.daemon.directory.path().join("coalesced.toml");
+    assert_passed_over(&world, &Told::new(2, &["drafts/a.md"]), outside).await;
+    assert_eq!(world.daemon.terminate(), Some(0));
+    let file = world.daemon.directory.path().join("coalesced.toml");
     let config = std::fs::read_to_string(&file).expect("readable");
     std::fs::write(&file, config.replace("\"drafts/**\", ", "")).expect("writable");
-    stage.daemon.restart().await;
+    world.daemon.restart().await;
     // What push 2 touched is within the new paths.
-    assert_built(&stage, &Told::new(3, &["notes/b.txt"])).await;
+    assert_built(&world, &Told::new(3, &["notes/b.txt"])).await;
     let outside = "every file of the push is outside `paths`: notes/b.txt";
-    assert_passed_over(&stage, &Told::new(4, &["notes/b.txt"]), outside).await;
+    assert_passed_over(&world, &Told::new(4, &["notes/b.txt"]), outside).await;
 }
 
 #[test]
