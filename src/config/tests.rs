@@ -148,9 +148,9 @@ fn an_image_says_what_it_is_built_from_and_whose_pushes_are_passed_over() {
     let shown = Effective::of(&config).to_toml().expect("TOML");
     let table: toml::Table = shown.parse().expect("TOML again");
     let shown = |image: &str, key: &str| table["image"][image][key].to_string();
-    assert_eq!(shown("a/b", "paths"), "{ include = [\"**\"], exclude = [\"drafts/**\"] }");
+    assert_eq!(shown("a/b", "paths"), "{ exclude = [\"drafts/**\"], include = [\"**\"] }");
     assert_eq!(shown("a/b", "ignore_authors"), "[\"renovate[bot]\"]");
-    assert_eq!(shown("e/f", "paths"), "{ include = [\"**\"], exclude = [] }");
+    assert_eq!(shown("e/f", "paths"), "{ exclude = [], include = [\"**\"] }");
 }
 
 /// The example with its secret files in place.

@@ -926,6 +926,19 @@ impl<'a> History<'a> {
             let pushes = &self.pushes[&(passed.image.clone(), passed.git_ref.clone())];
             let builds = self.hub.true_builds(&passed.image);
             if let Some(left) = left_behind(passed, pushes, &builds) {
+                // Told only later, when the ref seemed to be where it had gone unheard: then it opens its key itself.
+                let told_later = |wanting: &Wanting| {
+                    let event = &wanting.event;
+                    let same =
+                        event.image.as_ref() == Some(&passed.image) && event.git_ref.as_ref() == Some(&passed.git_ref);
+                    same && event.commit.as_ref() == Some(&left.commit)
+                        && event.verdict == Verdict::Opened
+                        && world(wanting.accepted) >= passed.at
+                };
+                if self.wanting.values().any(told_later) {
+                    self.marks.hit("passed over: what lacks is told later");
+                    continue;
+                }
                 let PassedOver { image, git_ref, commit, .. } = passed;
                 broken = Some(format!(
                     "I2: {commit} of {image} {git_ref} was passed over, and {} is in no build",

@@ -37,6 +37,8 @@ pub(crate) struct Setting {
     pub wakes_late_ms: i64,
     /// Nothing goes wrong: bounded waiting is checked, too.
     pub calm: bool,
+    /// Most pushes touch nothing that is built, and come in order.
+    pub drafts: bool,
     pub seed: u64,
 }
 
@@ -177,6 +179,7 @@ pub(crate) fn setting(rng: &mut Rng) -> Setting {
         clock_error_ms: rng.pick(&[0, 0, -2_000, 2_000]),
         wakes_late_ms: rng.pick(&[0, 0, 3, 900]),
         calm,
+        drafts: rng.one_in(3),
         seed: rng.next(),
     }
 }
@@ -202,10 +205,10 @@ fn op(rng: &mut Rng, setting: &Setting) -> Op {
         0..=9 => Op::Push {
             image,
             git_ref,
-            delay_ms: rng.pick(&[0, 0, 0, 800, 40_000]),
+            delay_ms: if setting.drafts { 0 } else { rng.pick(&[0, 0, 0, 800, 40_000]) },
             again_ms: rng.one_in(5).then(|| rng.pick(&[0, 500, 90_000])),
-            forced: rng.one_in(6).then(|| usize::try_from(rng.below(3)).unwrap_or(0)),
-            content: content(rng),
+            forced: rng.one_in(if setting.drafts { 20 } else { 6 }).then(|| usize::try_from(rng.below(3)).unwrap_or(0)),
+            content: content(rng, setting),
         },
         10 => Op::Tap { image, git_ref },
         11 => Op::Call { image, git_ref, now: rng.one_in(2), ensure: rng.one_in(2) },
@@ -258,9 +261,13 @@ fn op(rng: &mut Rng, setting: &Setting) -> Op {
     }
 }
 
-fn content(rng: &mut Rng) -> Content {
+fn content(rng: &mut Rng, setting: &Setting) -> Content {
     use Content::{Inside, MarkedInside, MarkedOutside, Outside};
-    rng.pick(&[Inside, Inside, Inside, Inside, Inside, Outside, Outside, Outside, MarkedInside, MarkedOutside])
+    if setting.drafts {
+        rng.pick(&[Inside, Inside, Outside, Outside, Outside, Outside, MarkedInside, MarkedOutside])
+    } else {
+        rng.pick(&[Inside, Inside, Inside, Inside, Inside, Inside, Outside, MarkedInside])
+    }
 }
 
 fn place(rng: &mut Rng, setting: &Setting) -> (usize, usize) {
