@@ -99,6 +99,8 @@ mod tests {
             tags: GlobSet::empty(),
             tag_globs: Vec::new(),
             skip: SkipRule::All,
+            paths: None,
+            ignore_authors: Vec::new(),
             policy: Policy::DEFAULT,
             backend: BackendConfig::DockerHub(DockerHubBackendConfig { trigger_url, login }),
         }

@@ -6,6 +6,7 @@
 mod address;
 mod effective;
 mod entrance_read;
+mod filter;
 mod image_read;
 mod length;
 mod mistake;
@@ -29,6 +30,7 @@ use globset::GlobSet;
 pub use address::TRIGGER_URL_PLACEHOLDER;
 pub(crate) use address::{public_url, repository, trigger_url};
 pub use effective::Effective;
+pub use filter::PathFilter;
 pub use mistake::{ConfigError, Mistake};
 pub use secret::Secret;
 
@@ -111,6 +113,10 @@ pub struct ImageConfig {
     pub tags: GlobSet,
     pub tag_globs: Vec<String>,
     pub skip: SkipRule,
+    /// Which files it is built from. None: all.
+    pub paths: Option<PathFilter>,
+    /// Whose pushes are passed over, by the names of their accounts.
+    pub ignore_authors: Vec<String>,
     pub policy: Policy,
     pub backend: BackendConfig,
 }

@@ -45,11 +45,23 @@ pub enum Intake {
         ensure: bool,
     },
     /// A rule of the image says that this push is not built; it closes nothing earlier.
-    Skip { rule: String },
+    Skip { rule: String, touches: Touches },
+    /// Every file of this push of a branch is outside of the image's `paths`. It is passed over by `rule` where that is
+    /// known of all that was pushed since the last started build; else it opens its key.
+    Outside { rule: String, paths: Arc<str> },
     /// No rule asks for it.
     Ignore { reason: String },
     /// The ref is gone: its open events end.
     DeleteRef,
+}
+
+/// What a push touched, as far as the image's `paths` tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Touches {
+    /// Something that the image is built from; or nobody knows.
+    Inside,
+    /// Nothing but files outside of the `paths` that this digest stands for.
+    Outside { paths: Arc<str> },
 }
 
 /// Where an event came from and who stands behind it.

@@ -9,6 +9,7 @@ pub mod deliveries;
 pub mod heads;
 mod intake;
 pub mod lane;
+pub mod lookback;
 pub mod open;
 pub mod policy;
 mod reconcile;

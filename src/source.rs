@@ -11,6 +11,7 @@ mod lenient;
 mod push;
 pub mod route;
 pub mod skip;
+pub mod touched;
 
 use std::collections::BTreeMap;
 

@@ -77,6 +77,25 @@ In the data directory: the daemon's address and a token, for its owner only. Wit
 looked for in $STATE_DIRECTORY, ./coalesced\-data and /var/lib/coalesced.
 "#;
 
+/// What the pages of those commands have beside, to which the configuration matters.
+const CONFIGURED: [&str; 3] = ["coalesced", "serve", "check"];
+const CONFIGURATION: &str = r#".SH "WHAT IS NOT BUILT"
+The keys of an image, or of [defaults], by which a push is passed over. It closes nothing that came before it, and its
+receipt says which of them it was.
+.TP
+skip = "all"
+Every commit carries a marker such as [skip ci]; "head": the newest one does; "never": markers mean nothing.
+.TP
+paths = { include = ["**"], exclude = ["drafts/**"] }
+Every file that its commits touch is outside of these globs, and so is all that was pushed since the last started
+build of the branch. exclude wins over include; patterns with "!" are not known. What is not known for certain is
+built: a first build, a new branch, a forced push, an empty commit, a list that was cut off, or a push before it that
+never arrived. Tags are always built.
+.TP
+ignore_authors = ["renovate[bot]"]
+Every commit is by one of these accounts, and one of them pushed. What somebody else merges is built, and so are tags.
+"#;
+
 fn pages() -> io::Result<Vec<Page>> {
     let mut command = Cli::command().disable_help_subcommand(true);
     command.build();
@@ -91,6 +110,9 @@ fn add_pages(command: &clap::Command, pages: &mut Vec<Page>) -> io::Result<()> {
     let man = Man::new(command.clone().after_long_help(Resettable::Reset));
     let mut text = Vec::new();
     man.render(&mut text)?;
+    if CONFIGURED.contains(&command.get_name()) {
+        text.extend_from_slice(CONFIGURATION.as_bytes());
+    }
     text.extend_from_slice(EVERY_PAGE.as_bytes());
     pages.push(Page { file: man.get_filename(), text: String::from_utf8_lossy(&text).into_owned() });
     command.get_subcommands().filter(|below| !below.is_hide_set()).try_for_each(|below| add_pages(below, pages))
@@ -125,6 +147,8 @@ mod tests {
             let title = format!(".TH {} 1", page.file.trim_end_matches(".1"));
             assert!(page.text.contains(&title) && page.text.contains("COALESCED_TOKEN"), "{}", page.file);
             assert!(!page.text.contains(".SH EXTRA"), "{}", page.file);
+            let configured = ["coalesced.1", "coalesced-serve.1", "coalesced-check.1"].contains(&page.file.as_str());
+            assert_eq!(page.text.contains("ignore_authors"), configured, "{}", page.file);
         }
     }
 

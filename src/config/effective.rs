@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::filter::EVERY_FILE;
 use super::length::written as length;
 use super::policy_read::OFF;
-use super::{BackendConfig, Config, ImageConfig, Listen, SkipRule, SourceKind, TokenScope};
+use super::{BackendConfig, Config, ImageConfig, Listen, PathFilter, SkipRule, SourceKind, TokenScope};
 use crate::scheduler::policy::Policy;
 
 /// What stands in the place of a secret.
@@ -54,6 +55,7 @@ struct Image {
     max_wait: String,
     prequeue: bool,
     skip: &'static str,
+    ignore_authors: Vec<String>,
     retry_failed: u32,
     observe_after: String,
     observe_every: String,
@@ -61,7 +63,14 @@ struct Image {
     uncertain_limit: String,
     build_deadline: String,
     reconcile_every: String,
+    paths: Paths,
     backend: Backend,
+}
+
+#[derive(Serialize)]
+struct Paths {
+    include: Vec<String>,
+    exclude: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -146,6 +155,7 @@ fn image(config: &ImageConfig) -> Image {
             SkipRule::Head => "head",
             SkipRule::Never => "never",
         },
+        ignore_authors: config.ignore_authors.clone(),
         retry_failed: policy.retry_failed,
         observe_after: length(policy.observe_after),
         observe_every: length(policy.observe_every),
@@ -153,7 +163,15 @@ fn image(config: &ImageConfig) -> Image {
         uncertain_limit: length(policy.uncertain_limit),
         build_deadline: length(policy.build_deadline),
         reconcile_every: reconcile.map_or_else(|| OFF.to_owned(), |reconcile| length(reconcile.every)),
+        paths: paths(config.paths.as_ref()),
         backend: backend(&config.backend, policy),
+    }
+}
+
+fn paths(filter: Option<&PathFilter>) -> Paths {
+    match filter {
+        Some(filter) => Paths { include: filter.include_globs.clone(), exclude: filter.exclude_globs.clone() },
+        None => Paths { include: vec![EVERY_FILE.to_owned()], exclude: Vec::new() },
     }
 }
 

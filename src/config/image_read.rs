@@ -158,7 +158,19 @@ fn read(
         ..rules.policy
     };
     let remote = remote.filter(|_| policy.reconcile.is_some());
-    Some(ImageConfig { repository, remote, branches, branch_globs, tags, tag_globs, skip: rules.skip, policy, backend })
+    Some(ImageConfig {
+        repository,
+        remote,
+        branches,
+        branch_globs,
+        tags,
+        tag_globs,
+        skip: rules.skip,
+        paths: rules.paths,
+        ignore_authors: rules.ignore_authors,
+        policy,
+        backend,
+    })
 }
 
 /// Where the heads of the image's refs can be read.

@@ -1,19 +1,11 @@
 //! What the manual describes and this version doesn't carry out yet.
 //!
-//! Such a key is refused, never accepted in silence: a filter that doesn't filter is worse than none. When one
-//! is carried out, its line here goes.
+//! Such a key is refused, never accepted in silence. When one is carried out, its line here goes.
 
 use super::section::Place;
 
 /// Keys, by the kind of table that they stand in.
-const KEYS: &[(Place, &str)] = &[
-    (Place::Top, "notify"),
-    (Place::Defaults, "ignore_authors"),
-    (Place::Defaults, "paths"),
-    (Place::Image, "ignore_authors"),
-    (Place::Image, "paths"),
-    (Place::Image, "public"),
-];
+const KEYS: &[(Place, &str)] = &[(Place::Top, "notify"), (Place::Image, "public")];
 
 /// The quiet period that a key learns by itself (semantics R14).
 pub(super) const QUIET_AUTO: &str = "auto";

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::SkipRule;
+use super::filter::{self, PathFilter};
 use super::section::{Reader, Section, duration, nearest};
-use super::{length, not_yet};
+use super::{SkipRule, length, not_yet};
 use crate::scheduler::policy::Policy;
 
 /// What the policy keys of one table come to, over those of the table before it.
@@ -15,6 +15,8 @@ pub(super) struct Rules {
     /// None: by back-end.
     pub(super) prequeue: Option<bool>,
     pub(super) skip: SkipRule,
+    pub(super) paths: Option<PathFilter>,
+    pub(super) ignore_authors: Vec<String>,
     /// How often the remote is compared with what was asked for; None: never.
     pub(super) reconcile_every: Option<Duration>,
 }
@@ -25,6 +27,8 @@ impl Rules {
         policy: Policy::DEFAULT,
         prequeue: None,
         skip: SkipRule::All,
+        paths: None,
+        ignore_authors: Vec::new(),
         reconcile_every: Some(Duration::from_mins(15)),
     };
 }
@@ -59,6 +63,8 @@ pub(super) fn read(reader: &mut Reader<'_>, section: &mut Section<'_>, base: &Ru
     set(&mut policy.build_deadline, section.duration(reader, "build_deadline", LIMIT_MIN));
     set(&mut policy.retry_failed, section.integer(reader, "retry_failed", 0..=RETRIES_MAX));
     set(&mut rules.skip, skip(reader, section));
+    set(&mut rules.paths, filter::paths(reader, section));
+    set(&mut rules.ignore_authors, filter::ignore_authors(reader, section));
     set(&mut rules.reconcile_every, reconcile_every(reader, section));
     rules.prequeue = section.boolean(reader, "prequeue").or(base.prequeue);
     rules

@@ -29,6 +29,7 @@ pub(super) enum Place {
     Top,
     Defaults,
     Image,
+    Paths,
     Backend,
     Source,
     Button,

@@ -128,6 +128,31 @@ fn a_source_and_a_token_are_read_whole() {
     assert!(config.tokens["all"].scope == TokenScope::Read && config.tokens["all"].images.is_none());
 }
 
+#[test]
+fn an_image_says_what_it_is_built_from_and_whose_pushes_are_passed_over() {
+    let defaults = "[defaults]\npaths = { exclude = [\"drafts/**\"] }\nignore_authors = [\"renovate[bot]\"]\n";
+    let config = parsed(&format!(
+        "{defaults}[image.\"c/d\"]\npaths = {{ include = [\"docs/**\"] }}\nignore_authors = []\n\
+         backend = {{ kind = \"docker_hub\", trigger_url = \"{TRIGGER}\" }}\n[image.\"e/f\"]\n\
+         paths = {{ include = [\"x\", \"**\"] }}\nbackend = {{ kind = \"docker_hub\", trigger_url = \"{TRIGGER}\" }}\n{IMAGE}"
+    ));
+    let image = |name: &str| &config.images[&name.parse().expect("a name")];
+    let (ours, theirs) = (image("a/b"), image("c/d"));
+    assert_eq!((ours.ignore_authors.as_slice(), theirs.ignore_authors.len()), (&["renovate[bot]".to_owned()][..], 0));
+    let (by_default, own) = (ours.paths.as_ref().expect("paths"), theirs.paths.as_ref().expect("paths"));
+    assert!(by_default.holds("docs/a.md") && !by_default.holds("drafts/a.md"));
+    assert!(own.holds("docs/a.md") && !own.holds("index.md") && !own.holds("drafts/a.md"), "not merged");
+    assert_ne!(by_default.digest, own.digest);
+    assert!(image("e/f").paths.is_none(), "every file is as good as no filter");
+    assert!(only_image(&parsed(IMAGE)).paths.is_none());
+    let shown = Effective::of(&config).to_toml().expect("TOML");
+    let table: toml::Table = shown.parse().expect("TOML again");
+    let shown = |image: &str, key: &str| table["image"][image][key].to_string();
+    assert_eq!(shown("a/b", "paths"), "{ exclude = [\"drafts/**\"], include = [\"**\"] }");
+    assert_eq!(shown("a/b", "ignore_authors"), "[\"renovate[bot]\"]");
+    assert_eq!(shown("e/f", "paths"), "{ exclude = [], include = [\"**\"] }");
+}
+
 /// The example with its secret files in place.
 #[test]
 fn the_example_is_right() {

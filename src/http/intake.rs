@@ -22,7 +22,7 @@ use crate::event::{Cause, CauseKind, Delivery, Intake, Wish};
 use crate::model::{GitRef, ImageName, RefKind};
 use crate::source::button::{self, Tap};
 use crate::source::{self, Reading, fingerprint};
-use crate::status::Receipt;
+use crate::status::{EventState, Receipt};
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
@@ -43,8 +43,11 @@ pub(super) async fn hook(
         Reading::Nothing { reason } => Ok(Json(HookAnswer::nothing(reason)).into_response()),
         Reading::Delivery(delivery) => {
             drop(body);
-            let builds = delivery.wishes.iter().any(|wish| matches!(wish.intake, Intake::Build { .. }));
+            let wants = |of: fn(&Intake) -> bool| delivery.wishes.iter().any(|wish| of(&wish.intake));
+            let builds = wants(|intake| matches!(intake, Intake::Build { .. }));
+            let may_build = wants(|intake| matches!(intake, Intake::Outside { .. }));
             let acceptance = app.handle.accept(delivery).await?;
+            let builds = builds || may_build && acceptance.receipts.iter().any(is_to_be_built);
             Ok(hook_answer(builds, acceptance))
         }
     }
@@ -160,6 +163,11 @@ fn hook_answer(builds: bool, Acceptance { receipts, repeated }: Acceptance) -> R
     let (status, reason) =
         if builds { (StatusCode::ACCEPTED, None) } else { (StatusCode::OK, Some(reasons(&receipts))) };
     (status, Json(HookAnswer { receipts, reason, repeated })).into_response()
+}
+
+/// Whether it was taken as a wish for a build, whatever became of that.
+fn is_to_be_built(receipt: &Receipt) -> bool {
+    !matches!(receipt.state, EventState::Skipped | EventState::Ignored | EventState::RefDeleted)
 }
 
 /// What the receipts say, each thing once.

@@ -239,24 +239,29 @@ fn judge(lane: &Lane, git_ref: &GitRef, head: &Head, asked_upto: Seq) -> Judgeme
     if known.is_some_and(is_head) {
         return Judgement::Known;
     }
-    let built = key.and_then(|key| key.built.as_ref()).filter(|_| !is_under_way(lane, git_ref));
+    let built = key.and_then(|key| key.built.as_ref()).filter(|_| !lane.is_under_way(git_ref));
     if built.is_some_and(is_head) || lane.asks_for(git_ref, is_head) {
         return Judgement::AskedFor;
     }
     known.map_or(Judgement::NeverSeen, |before| Judgement::Missed { before: before.clone() })
 }
 
-/// A build of this ref has been asked for and has not begun: what was built before says nothing any more.
-fn is_under_way(lane: &Lane, git_ref: &GitRef) -> bool {
-    let queued = lane.queued.as_ref().filter(|queued| queued.live.row.git_ref.as_ref() == Some(git_ref));
-    queued.is_some_and(|queued| !matches!(queued.phase, Phase::Beside { .. }))
-}
-
 impl Lane {
+    /// A build of this ref has been asked for and has not begun: what was built before says nothing any more.
+    pub(super) fn is_under_way(&self, git_ref: &GitRef) -> bool {
+        let queued = self.queued.as_ref().filter(|queued| queued.live.row.git_ref.as_ref() == Some(git_ref));
+        queued.is_some_and(|queued| !matches!(queued.phase, Phase::Beside { .. }))
+    }
+
     /// The commit that a ref is known to point to: the last one that was asked for, skipped, or seen there.
     pub fn known_head(&self, git_ref: &GitRef) -> Option<&CommitId> {
         let wanted = self.keys.get(git_ref).and_then(|key| key.wanted.as_ref());
         wanted.or_else(|| self.heads.get(git_ref))
+    }
+
+    /// Whether a push that came after `before` came after the head that we know: none was missed between.
+    pub(super) fn knows_base(&self, git_ref: &GitRef, before: Option<&CommitId>) -> bool {
+        self.known_head(git_ref).zip(before).is_some_and(|(known, before)| known.same_as(before))
     }
 
     /// Whether such a commit is on its way: an open event names it, so that the build to come will take it; or it is

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::record::{Fact, Remembered, Tap};
-use super::{Decision, Effect, Scheduler, Ticket, Work};
-use crate::event::{Cause, CauseKind, Delivery, End, Event, Intake, Verdict, Wish};
-use crate::model::{EventId, GitRef, ImageName, Seq, Timestamp};
+use super::{Decision, Effect, Scheduler, Station, Ticket, Work};
+use crate::event::{Cause, CauseKind, Delivery, End, Event, Intake, Touches, Verdict, Wish};
+use crate::model::{EventId, Seq, Timestamp};
 use crate::scheduler::open::Group;
 
 impl Scheduler {
@@ -38,8 +38,12 @@ impl Scheduler {
         let seq = self.newest.next();
         self.newest = seq;
         let verdict = match wish.intake.clone() {
-            Intake::Skip { rule } => {
-                self.pass_over(&wish, seq, work);
+            Intake::Skip { rule, touches } => {
+                self.pass_over(&wish, seq, touches, work);
+                Verdict::Skipped { rule }
+            }
+            Intake::Outside { rule, paths } if self.all_is_outside(&wish, &paths) => {
+                self.pass_over(&wish, seq, Touches::Outside { paths }, work);
                 Verdict::Skipped { rule }
             }
             Intake::Ignore { reason } => Verdict::Ignored { reason },
@@ -47,13 +51,13 @@ impl Scheduler {
                 self.delete_ref(&wish, seq, now, work);
                 Verdict::RefDeleted
             }
-            Intake::Build { immediate, manual, ensure } => match (&wish.image, &wish.git_ref) {
-                (Some(image), Some(git_ref)) if self.images.contains_key(image) => {
-                    let opens = Opening { seq, immediate, manual, ensure, at: now };
-                    self.open(&image.clone(), &git_ref.clone(), &wish, cause, &opens, work)
-                }
-                _ => Verdict::Ignored { reason: "no image is configured for it".to_owned() },
-            },
+            Intake::Outside { .. } => {
+                let opens = Opening { seq, immediate: false, manual: false, ensure: false, at: now };
+                self.open(&wish, cause, &opens, work)
+            }
+            Intake::Build { immediate, manual, ensure } => {
+                self.open(&wish, cause, &Opening { seq, immediate, manual, ensure, at: now }, work)
+            }
         };
         Arc::new(Event {
             seq,
@@ -66,17 +70,11 @@ impl Scheduler {
         })
     }
 
-    fn open(
-        &mut self,
-        image: &ImageName,
-        git_ref: &GitRef,
-        wish: &Wish,
-        cause: &Cause,
-        opens: &Opening,
-        work: &mut Work,
-    ) -> Verdict {
+    fn open(&mut self, wish: &Wish, cause: &Cause, opens: &Opening, work: &mut Work) -> Verdict {
         let fold = self.button_fold;
-        let lane = &mut self.images.get_mut(image).expect("looked up by the caller").lane;
+        let not_configured = || Verdict::Ignored { reason: "no image is configured for it".to_owned() };
+        let (Some(image), Some(git_ref)) = (&wish.image, &wish.git_ref) else { return not_configured() };
+        let Some(Station { lane, .. }) = self.images.get_mut(image) else { return not_configured() };
         let key = lane.keys.get(git_ref);
         let is_open = key.is_some_and(|key| key.open.is_some());
         if opens.ensure && !is_open {
@@ -114,11 +112,29 @@ impl Scheduler {
         Verdict::Opened
     }
 
+    /// R10: whether a push outside of `paths` follows on a head that we know, with nothing between that head and the
+    /// last started build that is still to be built, or may be.
+    fn all_is_outside(&self, wish: &Wish, paths: &str) -> bool {
+        let (Some(image), Some(git_ref)) = (&wish.image, &wish.git_ref) else { return false };
+        let Some(Station { lane, .. }) = self.images.get(image) else { return false };
+        let Some(key) = lane.keys.get(git_ref) else { return false };
+        let follows = wish.commit.is_some() && lane.knows_base(git_ref, wish.before.as_ref());
+        follows && key.open.is_none() && !lane.is_under_way(git_ref) && key.lookback.is_clear(paths)
+    }
+
     /// R10, R11: a push that is not built has moved its ref all the same. What was pushed unheard before it is
     /// still to be found, so it counts only where it follows on what is known.
-    fn pass_over(&mut self, wish: &Wish, seq: Seq, work: &mut Work) {
-        let (Some(image), Some(git_ref), Some(commit)) = (&wish.image, &wish.git_ref, &wish.commit) else { return };
+    fn pass_over(&mut self, wish: &Wish, seq: Seq, touches: Touches, work: &mut Work) {
+        let (Some(image), Some(git_ref)) = (&wish.image, &wish.git_ref) else { return };
         let Some(station) = self.images.get_mut(image) else { return };
+        // Without a key, no build has begun that could be looked back to.
+        if station.lane.keys.contains_key(git_ref) {
+            // What was pushed unheard before it may have touched anything.
+            let known = station.lane.knows_base(git_ref, wish.before.as_ref());
+            let touches = if known { touches } else { Touches::Inside };
+            station.lane.apply(Fact::PassedOver { git_ref: git_ref.clone(), seq, touches }, &mut work.changes);
+        }
+        let Some(commit) = &wish.commit else { return };
         let follows = match (station.lane.known_head(git_ref), &wish.before) {
             (Some(known), Some(before)) => known.same_as(before),
             // A branch that is not new, and of which nobody has told.

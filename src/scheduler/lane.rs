@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::heads::HEADS_MAX;
+use super::lookback::Lookback;
 use super::open::Open;
 use super::record::{BuildRow, Changes, Cover, Fact, Foreign, Record, Tap};
 use crate::build::{BuildState, Outcome, RowId};
@@ -90,6 +91,9 @@ pub struct Key {
     pub retries: u32,
     #[serde(default)]
     pub tap: Option<Tap>,
+    /// What a filter by paths must look back to.
+    #[serde(default)]
+    pub lookback: Lookback,
 }
 
 /// What sits in the waiting place.
@@ -352,11 +356,15 @@ impl Lane {
                 let key = self.key(git_ref, changes);
                 key.wanted.clone_from(commit);
                 key.moved = *seq;
+                if commit.is_none() {
+                    key.lookback.lose_track();
+                }
                 if commit.is_none() && self.heads.contains_key(git_ref) {
                     Arc::make_mut(&mut self.heads).remove(git_ref);
                     changes.heads.push((self.image.clone(), git_ref.clone(), None));
                 }
             }
+            Fact::PassedOver { git_ref, seq, touches } => self.key(git_ref, changes).lookback.pass_over(*seq, touches),
             Fact::HeadsSeen { heads, gone, by } => {
                 self.heads_by.clone_from(by);
                 for git_ref in gone {
@@ -365,7 +373,11 @@ impl Lane {
                 }
                 for (git_ref, commit) in heads {
                     if self.keys.contains_key(git_ref) {
-                        self.key(git_ref, changes).wanted = Some(commit.clone());
+                        let key = self.key(git_ref, changes);
+                        if key.wanted.replace(commit.clone()).is_none() {
+                            // What was pushed before was never told.
+                            key.lookback.lose_track();
+                        }
                     } else {
                         Arc::make_mut(&mut self.heads).insert(git_ref.clone(), commit.clone());
                         changes.heads.push((self.image.clone(), git_ref.clone(), Some(commit.clone())));
@@ -483,6 +495,7 @@ impl Lane {
         };
         let covered = join(carried, later_covered);
         key.open = join(uncovered, later_open);
+        key.lookback.begin(cover.upto, live.upto);
         if let Some(commit) = &cover.commit {
             let times = match &key.contradicted {
                 Some((known, times)) if known.same_as(commit) => times + 1,
@@ -544,6 +557,11 @@ impl Lane {
         if let Some(lost) = live.carries.as_ref().filter(|_| outcome == Outcome::Lost && reopened) {
             key.lost_upto = key.lost_upto.max(lost.last());
         }
+        if let Some(lost) = live.carries.as_ref().filter(|_| outcome == Outcome::Lost && !reopened)
+            && key.closed_upto <= lost.last()
+        {
+            key.lookback.leave(lost.last());
+        }
         if reopened && let Some(covered) = &live.carries {
             self.tell(&git_ref, covered, None, changes);
             // A later build of the key that has started covers these events as well.
@@ -573,7 +591,9 @@ impl Lane {
     fn close(&mut self, git_ref: &GitRef, events: &Open, closure: &Closure, changes: &mut Changes) {
         let key = self.key(git_ref, changes);
         // A person drops what is open, not what a build covers that may yet be lost.
-        if !matches!(closure.end, End::DroppedBy { .. }) {
+        if matches!(closure.end, End::DroppedBy { .. }) {
+            key.lookback.leave(events.last());
+        } else {
             key.closed_upto = key.closed_upto.max(events.last());
         }
         self.tell(git_ref, events, Some(closure), changes);

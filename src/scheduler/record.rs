@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::open::Group;
 use crate::build::{BuildState, Outcome, RowId};
-use crate::event::{Closure, End, Event, Fingerprint};
+use crate::event::{Closure, End, Event, Fingerprint, Touches};
 use crate::model::{BuildId, CommitId, GitRef, ImageName, Seq, Timestamp};
 use crate::verb::Hold;
 
@@ -140,6 +140,12 @@ pub enum Fact {
         git_ref: GitRef,
         commit: Option<CommitId>,
         seq: Seq,
+    },
+    /// A push opened nothing, by a rule.
+    PassedOver {
+        git_ref: GitRef,
+        seq: Seq,
+        touches: Touches,
     },
     /// These refs were seen at the remote, and need no build.
     HeadsSeen {

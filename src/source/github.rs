@@ -40,7 +40,7 @@ pub(super) fn read(
     match text_of(headers, EVENT).ok_or(SourceError::HeaderMissing("X-GitHub-Event"))? {
         "push" => {
             let push = Push::read(&json)?;
-            Ok(delivery(name, images, text_of(headers, DELIVERY), &signatures, push))
+            Ok(delivery(name, images, text_of(headers, DELIVERY), &signatures, &json, push))
         }
         "ping" => Ok(nothing("pong: the webhook is set up, and its pushes will arrive here".to_owned())),
         other => Ok(nothing(format!("event {} is not one that builds", shown(other)))),
@@ -87,6 +87,7 @@ fn delivery(
     images: &BTreeMap<ImageName, ImageConfig>,
     id: Option<&str>,
     signatures: &[Signature],
+    json: &[u8],
     push: Push,
 ) -> Reading {
     let git_ref: GitRef = match push.ref_name.parse() {
@@ -101,6 +102,7 @@ fn delivery(
         deleted: push.deleted,
         default_branch: push.default_branch.as_deref(),
         marked: push.marked,
+        body: json,
     };
     // A signature stands for the body that it was made over. One for each secret, so that a body is known again whichever
     // signed it, and while secrets are replaced.

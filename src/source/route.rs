@@ -3,11 +3,13 @@
 //! Pure. Each image whose repository it is gets a wish of its own; a change that concerns nobody still leaves
 //! one, so that the history can say why nothing was built.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use super::skip::Marked;
+use super::touched::Touched;
 use crate::config::ImageConfig;
-use crate::event::{Intake, Wish};
+use crate::event::{Intake, Touches, Wish};
 use crate::model::{CommitId, GitRef, ImageName, RefKind};
 
 /// A ref that was moved, made or deleted.
@@ -21,6 +23,8 @@ pub struct Change<'a> {
     pub deleted: bool,
     pub default_branch: Option<&'a str>,
     pub marked: Marked,
+    /// The JSON of the push, for a closer look at its commits.
+    pub body: &'a [u8],
 }
 
 /// What a default branch is called where the sender doesn't say.
@@ -34,12 +38,14 @@ pub fn route(images: &BTreeMap<ImageName, ImageConfig>, change: &Change<'_>) -> 
         before: change.before.clone(),
         intake,
     };
+    // Looked at by the first image whose rules ask, if any.
+    let touched = OnceCell::new();
     let wishes: Vec<Wish> = images
         .iter()
         .filter(|(_, config)| {
             config.repository.as_deref().is_some_and(|ours| ours.eq_ignore_ascii_case(change.repository))
         })
-        .map(|(image, config)| wish(Some(image), intake(config, change)))
+        .map(|(image, config)| wish(Some(image), intake(config, change, &touched)))
         .collect();
     if wishes.is_empty() {
         let reason = format!("no image is configured for repository {}", change.repository);
@@ -53,17 +59,27 @@ pub fn is_named(config: &ImageConfig, git_ref: &GitRef, default_branch: Option<&
     wanted(config, git_ref, default_branch).is_ok()
 }
 
-fn intake(config: &ImageConfig, change: &Change<'_>) -> Intake {
+fn intake<'a>(config: &ImageConfig, change: &Change<'a>, touched: &OnceCell<Touched<'a>>) -> Intake {
     if change.deleted {
         return Intake::DeleteRef;
     }
     if let Err(reason) = wanted(config, &change.git_ref, change.default_branch) {
         return Intake::Ignore { reason };
     }
-    if let Some(rule) = change.marked.skipped_by(config.skip) {
-        return Intake::Skip { rule: rule.to_owned() };
+    let is_tag = change.git_ref.kind() == RefKind::Tag;
+    let touched = || touched.get_or_init(|| Touched::read(change.body));
+    // A tag is built for its name's sake, and a ref that is new for its own.
+    let paths = config.paths.as_ref().filter(|_| !is_tag && change.before.is_some());
+    let outside = paths.and_then(|paths| Some((touched().outside(paths)?, paths.digest.clone())));
+    let authors = &config.ignore_authors;
+    let ignored = || if is_tag || authors.is_empty() { None } else { touched().ignored(authors) };
+    let skipped = change.marked.skipped_by(config.skip).map(ToOwned::to_owned).or_else(ignored);
+    match (skipped, outside) {
+        (Some(rule), Some((_, paths))) => Intake::Skip { rule, touches: Touches::Outside { paths } },
+        (Some(rule), None) => Intake::Skip { rule, touches: Touches::Inside },
+        (None, Some((rule, paths))) => Intake::Outside { rule, paths },
+        (None, None) => Intake::Build { immediate: is_tag, manual: false, ensure: false },
     }
-    Intake::Build { immediate: change.git_ref.kind() == RefKind::Tag, manual: false, ensure: false }
 }
 
 /// Whether a rule of the image names this ref; if not, which rules there are.
@@ -100,7 +116,7 @@ pub(super) mod tests {
     use globset::{Glob, GlobSet, GlobSetBuilder};
 
     use super::*;
-    use crate::config::{BackendConfig, DockerHubBackendConfig, Secret, SkipRule};
+    use crate::config::{BackendConfig, DockerHubBackendConfig, PathFilter, Secret, SkipRule};
     use crate::scheduler::policy::Policy;
 
     pub(in crate::source) fn globs(patterns: &[&str]) -> GlobSet {
@@ -121,6 +137,8 @@ pub(super) mod tests {
             tags: globs(tags),
             tag_globs: owned(tags),
             skip,
+            paths: None,
+            ignore_authors: Vec::new(),
             policy: Policy::DEFAULT,
             backend: BackendConfig::DockerHub(DockerHubBackendConfig {
                 trigger_url: Secret::new("test-token-trigger".to_owned()),
@@ -142,6 +160,7 @@ pub(super) mod tests {
             deleted: false,
             default_branch: Some("trunk"),
             marked: Marked::default(),
+            body: b"{}",
         }
     }
 
@@ -203,6 +222,67 @@ pub(super) mod tests {
         assert!(matches!(intake_of(config(), &change("refs/tags/nightly")), Intake::Ignore { reason }
             if reason.contains("v*")));
         assert!(matches!(intake_of(image(None, &[], SkipRule::All), &change("refs/tags/v1")), Intake::Ignore { .. }));
+    }
+
+    fn drafts_only() -> Vec<u8> {
+        let commit = serde_json::json!({"author": {"username": "renovate[bot]"}, "modified": ["drafts/a.md"]});
+        let body = serde_json::json!({"forced": false, "commits": [commit], "sender": {"login": "renovate[bot]"}});
+        body.to_string().into_bytes()
+    }
+
+    fn without_drafts() -> ImageConfig {
+        let set = |glob: &str| (globs(&[glob]), vec![glob.to_owned()]);
+        let paths = Some(PathFilter::new(set("**"), set("drafts/**")));
+        ImageConfig { paths, ..image(Some(&["*"]), &["*"], SkipRule::All) }
+    }
+
+    #[test]
+    fn files_outside_of_the_paths_are_told_with_the_paths_that_they_are_outside_of() {
+        let body = drafts_only();
+        let before = "1111111".parse().ok();
+        let pushed = Change { before, body: &body, ..change("refs/heads/trunk") };
+        let digest = without_drafts().paths.expect("paths").digest;
+        let touches = Touches::Outside { paths: digest.clone() };
+        let rule = "every file of the push is outside `paths`: drafts/a.md".to_owned();
+        assert_eq!(intake_of(without_drafts(), &pushed), Intake::Outside { rule, paths: digest });
+        // A marker says so for good, and what was touched is still told.
+        let marked = Change { marked: Marked { all: true, head: true }, ..pushed.clone() };
+        let rule = "every commit of the push carries a skip marker".to_owned();
+        assert_eq!(intake_of(without_drafts(), &marked), Intake::Skip { rule: rule.clone(), touches });
+        assert_eq!(
+            intake_of(image(Some(&["*"]), &[], SkipRule::All), &marked),
+            Intake::Skip { rule, touches: Touches::Inside }
+        );
+        // A new branch, a tag, and an image that every file counts for.
+        assert_eq!(intake_of(without_drafts(), &Change { before: None, ..pushed.clone() }), PUSHED);
+        let tag = Change { git_ref: GitRef::tag("v1").expect("a ref"), ..pushed.clone() };
+        assert_eq!(intake_of(without_drafts(), &tag), Intake::Build { immediate: true, manual: false, ensure: false });
+        assert_eq!(intake_of(image(Some(&["*"]), &[], SkipRule::All), &pushed), PUSHED);
+    }
+
+    #[test]
+    fn ignored_authors_make_no_builds_but_their_tags_do() {
+        let body = drafts_only();
+        let pushed = Change { body: &body, ..change("refs/heads/trunk") };
+        let with = |name: &str| {
+            let ignore_authors = vec![name.to_owned()];
+            ImageConfig { ignore_authors, ..image(Some(&["*"]), &["*"], SkipRule::All) }
+        };
+        let rule = "every commit is by renovate[bot], whom ignore_authors names".to_owned();
+        assert_eq!(intake_of(with("Renovate[bot]"), &pushed), Intake::Skip { rule, touches: Touches::Inside });
+        assert_eq!(intake_of(with("dependabot[bot]"), &pushed), PUSHED);
+        let tag = Change { git_ref: GitRef::tag("v1").expect("a ref"), ..pushed };
+        assert!(matches!(intake_of(with("renovate[bot]"), &tag), Intake::Build { .. }));
+    }
+
+    #[test]
+    fn each_image_has_its_own_paths() {
+        let body = drafts_only();
+        let pushed = Change { before: "1111111".parse().ok(), body: &body, ..change("refs/heads/trunk") };
+        let wishes =
+            route(&images(vec![("a/drafts", image(None, &[], SkipRule::All)), ("a/site", without_drafts())]), &pushed);
+        assert_eq!(wishes[0].intake, PUSHED);
+        assert!(matches!(wishes[1].intake, Intake::Outside { .. }));
     }
 
     #[test]

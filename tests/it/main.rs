@@ -10,6 +10,7 @@ mod buttons;
 mod coalesce;
 mod commands;
 mod daemon;
+mod filters;
 mod heads;
 mod ingest;
 mod journeys;

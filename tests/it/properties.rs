@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use coalesced::build::{Observation, ObserveError, Outcome, Row, RowId, RowState, SourceTaken, TriggerAnswer};
-use coalesced::event::{Cause, CauseKind, Delivery, End, Fingerprint, Intake, Verdict, Wish};
+use coalesced::event::{Cause, CauseKind, Delivery, End, Fingerprint, Intake, Touches, Verdict, Wish};
 use coalesced::journal::{Fate, MemoryJournal, encode};
 use coalesced::model::{BuildId, GitRef, ImageName, Seq, Timestamp};
 use coalesced::scheduler::policy::Policy;
@@ -217,7 +217,8 @@ impl History {
                 self.deliver(*git_ref, None, intake, CauseKind::Button);
             }
             Op::Skip { git_ref } => {
-                self.deliver(*git_ref, None, Intake::Skip { rule: "skip".to_owned() }, CauseKind::Push);
+                let skip = Intake::Skip { rule: "skip".to_owned(), touches: Touches::Inside };
+                self.deliver(*git_ref, None, skip, CauseKind::Push);
             }
             Op::Advance { millis } => self.advance(Duration::from_millis((*millis).into())),
             Op::Fate(fate) => self.next_fate = *fate,

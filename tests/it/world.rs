@@ -11,6 +11,7 @@
 //! push IMAGE REF [COMMIT [BEFORE]] [id=ID]     REF is a branch, or tag:NAME
 //! tap IMAGE REF [by=BUTTON]                    call IMAGE REF [now] [ensure]
 //! skip IMAGE REF [COMMIT [BEFORE]]             delete IMAGE REF
+//! push … outside=PATHS, skip … outside=PATHS   every file of it is outside of the paths of that name
 //! answer IMAGE accepted [ROW] | pending | uncertain | later [AFTER] | refused
 //! show IMAGE ROW… | nothing                    ROW is id:state[:label[:commit]][@created]; answers the question
 //! heads IMAGE [REF=COMMIT[^TAG]…] [& IMAGE …]  answers the question to the remote; or: heads IMAGE unreadable
@@ -26,7 +27,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coalesced::build::{Observation, ObserveError, Outcome, Row, RowId, RowState, SourceTaken, TriggerAnswer};
-use coalesced::event::{Cause, CauseKind, Delivery, End, Event, Fingerprint, Intake, Verdict, Wish};
+use coalesced::event::{Cause, CauseKind, Delivery, End, Event, Fingerprint, Intake, Touches, Verdict, Wish};
 use coalesced::journal::{Fate, MemoryJournal, encode};
 use coalesced::model::{BuildId, CommitId, GitRef, ImageName, Seq, Timestamp};
 use coalesced::scheduler::heads::Head;
@@ -224,11 +225,19 @@ impl World {
             _ => (CauseKind::Push, "github"),
         };
         let says = |word: &str| plain.iter().any(|plain| **plain == word);
+        let outside = option("outside");
         let intake = match kind {
             "tap" => Intake::Build { immediate: true, manual: true, ensure: false },
             "call" => Intake::Build { immediate: says("now") || is_tag, manual: true, ensure: says("ensure") },
-            "skip" => Intake::Skip { rule: "every commit says [skip ci]".to_owned() },
+            "skip" => Intake::Skip {
+                rule: "every commit says [skip ci]".to_owned(),
+                touches: outside.map_or(Touches::Inside, |paths| Touches::Outside { paths: paths.into() }),
+            },
             "delete" => Intake::DeleteRef,
+            "push" if outside.is_some() => Intake::Outside {
+                rule: "every file of the push is outside `paths`: drafts/a.md".to_owned(),
+                paths: outside.unwrap_or_default().into(),
+            },
             _ => Intake::Build { immediate: is_tag, manual: false, ensure: false },
         };
         let commit =
@@ -427,7 +436,7 @@ fn tell_verdict(event: &Event) -> String {
 /// What a fact says; nothing for those that the answer to the request tells already.
 fn tell_fact(fact: &Fact) -> Option<String> {
     Some(match fact {
-        Fact::Opened { .. } => return None,
+        Fact::Opened { .. } | Fact::PassedOver { .. } => return None,
         Fact::HeadMoved { git_ref, commit: Some(_), .. } => format!("{git_ref} has moved"),
         Fact::HeadMoved { git_ref, commit: None, .. } => format!("{git_ref} is gone"),
         Fact::HeadsSeen { heads, gone, .. } => {

@@ -172,8 +172,53 @@ fn an_image() {
             "3:1: 'remote_token' needs an https address to be shown to, write 'repository', or 'remote' = \"https://…\"",
         ),
         ("history = \"1d\"", "2:1: 'history' is one for all images, write it under [defaults]"),
-        ("paths = { include = [\"**\"] }", "2:1: not in this version yet: 'paths'; take it out"),
-        ("ignore_authors = []", "2:1: not in this version yet: 'ignore_authors'; take it out"),
+        (
+            "paths = [\"**\"]",
+            "2:9: 'paths' must be a table, write paths = { include = [\"**\"], exclude = [\"drafts/**\"] }",
+        ),
+        ("paths = { includes = [\"**\"] }", "2:11: unknown key 'includes', write 'include' instead"),
+        ("paths = { include = 1 }", "2:21: 'include' must be a string or a list of strings, not an integer"),
+        (
+            "paths.include = []",
+            "2:7: 'include' is empty, so that no push would be built; write [\"**\"] for every file",
+        ),
+        (
+            "paths = { include = [\"**\", \"!drafts/**\"] }",
+            "2:28: '!drafts/**' begins with '!', which has no meaning here, write \"drafts/**\" under 'exclude' instead",
+        ),
+        (
+            "paths = { exclude = \"!drafts/keep.md\" }",
+            "2:21: '!drafts/keep.md' begins with '!', which has no meaning here, write 'include' without it instead",
+        ),
+        (
+            "paths = { exclude = [\"./drafts/\"] }",
+            "2:22: './drafts/' matches no file: paths start at the top of the repository, write \"drafts\"",
+        ),
+        (
+            "paths = { exclude = [\"/drafts/**\"] }",
+            "2:22: '/drafts/**' matches no file: paths start at the top of the repository, write \"drafts/**\"",
+        ),
+        (
+            "paths = { exclude = [\"drafts/\"] }",
+            "2:22: 'drafts/' matches no file, write \"drafts/**\" for all that is below it",
+        ),
+        (
+            "paths = { exclude = [\"a[\"] }",
+            "2:22: 'a[' is no glob (unclosed character class; missing ']'), write a name or a pattern such as \"release/*\"",
+        ),
+        ("ignore_authors = [7]", "2:19: 'ignore_authors' must be a string, not an integer"),
+        (
+            "ignore_authors = [\"\"]",
+            "2:19: an author is empty, write the name of an account, such as \"renovate[bot]\"",
+        ),
+        (
+            "ignore_authors = [\"bot@example.org\"]",
+            "2:19: 'bot@example.org' is an address, write the name of an account, such as \"renovate[bot]\"",
+        ),
+        (
+            "ignore_authors = [\"bot \"]",
+            "2:19: 'bot ' has white space around it, write the name of an account, such as \"renovate[bot]\"",
+        ),
     ];
     for (line, expected) in cases {
         assert_eq!(refused(&format!("[image.\"a/b\"]\n{line}\n{BACKEND}")), [format!("c.toml:{expected}")], "{line}");

@@ -15,6 +15,8 @@ fn image(branch_globs: Option<&[&str]>) -> ImageConfig {
         tags: globset::GlobSet::empty(),
         tag_globs: Vec::new(),
         skip: SkipRule::All,
+        paths: None,
+        ignore_authors: Vec::new(),
         policy: Policy::DEFAULT,
         backend: BackendConfig::DockerHub(DockerHubBackendConfig {
             trigger_url: Secret::new("test-token-trigger".to_owned()),

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use coalesced::build::{CancelAnswer, Observation, ObserveError, Order, Outcome, Row, RowId, RowState, TriggerAnswer};
 use coalesced::emulator::{Fault, Hub, Reply, TrueBuild, Wanted};
-use coalesced::event::{Cause, CauseKind, Delivery, End, Event, Fingerprint, Intake, Verdict, Wish};
+use coalesced::event::{Cause, CauseKind, Delivery, End, Event, Fingerprint, Intake, Touches, Verdict, Wish};
 use coalesced::journal::{Fate, MemoryJournal, encode};
 use coalesced::model::{BuildId, CommitId, GitRef, ImageName, Seq, Timestamp};
 use coalesced::scheduler::lane::Lane;
@@ -19,6 +19,7 @@ use coalesced::scheduler::{Decision, Effect, Input, Scheduler, Settings, Step, T
 use coalesced::verb::{Command, Scope, Verb};
 
 use super::Sums;
+use super::filters::{Content, OUTSIDE, PassedOver, Push, left_behind};
 use super::marks::Marks;
 use super::plan::{CallFate, IMAGES, Op, QuestionFate, REFS, Setting, Word};
 use super::scenario::Script;
@@ -55,11 +56,6 @@ enum CallFateNow {
     GivenUp,
 }
 
-/// One push as it was.
-struct Push {
-    commit: CommitId,
-}
-
 /// An accepted event and which push of its ref it must see built.
 struct Wanting {
     event: Arc<Event>,
@@ -84,6 +80,7 @@ pub(crate) struct History<'a> {
     pushes: BTreeMap<(ImageName, GitRef), Vec<Push>>,
     commits: u64,
     wanting: BTreeMap<Seq, Wanting>,
+    passed_over: Vec<PassedOver>,
     receipts: BTreeMap<Ticket, Fingerprint>,
     first_receipts: BTreeMap<Fingerprint, (Seq, u32)>,
     deliveries: u64,
@@ -152,6 +149,7 @@ impl<'a> History<'a> {
             pushes: BTreeMap::new(),
             commits: 0,
             wanting: BTreeMap::new(),
+            passed_over: Vec::new(),
             receipts: BTreeMap::new(),
             first_receipts: BTreeMap::new(),
             deliveries: 0,
@@ -181,7 +179,7 @@ impl<'a> History<'a> {
         };
         for image in 0..setting.images {
             for git_ref in 0..setting.refs {
-                history.push(image, git_ref, None);
+                history.push(image, git_ref, None, Content::Inside);
             }
         }
         history
@@ -201,6 +199,9 @@ impl<'a> History<'a> {
         }
         if self.broken.is_none() {
             self.check_coverage();
+        }
+        if self.broken.is_none() {
+            self.check_passed_over();
         }
         for image in &self.images {
             if self.excused.contains(image) || !self.setting.observes {
@@ -234,10 +235,13 @@ impl<'a> History<'a> {
 
     fn carry_out(&mut self, op: &Op) {
         match op {
-            Op::Push { image, git_ref, delay_ms, again_ms, forced } => {
-                let (commit, before) = self.push(*image, *git_ref, *forced);
+            Op::Push { image, git_ref, delay_ms, again_ms, forced, content } => {
+                let is_tag = *git_ref == 2;
+                // Of a tag, and of a forced push, no source says that nothing is to be built.
+                let content = if is_tag || forced.is_some() { Content::Inside } else { *content };
+                let (commit, before) = self.push(*image, *git_ref, *forced, content);
                 let known = self.setting.commits;
-                let intake = Intake::Build { immediate: *git_ref == 2, manual: false, ensure: false };
+                let intake = content.intake(is_tag);
                 let wish = self.wish(*image, *git_ref, known.then_some(commit), before.filter(|_| known), intake);
                 let delivery = self.delivery(CauseKind::Push, "github", wish);
                 if let Some(again) = again_ms {
@@ -254,7 +258,8 @@ impl<'a> History<'a> {
                 self.deliver(CauseKind::Api, "ci", *image, *git_ref, intake);
             }
             Op::Skip { image, git_ref } => {
-                self.deliver(CauseKind::Push, "github", *image, *git_ref, Intake::Skip { rule: "skip".to_owned() });
+                let skip = Intake::Skip { rule: "skip".to_owned(), touches: Touches::Inside };
+                self.deliver(CauseKind::Push, "github", *image, *git_ref, skip);
             }
             Op::Delete { image, git_ref } => {
                 self.deliver(CauseKind::Push, "github", *image, *git_ref, Intake::DeleteRef);
@@ -310,7 +315,13 @@ impl<'a> History<'a> {
     }
 
     /// Somebody pushes; the Hub sees it at once.
-    fn push(&mut self, image: usize, git_ref: usize, forced: Option<usize>) -> (CommitId, Option<CommitId>) {
+    fn push(
+        &mut self,
+        image: usize,
+        git_ref: usize,
+        forced: Option<usize>,
+        content: Content,
+    ) -> (CommitId, Option<CommitId>) {
         let place = (self.images[image].clone(), self.refs[git_ref].clone());
         let earlier = self.pushes.entry(place.clone()).or_default();
         let before = earlier.last().map(|push| push.commit.clone());
@@ -325,7 +336,7 @@ impl<'a> History<'a> {
         if back.is_some() {
             self.marks.hit("push: forced back to an older commit");
         }
-        earlier.push(Push { commit: commit.clone() });
+        earlier.push(Push { commit: commit.clone(), inside: content.is_inside() });
         self.hub.push(world(self.at), &place.0, &place.1, commit.clone());
         (commit, before)
     }
@@ -663,6 +674,13 @@ impl<'a> History<'a> {
                 Some(named.unwrap_or(pushes.len() - 1))
             });
             self.marks.verdict(&event.verdict);
+            if let (Verdict::Skipped { rule }, Some(image), Some(git_ref), Some(commit)) =
+                (&event.verdict, &event.image, &event.git_ref, &event.commit)
+                && rule == OUTSIDE
+            {
+                let (image, git_ref, commit) = (image.clone(), git_ref.clone(), commit.clone());
+                self.passed_over.push(PassedOver { image, git_ref, commit, at: world(self.at) });
+            }
             let wanting = Wanting { event: event.clone(), needs: needs.unwrap_or(0), accepted: self.at };
             self.wanting.insert(event.seq, wanting);
         }
@@ -894,6 +912,43 @@ impl<'a> History<'a> {
         }
         if self.setting.calm {
             self.check_waiting();
+        }
+    }
+
+    /// R10 by the truth of the Hub: what was passed over for its files left nothing behind.
+    fn check_passed_over(&mut self) {
+        let mut broken = None;
+        for passed in &self.passed_over {
+            if self.excused.contains(&passed.image) || !self.setting.observes || !self.clock_changes.is_empty() {
+                continue;
+            }
+            self.marks.hit("passed over: judged by the truth");
+            let pushes = &self.pushes[&(passed.image.clone(), passed.git_ref.clone())];
+            let builds = self.hub.true_builds(&passed.image);
+            if let Some(left) = left_behind(passed, pushes, &builds) {
+                // Told only later, when the ref seemed to be where it had gone unheard: then it opens its key itself.
+                let told_later = |wanting: &Wanting| {
+                    let event = &wanting.event;
+                    let same =
+                        event.image.as_ref() == Some(&passed.image) && event.git_ref.as_ref() == Some(&passed.git_ref);
+                    same && event.commit.as_ref() == Some(&left.commit)
+                        && event.verdict == Verdict::Opened
+                        && world(wanting.accepted) >= passed.at
+                };
+                if self.wanting.values().any(told_later) {
+                    self.marks.hit("passed over: what lacks is told later");
+                    continue;
+                }
+                let PassedOver { image, git_ref, commit, .. } = passed;
+                broken = Some(format!(
+                    "I2: {commit} of {image} {git_ref} was passed over, and {} is in no build",
+                    left.commit
+                ));
+                break;
+            }
+        }
+        if let Some(broken) = broken {
+            self.fail(broken);
         }
     }
 

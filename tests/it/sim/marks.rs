@@ -9,10 +9,11 @@ use coalesced::scheduler::lane::Phase;
 use coalesced::scheduler::record::Fact;
 use coalesced::scheduler::{Notice, Scheduler};
 
+use super::filters::OUTSIDE;
 use super::plan::QuestionFate;
 
 /// What a long run must have seen. A name that is not reached fails it.
-pub(crate) const WANTED: [&str; 87] = [
+pub(crate) const WANTED: [&str; 89] = [
     "image: places judged by the truth",
     "image: places not judged to the end by the truth",
     "clock: jumped ahead while running",
@@ -49,6 +50,8 @@ pub(crate) const WANTED: [&str; 87] = [
     "verdict: opened",
     "verdict: already built",
     "verdict: skipped",
+    "verdict: skipped for its files",
+    "passed over: judged by the truth",
     "verdict: ref deleted",
     "verdict: duplicate",
     "fact: closed by a person",
@@ -175,6 +178,7 @@ impl Marks {
         self.hit(match verdict {
             Verdict::Opened => "verdict: opened",
             Verdict::AlreadyBuilt => "verdict: already built",
+            Verdict::Skipped { rule } if rule == OUTSIDE => "verdict: skipped for its files",
             Verdict::Skipped { .. } => "verdict: skipped",
             Verdict::Ignored { .. } => "verdict: ignored",
             Verdict::RefDeleted => "verdict: ref deleted",
@@ -258,7 +262,9 @@ impl Marks {
             Fact::ForeignEnded { .. } => "fact: foreign covers by its commit",
             Fact::Clamped { .. } => "fact: clock went back",
             // What is known of a remote's refs: `tests/it/heads.rs` plays histories of those. And no history has so many.
-            Fact::HeadMoved { .. } | Fact::HeadsSeen { .. } | Fact::KeyForgotten { .. } => return,
+            Fact::HeadMoved { .. } | Fact::PassedOver { .. } | Fact::HeadsSeen { .. } | Fact::KeyForgotten { .. } => {
+                return;
+            }
         });
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use coalesced::build::SourceTaken;
 use coalesced::emulator::{Fault, HubSettings, Mode, TakesTip};
 
+use super::filters::Content;
 use super::rng::Rng;
 
 pub(crate) const REFS: [&str; 3] = ["refs/heads/master", "refs/heads/dev", "refs/tags/v1"];
@@ -36,6 +37,8 @@ pub(crate) struct Setting {
     pub wakes_late_ms: i64,
     /// Nothing goes wrong: bounded waiting is checked, too.
     pub calm: bool,
+    /// Most pushes touch nothing that is built, and come in order.
+    pub drafts: bool,
     pub seed: u64,
 }
 
@@ -47,6 +50,7 @@ pub(crate) enum Op {
         delay_ms: i64,
         again_ms: Option<i64>,
         forced: Option<usize>,
+        content: Content,
     },
     Tap {
         image: usize,
@@ -175,6 +179,7 @@ pub(crate) fn setting(rng: &mut Rng) -> Setting {
         clock_error_ms: rng.pick(&[0, 0, -2_000, 2_000]),
         wakes_late_ms: rng.pick(&[0, 0, 3, 900]),
         calm,
+        drafts: rng.one_in(3),
         seed: rng.next(),
     }
 }
@@ -188,7 +193,7 @@ pub(crate) fn ops(rng: &mut Rng, setting: &Setting) -> Vec<Op> {
 fn calm_op(rng: &mut Rng, setting: &Setting) -> Op {
     let (image, git_ref) = place(rng, setting);
     match rng.below(10) {
-        0..=4 => Op::Push { image, git_ref, delay_ms: 0, again_ms: None, forced: None },
+        0..=4 => Op::Push { image, git_ref, delay_ms: 0, again_ms: None, forced: None, content: Content::Inside },
         5 => Op::Tap { image, git_ref },
         _ => Op::Advance { ms: span_ms(rng) },
     }
@@ -200,9 +205,10 @@ fn op(rng: &mut Rng, setting: &Setting) -> Op {
         0..=9 => Op::Push {
             image,
             git_ref,
-            delay_ms: rng.pick(&[0, 0, 0, 800, 40_000]),
+            delay_ms: if setting.drafts { 0 } else { rng.pick(&[0, 0, 0, 800, 40_000]) },
             again_ms: rng.one_in(5).then(|| rng.pick(&[0, 500, 90_000])),
-            forced: rng.one_in(6).then(|| usize::try_from(rng.below(3)).unwrap_or(0)),
+            forced: rng.one_in(if setting.drafts { 20 } else { 6 }).then(|| usize::try_from(rng.below(3)).unwrap_or(0)),
+            content: content(rng, setting),
         },
         10 => Op::Tap { image, git_ref },
         11 => Op::Call { image, git_ref, now: rng.one_in(2), ensure: rng.one_in(2) },
@@ -252,6 +258,15 @@ fn op(rng: &mut Rng, setting: &Setting) -> Op {
             for_ms: rng.one_in(2).then_some(200_000),
         },
         _ => Op::Hint { image },
+    }
+}
+
+fn content(rng: &mut Rng, setting: &Setting) -> Content {
+    use Content::{Inside, MarkedInside, MarkedOutside, Outside};
+    if setting.drafts {
+        rng.pick(&[Inside, Inside, Outside, Outside, Outside, Outside, MarkedInside, MarkedOutside])
+    } else {
+        rng.pick(&[Inside, Inside, Inside, Inside, Inside, Inside, Outside, MarkedInside])
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use coalesced::build::{Outcome, RowState, SourceTaken, TriggerAnswer};
-use coalesced::event::{CauseKind, Intake};
+use coalesced::event::{CauseKind, Intake, Touches, Wish};
 use coalesced::model::{CommitId, GitRef, ImageName, Timestamp};
 use coalesced::scheduler::record::Fact;
 use coalesced::scheduler::{Input, Settings};
@@ -98,18 +98,18 @@ fn line(input: &Input, now: Timestamp) -> String {
             let git_ref = wish.git_ref.as_ref().map(short).unwrap_or_default();
             let id = u128::from_be_bytes(delivery.fingerprints[0].0);
             match (&wish.intake, delivery.cause.kind) {
-                (Intake::Skip { .. }, _) => format!("skip {image} {git_ref}"),
+                (Intake::Skip { touches, .. }, _) => {
+                    let outside = if *touches == Touches::Inside { "" } else { " outside=p" };
+                    format!("skip {image} {git_ref}{}{outside}", commits(wish))
+                }
+                (Intake::Outside { .. }, _) => format!("push {image} {git_ref}{} outside=p id={id}", commits(wish)),
                 (Intake::DeleteRef, _) => format!("delete {image} {git_ref}"),
                 (Intake::Build { .. }, CauseKind::Button) => format!("tap {image} {git_ref}"),
                 (Intake::Build { immediate, ensure, .. }, CauseKind::Api) => {
                     let now = if *immediate { " now" } else { "" };
                     format!("call {image} {git_ref}{now}{}", if *ensure { " ensure" } else { "" })
                 }
-                _ => {
-                    let commits = [&wish.commit, &wish.before];
-                    let commits = commits.into_iter().flatten().fold(String::new(), |all, id| all + " " + &named(id));
-                    format!("push {image} {git_ref}{commits} id={id}")
-                }
+                _ => format!("push {image} {git_ref}{} id={id}", commits(wish)),
             }
         }
         Input::Commanded { command, .. } => {
@@ -151,6 +151,10 @@ fn line(input: &Input, now: Timestamp) -> String {
         Input::CancelAnswered { image, build, answer } => format!("# {image}: cancelling {build}: {answer:?}"),
         Input::Hinted { image } => format!("hint {image}"),
     }
+}
+
+fn commits(wish: &Wish) -> String {
+    [&wish.commit, &wish.before].into_iter().flatten().fold(String::new(), |all, id| all + " " + &named(id))
 }
 
 fn row(row: &coalesced::build::Row) -> String {

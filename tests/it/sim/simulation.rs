@@ -1,6 +1,7 @@
 //! The proof that the last push is never lost, by many invented histories: each is drawn from one number, played in
 //! virtual time, checked at every step and at its end, and shrunk where it fails.
 
+mod filters;
 mod history;
 mod marks;
 mod plan;
