@@ -19,6 +19,8 @@ const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 const FORGOTTEN_PER_STEP: usize = 32;
 /// Nothing is looked for to forget more often than once in so many steps.
 const FORGET_EVERY: u32 = 16;
+/// How often the database is tried to be opened while its file is held, ten milliseconds apart.
+const OPEN_TRIES: u32 = 200;
 
 pub(super) struct Store {
     directory: PathBuf,
@@ -35,17 +37,14 @@ impl Store {
         make_directory(data_dir)?;
         let lock = lock(data_dir, patience)?;
         let directory = data_dir.join("journal");
+        if !directory.exists() {
+            make_whole(data_dir, &directory)?;
+        }
         let had_data = directory.join("db").exists();
         make_directory(&directory)?;
         remove_unfinished_snapshots(&directory)?;
         let unreadable = |why: String| JournalError::Unreadable { directory: directory.clone(), why };
-        let db = sled::Config::new()
-            .path(&directory)
-            .cache_capacity(CACHE_BYTES)
-            // Our own flush and sync follow every batch; an idle daemon writes nothing.
-            .flush_every_ms(None)
-            .open()
-            .map_err(|error| unreadable(error.to_string()))?;
+        let db = open_database(&directory)?;
         let file = File::open(directory.join("db")).map_err(|error| io("open", &directory.join("db"), error))?;
         let mut store = Self { directory: directory.clone(), db, file, steps: 0, _lock: lock };
         match store.reader().snapshot()? {
@@ -109,14 +108,7 @@ impl Store {
     /// Brings every file of the directory to disk, and their names: sled itself never does.
     fn settle(&mut self) -> Result<(), JournalError> {
         self.db.flush().map_err(|error| JournalError::Write(error.to_string()))?;
-        let entries = std::fs::read_dir(&self.directory).map_err(|error| io("list", &self.directory, error))?;
-        for entry in entries {
-            let path = entry.map_err(|error| io("list", &self.directory, error))?.path();
-            if path.is_file() {
-                sync(&path)?;
-            }
-        }
-        sync(&self.directory)?;
+        sync_all_of(&self.directory)?;
         let parent = self.directory.parent().unwrap_or(Path::new("."));
         sync(parent)?;
         if let Some(above) = parent.parent().filter(|above| !above.as_os_str().is_empty()) {
@@ -159,6 +151,56 @@ impl Rows for Tree {
 
 fn read_failed(error: &sled::Error) -> JournalError {
     JournalError::Write(error.to_string())
+}
+
+/// A database that was just closed by us holds its file for a moment longer: sled's own threads let go of it late.
+fn open_database(directory: &Path) -> Result<sled::Db, JournalError> {
+    let config = sled::Config::new()
+        .path(directory)
+        .cache_capacity(CACHE_BYTES)
+        // Our own flush and sync follow every batch; an idle daemon writes nothing.
+        .flush_every_ms(None);
+    let mut tries = 0;
+    loop {
+        let why = match config.open() {
+            Ok(db) => return Ok(db),
+            Err(error) => error.to_string(),
+        };
+        tries += 1;
+        if tries == OPEN_TRIES || !why.contains("could not acquire lock") {
+            return Err(JournalError::Unreadable { directory: directory.to_owned(), why });
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Makes an empty database beside its place and puts it there when all of it is on disk: a power cut during the very
+/// first start leaves nothing in its place that no later start could open.
+fn make_whole(data_dir: &Path, directory: &Path) -> Result<(), JournalError> {
+    let coming = data_dir.join("journal.new");
+    match std::fs::remove_dir_all(&coming) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io("remove", &coming, error)),
+        Ok(()) | Err(_) => {}
+    }
+    make_directory(&coming)?;
+    let db = open_database(&coming)?;
+    db.flush().map_err(|error| JournalError::Write(error.to_string()))?;
+    drop(db);
+    sync_all_of(&coming)?;
+    std::fs::rename(&coming, directory).map_err(|error| io("rename", &coming, error))?;
+    sync(data_dir)
+}
+
+/// Brings every file of a directory to disk, and their names.
+fn sync_all_of(directory: &Path) -> Result<(), JournalError> {
+    let entries = std::fs::read_dir(directory).map_err(|error| io("list", directory, error))?;
+    for entry in entries {
+        let path = entry.map_err(|error| io("list", directory, error))?.path();
+        if path.is_file() {
+            sync(&path)?;
+        }
+    }
+    sync(directory)
 }
 
 /// Takes the directory's lock, waiting for a predecessor that is closing.
