@@ -36,7 +36,7 @@ const LIVES: [Ending; 9] = [
 ];
 const CLIENTS: usize = 6;
 /// Pushes of one client in one life.
-const PUSHES: usize = 12;
+const PUSHES: usize = 5;
 /// How long a load may run before a life ends: some of it is cut off.
 const LOAD: Duration = Duration::from_millis(600);
 /// More calls than this that were under way at a death would take too long to judge.
@@ -78,7 +78,8 @@ pub(crate) async fn record(world: &World) -> Recording {
 
 async fn live(root: &Path, load: &Load, ending: Ending, trace: &str) {
     // -D: the daemon is our own child. -xx: every text in digits. -s: no text is cut.
-    let options = ["strace", "-D", "-f", "-qq", "--seccomp-bpf", "-y", "-xx", "-s", "4194304", "-e", WATCHED, "-o", trace];
+    let options =
+        ["strace", "-D", "-f", "-qq", "--seccomp-bpf", "-y", "-xx", "-s", "4194304", "-e", WATCHED, "-o", trace];
     let mut under = options.map(str::to_owned).to_vec();
     if let Ending::AtCall(call, number) = ending {
         under.extend(["-e".to_owned(), format!("inject={call}:signal=SIGKILL:when={number}")]);

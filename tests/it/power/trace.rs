@@ -18,18 +18,44 @@ pub(crate) const WATCHED: &str = "trace=open,openat,creat,lseek,write,pwrite64,w
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Record {
     /// Opened so that it is there from now on, and empty where `empties`.
-    Made { path: String, empties: bool },
-    MadeDirectory { path: String },
-    Written { path: String, offset: u64, data: Vec<u8> },
-    Length { path: String, length: u64 },
+    Made {
+        path: String,
+        empties: bool,
+    },
+    MadeDirectory {
+        path: String,
+    },
+    Written {
+        path: String,
+        offset: u64,
+        data: Vec<u8>,
+    },
+    Length {
+        path: String,
+        length: u64,
+    },
     /// A sync of this thread began.
-    Syncing { thread: u32, path: String },
+    Syncing {
+        thread: u32,
+        path: String,
+    },
     /// It ended well. `data_only`: it was fdatasync.
-    Synced { thread: u32, path: String, data_only: bool },
-    Renamed { from: String, to: String },
-    Removed { path: String },
+    Synced {
+        thread: u32,
+        path: String,
+        data_only: bool,
+    },
+    Renamed {
+        from: String,
+        to: String,
+    },
+    Removed {
+        path: String,
+    },
     /// A 202 with the receipts of these events began to be written.
-    Acknowledged { events: Vec<String> },
+    Acknowledged {
+        events: Vec<String>,
+    },
     /// Any other answer: whoever answers is ready.
     Answered,
     /// It was asked to end.
