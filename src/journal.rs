@@ -11,6 +11,8 @@ mod history;
 mod memory;
 mod rows;
 mod store;
+mod tally;
+mod witness;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -14,6 +14,7 @@
 //! | `j` | image, 0, number | index of builds by image |
 //! | `s` | commit, 0, number | index of events by commit |
 //! | `v` | delivery id, 0, number | index of events by delivery |
+//! | `n` | | the tally of all other rows, in binary |
 //!
 //! Numbers are big-endian, so that order by bytes is order by number.
 

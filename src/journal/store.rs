@@ -1,5 +1,6 @@
 //! sled, opened and written so that a 2xx is on disk. The only file that names it.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -9,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use super::history::{Reader, Row, Rows};
 use super::rows::{Head, SCHEMA, head_key};
+use super::tally::{self, Tally};
+use super::witness::{self, Witness};
 use super::{JournalError, Put, Retention};
 use crate::model::{BuildId, Seq};
 use crate::scheduler::Snapshot;
@@ -27,6 +30,9 @@ pub(super) struct Store {
     db: sled::Db,
     /// A second handle of the database's file, for our own sync.
     file: File,
+    /// What is in the database, kept with every batch.
+    tally: Tally,
+    witness: Witness,
     steps: u32,
     /// Held for as long as we live: two daemons never share a directory.
     _lock: File,
@@ -46,7 +52,9 @@ impl Store {
         let unreadable = |why: String| JournalError::Unreadable { directory: directory.clone(), why };
         let db = open_database(&directory)?;
         let file = File::open(directory.join("db")).map_err(|error| io("open", &directory.join("db"), error))?;
-        let mut store = Self { directory: directory.clone(), db, file, steps: 0, _lock: lock };
+        let tally = checked_tally(&db, &directory)?;
+        let witness = Witness::open(&directory).map_err(|error| io("open the witness in", &directory, error))?;
+        let mut store = Self { directory: directory.clone(), db, file, tally, witness, steps: 0, _lock: lock };
         match store.reader().snapshot()? {
             Some((found, _)) if found > SCHEMA => {
                 return Err(JournalError::NewerSchema { directory, found, known: SCHEMA });
@@ -71,38 +79,43 @@ impl Store {
 
     /// Writes one step as one batch and brings it to disk. After an error the store is not to be used again.
     pub(super) fn write(&mut self, puts: Vec<Put>, retention: Retention) -> Result<(), JournalError> {
-        let mut batch = sled::Batch::default();
-        for Put { key, value } in puts {
-            match value {
-                Some(value) => batch.insert(key, value),
-                None => batch.remove(key),
-            }
-        }
+        // The last word on a row counts.
+        let mut rows: BTreeMap<_, _> = puts.into_iter().map(|Put { key, value }| (key, value)).collect();
         self.steps += 1;
         if self.steps.is_multiple_of(FORGET_EVERY) {
             let outdated = self.reader().outdated(retention.before, retention.keep_from, FORGOTTEN_PER_STEP)?;
-            for key in outdated {
-                batch.remove(key);
-            }
+            rows.extend(outdated.into_iter().map(|key| (key, None)));
         }
-        self.apply(batch)
+        self.apply(rows)
     }
 
     /// A fresh database says what it is before anything else is in it.
     fn begin(&mut self) -> Result<(), JournalError> {
         let head = Head { schema: SCHEMA, newest: Seq(0), newest_build: BuildId(0), hold: None };
-        let mut batch = sled::Batch::default();
         let head = serde_json::to_vec(&head).map_err(|error| JournalError::Write(error.to_string()))?;
-        batch.insert(head_key(), head);
-        self.apply(batch)
+        self.apply(BTreeMap::from([(head_key(), Some(head))]))
     }
 
-    fn apply(&mut self, batch: sled::Batch) -> Result<(), JournalError> {
+    fn apply(&mut self, rows: BTreeMap<Vec<u8>, Option<Vec<u8>>>) -> Result<(), JournalError> {
         let failed = |error: sled::Error| JournalError::Write(error.to_string());
+        let mut tally = self.tally;
+        tally.batches += 1;
+        let mut batch = sled::Batch::default();
+        for (key, value) in rows {
+            let old = self.db.get(&key).map_err(failed)?;
+            tally.replace(&key, old.as_deref(), value.as_deref());
+            match value {
+                Some(value) => batch.insert(key, value),
+                None => batch.remove(key),
+            }
+        }
+        batch.insert(tally::KEY, &tally.encode());
         self.db.apply_batch(batch).map_err(failed)?;
         self.db.flush().map_err(failed)?;
         // sled's flush on Linux is sync_file_range: not durable. This is.
-        self.file.sync_data().map_err(|error| io("sync", &self.directory.join("db"), error))
+        self.file.sync_data().map_err(|error| io("sync", &self.directory.join("db"), error))?;
+        self.tally = tally;
+        self.witness.note(tally.batches).map_err(|error| io("write the witness in", &self.directory, error))
     }
 
     /// Brings every file of the directory to disk, and their names: sled itself never does.
@@ -171,6 +184,32 @@ fn open_database(directory: &Path) -> Result<sled::Db, JournalError> {
             return Err(JournalError::Unreadable { directory: directory.to_owned(), why });
         }
         std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Reads every row and compares: with the tally that the last batch left, and with the witness beside the database. A
+/// database from before there were tallies gets its own with the next batch.
+fn checked_tally(db: &sled::Db, directory: &Path) -> Result<Tally, JournalError> {
+    let lost = |why: String| JournalError::Unreadable { directory: directory.to_owned(), why };
+    let mut found = Tally::default();
+    for row in db.iter() {
+        let (key, value) = row.map_err(|error| lost(error.to_string()))?;
+        found.add(&key, &value);
+    }
+    let kept = db.get(tally::KEY).map_err(|error| lost(error.to_string()))?;
+    let kept = kept.and_then(|bytes| Tally::decode(&bytes));
+    if let Some(missing) = witness::missing(directory, kept.map_or(0, |kept| kept.batches)) {
+        return Err(lost(format!(
+            "the newest {missing} batches that were written to it are gone. If an older copy was put there on purpose, \
+             remove the file 'witness' beside it"
+        )));
+    }
+    match kept {
+        Some(kept) if !kept.agrees_with(found) => {
+            Err(lost(format!("its {} rows are not the {} that were written to it", found.rows, kept.rows)))
+        }
+        Some(kept) => Ok(kept),
+        None => Ok(found),
     }
 }
 
