@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 
 pub(crate) use self::chance::Chance;
-pub(crate) use self::load::{Acknowledged, Load};
+pub(crate) use self::load::Load;
 pub(crate) use self::process::Process;
 use crate::daemon::Wanted;
 
@@ -79,4 +79,9 @@ pub(crate) fn can_trace() -> bool {
         println!("skipped: strace is missing here, or may not trace");
     }
     usable
+}
+
+/// A directory that costs no disk, where there is a place for such.
+pub(crate) fn in_memory() -> TempDir {
+    TempDir::new_in("/dev/shm").or_else(|_| TempDir::new()).expect("a directory")
 }

@@ -14,13 +14,12 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex};
 
 use coalesced::model::EventId;
-use tempfile::TempDir;
 
 use self::disk::{Disk, Honours, Image, Model};
 use self::inspect::{Finding, inspect};
 use self::recording::{Phase, Recording, record};
 use self::trace::Record;
-use crate::crash::{Chance, Load, Process, World, can_trace, number};
+use crate::crash::{Chance, Load, Process, World, can_trace, in_memory, number};
 
 /// How many cuts a test run makes, in each model.
 const CUTS: u64 = 300;
@@ -189,9 +188,4 @@ async fn start_on(world: &World, recording: &Recording, cut: usize, seed: u64) {
     let listed = known.check_listed(&process.url).await;
     println!("started after cut {cut}: {listed} events listed, {} of them acknowledged", there.len());
     assert!(process.terminate().await.is_some_and(|status| status.success()), "{}", process.log());
-}
-
-/// A directory that costs no disk, where there is a place for such.
-fn in_memory() -> TempDir {
-    TempDir::new_in("/dev/shm").or_else(|_| TempDir::new()).expect("a directory")
 }

@@ -17,8 +17,10 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 const PAGE: usize = 1_000;
 
 /// What was pushed, over all the lives of a daemon.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct Load {
+    /// Keeps a connection open for each of those that push at the same time.
+    client: reqwest::Client,
     newest: Arc<AtomicU32>,
     book: Arc<Mutex<Book>>,
 }
@@ -28,18 +30,23 @@ struct Book {
     acknowledged: BTreeMap<u32, Acknowledged>,
     /// Nobody knows whether these were taken in.
     unanswered: BTreeSet<u32>,
-    refused: BTreeMap<u16, usize>,
 }
 
 /// The events that a push was answered with.
 pub(crate) type Acknowledged = Vec<String>;
+
+impl Default for Load {
+    fn default() -> Self {
+        Self::of(BTreeMap::new())
+    }
+}
 
 impl Load {
     /// What somebody else's clients were answered.
     pub(crate) fn of(acknowledged: BTreeMap<u32, Acknowledged>) -> Self {
         let newest = AtomicU32::new(acknowledged.keys().next_back().copied().unwrap_or(0));
         let book = Book { acknowledged, ..Book::default() };
-        Self { newest: Arc::new(newest), book: Arc::new(Mutex::new(book)) }
+        Self { client: client(), newest: Arc::new(newest), book: Arc::new(Mutex::new(book)) }
     }
 
     /// Starts so many clients against this address; each pushes until `pushes` are made or nobody answers.
@@ -48,9 +55,8 @@ impl Load {
         for _ in 0..clients {
             let (load, url) = (self.clone(), url.to_owned());
             running.spawn(async move {
-                let client = client();
                 for _ in 0..pushes {
-                    if load.push_next(&client, &url).await.is_none() {
+                    if load.push_next(&url).await.is_none() {
                         break;
                     }
                 }
@@ -60,16 +66,14 @@ impl Load {
     }
 
     /// Makes one push; the status that it was answered with, None where there was no answer.
-    pub(crate) async fn push_next(&self, client: &reqwest::Client, url: &str) -> Option<u16> {
+    pub(crate) async fn push_next(&self, url: &str) -> Option<u16> {
         let number = self.newest.fetch_add(1, Ordering::Relaxed) + 1;
         self.book().unanswered.insert(number);
-        let (status, answer) = send(client, url, number).await?;
+        let (status, answer) = send(&self.client, url, number).await?;
         let mut book = self.book();
         if status == 202 {
             assert_ne!(answer["repeated"], json!(true), "push {number} never came before: {answer:#}");
             book.acknowledged.insert(number, receipts(&answer));
-        } else {
-            *book.refused.entry(status).or_default() += 1;
         }
         if status < 500 {
             book.unanswered.remove(&number);
@@ -86,15 +90,9 @@ impl Load {
         self.book().acknowledged.clone()
     }
 
-    /// How many pushes were answered with which other status than 202.
-    pub(crate) fn refused(&self) -> BTreeMap<u16, usize> {
-        self.book().refused.clone()
-    }
-
     /// Every push after `since` that was acknowledged answers as repeated, with the same events; one that had no
     /// answer made all of its events or none. Answers with the newest number, for the next time.
     pub(crate) async fn check_repeated(&self, since: u32, url: &str) -> u32 {
-        let client = client();
         let newest = self.newest.load(Ordering::Relaxed);
         let (acknowledged, unanswered) = {
             let book = self.book();
@@ -102,13 +100,13 @@ impl Load {
             (acknowledged, book.unanswered.iter().copied().filter(|number| *number > since).collect::<Vec<_>>())
         };
         for (number, ids) in acknowledged {
-            let (status, answer) = send(&client, url, number).await.expect("an answer");
+            let (status, answer) = send(&self.client, url, number).await.expect("an answer");
             assert_eq!((status, &answer["repeated"]), (202, &json!(true)), "push {number} is forgotten: {answer:#}");
             assert_eq!(receipts(&answer), ids, "push {number}");
         }
         for number in unanswered {
             let delivery = push(number).delivery;
-            let events = get(&client, url, &format!("/v1/events?delivery={delivery}")).await;
+            let events = self.get(url, &format!("/v1/events?delivery={delivery}")).await;
             let events = events.as_array().expect("a list").len();
             assert!(events == 0 || events == IMAGES.len(), "push {number} is torn: {events} events");
             // From here on it is like any other: what it was is known, and not asked again.
@@ -117,17 +115,51 @@ impl Load {
         newest
     }
 
-    /// Every acknowledged event is listed once, numbers rise, and no delivery is torn. Answers with how many there are.
+    /// Every acknowledged event is listed once, and no delivery is torn. Answers with how many there are.
     pub(crate) async fn check_listed(&self, url: &str) -> usize {
-        let listed = listed(&client(), url).await.expect("the events are listed");
+        let listed = self.listed(url).await.expect("the events are listed");
         let missing = self.missing_of(&listed);
         assert!(missing.is_empty(), "{} acknowledged events are lost: {missing:?}", missing.len());
+        let mut events_of = BTreeMap::new();
+        for delivery in listed.values() {
+            *events_of.entry(delivery).or_insert(0) += 1;
+        }
+        let torn: Vec<_> = events_of.iter().filter(|(_, events)| **events != IMAGES.len()).collect();
+        assert!(torn.is_empty(), "torn deliveries: {torn:?}");
         listed.len()
     }
 
+    /// What a daemon answers at this path.
+    pub(crate) async fn get(&self, url: &str, path: &str) -> Value {
+        get(&self.client, url, path).await
+    }
+
+    /// The events that a daemon lists, with their deliveries; what it says where it lists none. What is listed must be
+    /// what was pushed.
+    pub(crate) async fn listed(&self, url: &str) -> Result<BTreeMap<String, String>, String> {
+        let mut events = BTreeMap::new();
+        let mut before = String::new();
+        loop {
+            let page = self.get(url, &format!("/v1/events?limit={PAGE}{before}")).await;
+            let Some(page) = page.as_array() else { return Err(page.to_string()) };
+            for event in page {
+                let text = |name: &str| event[name].as_str().unwrap_or_default().to_owned();
+                let (id, delivery) = (text("id"), text("delivery"));
+                let number = delivery.rsplit('-').next().expect("a number").parse().expect("a number");
+                let push = push(number);
+                assert_eq!((text("sha"), text("ref")), (push.after, push.git_ref), "{event:#}");
+                before = format!("&before={id}");
+                assert!(events.insert(id, delivery).is_none(), "an event is listed twice: {event:#}");
+            }
+            if page.len() < PAGE {
+                return Ok(events);
+            }
+        }
+    }
+
     /// The acknowledged events that are not among these.
-    pub(crate) fn missing_of(&self, listed: &BTreeSet<String>) -> Vec<String> {
-        self.book().acknowledged.values().flatten().filter(|id| !listed.contains(*id)).cloned().collect()
+    pub(crate) fn missing_of(&self, listed: &BTreeMap<String, String>) -> Vec<String> {
+        self.book().acknowledged.values().flatten().filter(|id| !listed.contains_key(*id)).cloned().collect()
     }
 
     fn book(&self) -> std::sync::MutexGuard<'_, Book> {
@@ -135,32 +167,7 @@ impl Load {
     }
 }
 
-/// The events that a daemon lists; what it says where it lists none. Deliveries must be whole.
-pub(crate) async fn listed(client: &reqwest::Client, url: &str) -> Result<BTreeSet<String>, String> {
-    let mut ids = BTreeSet::new();
-    let mut of_delivery: BTreeMap<String, usize> = BTreeMap::new();
-    let mut before = String::new();
-    loop {
-        let page = get(client, url, &format!("/v1/events?limit={PAGE}{before}")).await;
-        let Some(page) = page.as_array() else { return Err(page.to_string()) };
-        for event in page {
-            let id = event["id"].as_str().expect("an id").to_owned();
-            let delivery = event["delivery"].as_str().unwrap_or_default().to_owned();
-            *of_delivery.entry(delivery).or_default() += 1;
-            assert!(ids.insert(id.clone()), "event {id} is listed twice");
-            before = format!("&before={id}");
-        }
-        if page.len() < PAGE {
-            break;
-        }
-    }
-    let torn: Vec<_> = of_delivery.iter().filter(|(_, events)| **events != IMAGES.len()).collect();
-    assert!(torn.is_empty(), "torn deliveries: {torn:?}");
-    Ok(ids)
-}
-
-/// A client whose connection stays open.
-pub(crate) fn client() -> reqwest::Client {
+fn client() -> reqwest::Client {
     // A provider may be installed already; the first one stays.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder().no_proxy().timeout(ANSWER_LIMIT).build().expect("a client")
