@@ -82,7 +82,9 @@ mod tests {
         kept.replace(b"c", None, None);
         let of = |rows: &[(&[u8], &[u8])]| {
             let mut tally = Tally::default();
-            rows.iter().for_each(|(key, value)| tally.add(key, value));
+            for (key, value) in rows {
+                tally.add(key, value);
+            }
             tally
         };
         assert!(kept.agrees_with(of(&[(KEY, b"of itself"), (b"a", b"3")])));

@@ -117,10 +117,7 @@ async fn attempt(world: &World, store: &Store, chance: &mut Chance) -> (String, 
         assert!(status.code() == Some(74) && said.starts_with("coalesced: "), "{what}: {status}: {log}");
         return (what, Outcome::Refused);
     }
-    let found = match store.load.listed(&process.url).await {
-        Err(_) => return (what, Outcome::FailsAtReading),
-        Ok(found) => found,
-    };
+    let Ok(found) = store.load.listed(&process.url).await else { return (what, Outcome::FailsAtReading) };
     if store.load.missing_of(&found).is_empty() {
         return (what, Outcome::Whole);
     }

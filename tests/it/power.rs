@@ -46,17 +46,17 @@ async fn a_power_cut_at_any_moment_loses_nothing_that_was_answered_202() {
     let all = usize::try_from(number("CUTS", CUTS)).expect("a number of cuts");
     let cuts = choose(&recording, all, seed);
     for (name, model) in [("strict", Model::Strict), ("torn", Model::Torn(seed))] {
-        let sum = replay(&recording, &cuts, model, Honours::AllSyncs).await;
+        let sum = replay(&recording, &cuts, model, Honours::Everything).await;
         println!("{name}: {sum}");
         assert!(sum.bad.is_empty(), "CRASH_SEED={seed}: {:#?}", sum.bad);
         assert_eq!(sum.fine, cuts.len());
     }
     // The proof can fail: without either sync the same replay finds what is missing.
     let few = choose(&recording, CUTS_WITHOUT, seed);
-    let sum = replay(&recording, &few, Model::Strict, Honours::NoDataSyncs).await;
+    let sum = replay(&recording, &few, Model::Strict, Honours::NotFdatasync).await;
     println!("without fdatasync, strict: {sum}");
     assert!(sum.lost_in > few.len() / 4, "events were lost in only {} of {} cuts", sum.lost_in, few.len());
-    let sum = replay(&recording, &few, Model::Torn(seed), Honours::NoFullSyncs).await;
+    let sum = replay(&recording, &few, Model::Torn(seed), Honours::NotFsync).await;
     println!("without fsync, torn: {sum}");
     assert!(!sum.bad.is_empty(), "nothing was seen of the missing fsync");
 
@@ -175,7 +175,7 @@ fn disks(recording: &Recording, cuts: &[usize], model: Model, honours: Honours, 
 async fn start_on(world: &World, recording: &Recording, cut: usize, seed: u64) {
     let directory = in_memory();
     let mut there = Vec::new();
-    disks(recording, &[cut], Model::Torn(seed), Honours::AllSyncs, &mut |after| {
+    disks(recording, &[cut], Model::Torn(seed), Honours::Everything, &mut |after| {
         after.image.write(directory.path());
         there = after.acknowledged.iter().map(ToString::to_string).collect();
     });

@@ -23,11 +23,11 @@ pub(crate) enum Model {
 /// Which syncs the disk, or the program, leaves out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Honours {
-    AllSyncs,
+    Everything,
     /// As if fdatasync were never called: the database without our help.
-    NoDataSyncs,
+    NotFdatasync,
     /// As if fsync were never called: nothing is settled after opening.
-    NoFullSyncs,
+    NotFsync,
 }
 
 /// Files and directories by their paths.
@@ -84,7 +84,7 @@ impl Disk {
                 }
             }
             Record::Synced { thread, data_only, .. } => {
-                let left_out = if *data_only { Honours::NoDataSyncs } else { Honours::NoFullSyncs };
+                let left_out = if *data_only { Honours::NotFdatasync } else { Honours::NotFsync };
                 if let Some((id, written)) = self.syncs.remove(thread)
                     && self.honours != left_out
                 {
@@ -151,7 +151,7 @@ impl File {
         for (_, change) in &self.since {
             match (model, change) {
                 (Model::Strict, _) => {}
-                (Model::Whole, change) => apply(&mut content, change),
+                (Model::Whole, _) => apply(&mut content, change),
                 (Model::Torn(_), Change::Length(_)) => {
                     if chance.one_in(2) {
                         apply(&mut content, change);
@@ -223,6 +223,7 @@ impl Image {
         let paths: BTreeSet<&String> = self.files.keys().chain(other.files.keys()).collect();
         let differ = paths.into_iter().filter(|path| self.files.get(*path) != other.files.get(*path));
         let length = |image: &Self, path: &str| image.files.get(path).map(Vec::len);
-        differ.map(|path| format!("{path}: {:?} and {:?} bytes; ", length(self, path), length(other, path))).collect()
+        let words = differ.map(|path| format!("{path}: {:?} and {:?} bytes", length(self, path), length(other, path)));
+        words.collect::<Vec<_>>().join("; ")
     }
 }

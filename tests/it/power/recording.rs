@@ -14,22 +14,22 @@ enum Ending {
     /// Killed at the n-th of these calls that one thread makes. The journal's thread makes all syncs.
     AtCall(&'static str, u32),
     /// Killed so much after it was started.
-    KilledWhileStarting(Duration),
+    KilledOnItsWayUp(Duration),
     /// Killed under load.
     Killed,
     /// Asked to end under load, and killed so much later.
-    KilledWhileEnding(Duration),
+    KilledOnItsWayOut(Duration),
     /// Asked to end under load, and let go.
     InOrder,
 }
 
 const LIVES: [Ending; 9] = [
     Ending::AtCall("fsync", 2),
-    Ending::KilledWhileStarting(Duration::from_millis(60)),
+    Ending::KilledOnItsWayUp(Duration::from_millis(60)),
     Ending::Killed,
     Ending::AtCall("fdatasync", 9),
     Ending::InOrder,
-    Ending::KilledWhileEnding(Duration::from_millis(3)),
+    Ending::KilledOnItsWayOut(Duration::from_millis(3)),
     Ending::AtCall("fsync", 3),
     Ending::AtCall("pwrite64", 20),
     Ending::InOrder,
@@ -62,7 +62,7 @@ pub(crate) struct Recording {
 pub(crate) async fn record(world: &World) -> Recording {
     let root = world.directory.path().canonicalize().expect("it is there");
     let load = Load::default();
-    let mut disk = Disk::new(Honours::AllSyncs);
+    let mut disk = Disk::new(Honours::Everything);
     let mut records = Vec::new();
     for (life, ending) in LIVES.into_iter().enumerate() {
         let trace = format!("trace-{life}");
@@ -70,7 +70,9 @@ pub(crate) async fn record(world: &World) -> Recording {
         let text = whole_trace(&root.join(&trace)).await;
         let reading = read(&text, &root);
         let happened = settle_doubts(&disk, reading, &root);
-        happened.iter().for_each(|record| disk.apply(record));
+        for record in &happened {
+            disk.apply(record);
+        }
         records.extend(in_phases(happened));
     }
     Recording { records, lives: LIVES.len(), load }
@@ -78,14 +80,16 @@ pub(crate) async fn record(world: &World) -> Recording {
 
 async fn live(root: &Path, load: &Load, ending: Ending, trace: &str) {
     // -D: the daemon is our own child. -xx: every text in digits. -s: no text is cut.
-    let options =
-        ["strace", "-D", "-f", "-qq", "--seccomp-bpf", "-y", "-xx", "-s", "4194304", "-e", WATCHED, "-o", trace];
+    let options = ["strace", "-D", "-f", "-qq", "-y", "-xx", "-s", "4194304", "-e", WATCHED, "-o", trace];
     let mut under = options.map(str::to_owned).to_vec();
     if let Ending::AtCall(call, number) = ending {
         under.extend(["-e".to_owned(), format!("inject={call}:signal=SIGKILL:when={number}")]);
+    } else {
+        // It makes strace fast, and lets some deadly signals go by.
+        under.push("--seccomp-bpf".to_owned());
     }
     let mut process = Process::spawn(root, &under);
-    if let Ending::KilledWhileStarting(after) = ending {
+    if let Ending::KilledOnItsWayUp(after) = ending {
         tokio::time::sleep(after).await;
         return process.kill();
     }
@@ -100,8 +104,8 @@ async fn live(root: &Path, load: &Load, ending: Ending, trace: &str) {
         _ => drop(tokio::time::timeout(LOAD, all_done).await),
     }
     match ending {
-        Ending::AtCall(..) | Ending::Killed | Ending::KilledWhileStarting(_) => process.kill(),
-        Ending::KilledWhileEnding(after) => {
+        Ending::AtCall(..) | Ending::Killed | Ending::KilledOnItsWayUp(_) => process.kill(),
+        Ending::KilledOnItsWayOut(after) => {
             process.ask_to_end();
             process.until_ended(after).await;
             process.kill();
@@ -138,14 +142,18 @@ fn settle_doubts(disk: &Disk, reading: Reading, root: &Path) -> Vec<Record> {
     let Reading { mut records, unfinished } = reading;
     assert!(unfinished.len() <= UNFINISHED_MAX, "{} calls were under way", unfinished.len());
     let mut replayed = disk.clone();
-    records.iter().for_each(|record| replayed.apply(record));
+    for record in &records {
+        replayed.apply(record);
+    }
     let mut nearest = String::new();
     for choice in 0..1_u32 << unfinished.len() {
         let chosen = |(index, _): &(usize, &Record)| choice & (1 << index) != 0;
         let chosen: Vec<Record> =
             unfinished.iter().enumerate().filter(chosen).map(|(_, record)| record.clone()).collect();
         let mut tried = replayed.clone();
-        chosen.iter().for_each(|record| tried.apply(record));
+        for record in &chosen {
+            tried.apply(record);
+        }
         let image = tried.image(Model::Whole);
         if image.files == truth.files {
             records.extend(chosen);
