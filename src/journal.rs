@@ -14,6 +14,8 @@ mod retention;
 mod rows;
 mod state;
 mod store;
+mod tally;
+mod witness;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

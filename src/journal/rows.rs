@@ -10,6 +10,7 @@
 //! | `c` | image, 0, ref, 0, number | how the events of a key up to that number ended |
 //! | `r` | image, 0, ref | where a ref was seen at the remote |
 //! | `j` | image, 0, number | index of builds by image |
+//! | `n` | | the tally of all other rows, in binary |
 //!
 //! Numbers are big-endian, so that order by bytes is order by number.
 

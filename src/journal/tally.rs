@@ -1,0 +1,99 @@
+//! The sum over all rows, kept in a row of its own by every batch, so that rows that are gone or old are seen at opening.
+//!
+//! sled checks each piece of its log, but passes over some that it can't read: rows of the middle are gone then, or as
+//! they were before. The sum knows what should be there. It is no help against somebody who wants to deceive, and need
+//! not be. What ends too early as a whole is known by the [`witness`](super::witness).
+
+/// The row that holds it. It is not among those that are summed up.
+pub(super) const KEY: &[u8] = b"n";
+const BYTES: usize = 24;
+
+/// What a database holds, in three numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    /// How many batches were ever written.
+    pub(super) batches: u64,
+    pub(super) rows: u64,
+    /// Of a number for each row, wrapping: the order of rows does not matter.
+    sum: u64,
+}
+
+impl Tally {
+    /// Takes in a row that is there.
+    pub(super) fn add(&mut self, key: &[u8], value: &[u8]) {
+        if key != KEY {
+            self.rows = self.rows.wrapping_add(1);
+            self.sum = self.sum.wrapping_add(number_of(key, value));
+        }
+    }
+
+    /// A row is written over another, or is new, or goes.
+    pub(super) fn replace(&mut self, key: &[u8], old: Option<&[u8]>, new: Option<&[u8]>) {
+        if let Some(old) = old {
+            self.rows = self.rows.wrapping_sub(1);
+            self.sum = self.sum.wrapping_sub(number_of(key, old));
+        }
+        if let Some(new) = new {
+            self.add(key, new);
+        }
+    }
+
+    /// Whether both stand for the same rows.
+    pub(super) fn agrees_with(self, other: Self) -> bool {
+        (self.rows, self.sum) == (other.rows, other.sum)
+    }
+
+    pub(super) fn encode(self) -> [u8; BYTES] {
+        let mut bytes = [0; BYTES];
+        for (place, number) in bytes.chunks_exact_mut(8).zip([self.batches, self.rows, self.sum]) {
+            place.copy_from_slice(&number.to_be_bytes());
+        }
+        bytes
+    }
+
+    /// None where it is no tally.
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        let bytes: &[u8; BYTES] = bytes.try_into().ok()?;
+        let number = |at: usize| bytes[at..at + 8].try_into().ok().map(u64::from_be_bytes);
+        Some(Self { batches: number(0)?, rows: number(8)?, sum: number(16)? })
+    }
+}
+
+/// FNV-1a of a row, with the key's length between key and value.
+fn number_of(key: &[u8], value: &[u8]) -> u64 {
+    const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
+    const PRIME: u64 = 0x0000_0100_0000_01b3;
+    let length = (key.len() as u64).to_be_bytes();
+    let bytes = key.iter().chain(&length).chain(value);
+    bytes.fold(BASIS, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(PRIME))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_written_one_by_one_agrees_with_what_is_there() {
+        let mut kept = Tally::default();
+        kept.replace(b"a", None, Some(b"1"));
+        kept.replace(b"b", None, Some(b"2"));
+        kept.replace(b"a", Some(b"1"), Some(b"3"));
+        kept.replace(b"b", Some(b"2"), None);
+        kept.replace(b"c", None, None);
+        let of = |rows: &[(&[u8], &[u8])]| {
+            let mut tally = Tally::default();
+            for (key, value) in rows {
+                tally.add(key, value);
+            }
+            tally
+        };
+        assert!(kept.agrees_with(of(&[(KEY, b"of itself"), (b"a", b"3")])));
+        assert!(!kept.agrees_with(of(&[(b"a", b"1")])), "a row is old");
+        assert!(!kept.agrees_with(of(&[])), "a row is gone");
+        assert!(!kept.agrees_with(of(&[(b"a", b"3"), (b"b", b"2")])), "a row is back");
+        assert!(!of(&[(b"ab", b"c")]).agrees_with(of(&[(b"a", b"bc")])));
+        let counted = Tally { batches: 7, ..kept };
+        assert_eq!(Tally::decode(&counted.encode()), Some(counted));
+        assert_eq!(Tally::decode(b"short"), None);
+    }
+}
