@@ -19,10 +19,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::state::LiveState;
 use crate::event::{Event, Fingerprint};
 use crate::model::{BuildId, CommitId, GitRef, ImageName, Seq};
-use crate::scheduler::Scheduler;
 use crate::scheduler::record::{BuildRow, Changes};
+use crate::scheduler::{Scheduler, Snapshot};
 use crate::verb::Hold;
 
 /// The version of this layout. Raised when an older daemon could misread a newer journal.
@@ -86,6 +87,35 @@ pub fn encode(changes: &Changes, scheduler: &Scheduler) -> Vec<Put> {
     }
     for fingerprint in &changes.forgotten {
         put(delivery_key(*fingerprint), None);
+    }
+    puts
+}
+
+/// The rows of a whole state, for an empty database.
+pub(super) fn encode_state(state: &LiveState) -> Vec<Put> {
+    let mut puts = Vec::new();
+    let mut put = |key, value| puts.push(Put { key, value: Some(value) });
+    let Snapshot { lanes, hold, newest, newest_build, deliveries } = &state.snapshot;
+    let head = Head { schema: SCHEMA, newest: *newest, newest_build: *newest_build, hold: hold.clone() };
+    put(head_key(), json(&head));
+    for lane in lanes {
+        put(lane_key(&lane.image), json(lane));
+        lane.keys.iter().for_each(|(git_ref, key)| put(key_key(&lane.image, git_ref), json(key)));
+        lane.heads.iter().for_each(|(git_ref, commit)| put(head_of_ref_key(&lane.image, git_ref), json(commit)));
+    }
+    for event in &state.events {
+        put(event_key(event.seq), json(event));
+        event_index_keys(event).for_each(|key| put(key, Vec::new()));
+    }
+    for build in state.builds() {
+        put(build_key(build.id), json(&build));
+        put(image_build_key(&build.image, build.id), Vec::new());
+    }
+    for (image, git_ref, upto, closure) in state.endings() {
+        put(closure_key(&image, &git_ref, upto), json(&closure));
+    }
+    for (fingerprint, remembered) in deliveries {
+        put(delivery_key(*fingerprint), json(remembered));
     }
     puts
 }
