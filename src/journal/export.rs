@@ -184,8 +184,13 @@ impl<W: Write> Lines<'_, W> {
 /// Reads a file that must be a whole export.
 pub fn read(path: &Path) -> Result<(Head, LiveState), JournalError> {
     let file = File::open(path).map_err(|error| io("open", path, error))?;
+    read_from(BufReader::new(file), path)
+}
+
+/// Reads what must be a whole export; `path` is where it came from.
+pub(super) fn read_from(lines: impl BufRead, path: &Path) -> Result<(Head, LiveState), JournalError> {
     let broken = |why: String| JournalError::BrokenExport { path: path.to_owned(), why };
-    let mut reading = Reading { lines: BufReader::new(file), sha256: Sha256::new(), count: 0 };
+    let mut reading = Reading { lines, sha256: Sha256::new(), count: 0 };
     let Some(Line::Export(head)) = reading.next().map_err(broken)? else {
         return Err(broken("it does not begin as an export".to_owned()));
     };
@@ -241,13 +246,13 @@ pub(super) fn newest_whole(exports: &Path) -> Result<Option<(PathBuf, Head, Live
     Ok(None)
 }
 
-struct Reading {
-    lines: BufReader<File>,
+struct Reading<R> {
+    lines: R,
     sha256: Sha256,
     count: u64,
 }
 
-impl Reading {
+impl<R: BufRead> Reading<R> {
     /// The next line; None at the end of the file.
     fn next(&mut self) -> Result<Option<Line<'static>>, String> {
         let mut text = Vec::new();

@@ -12,6 +12,7 @@ mod commands;
 mod daemon;
 mod heads;
 mod ingest;
+mod journal;
 mod journeys;
 mod outcomes;
 mod properties;
