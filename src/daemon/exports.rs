@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use crate::driver::Handle;
 use crate::journal::{JournalError, LiveState, Reader, Shown, Vitals, export};
+use crate::model::Seq;
 use crate::status::Picture;
 
 /// The least time between two exports.
@@ -40,8 +41,12 @@ struct Exporter {
 impl Exports {
     pub(super) fn begin(data_dir: &Path, handle: &Handle) -> Self {
         let (picture, reader, vitals) = handle.watch();
-        let exporter =
-            Exporter { data_dir: data_dir.to_owned(), picture, reader, vitals, edition: 0, is_failing: false };
+        // The process before may have been killed after a change: what is there counts as one. Where an export says
+        // it already, none is written.
+        let is_empty = picture.borrow().counters.0 == Seq(0);
+        let edition = if is_empty { 0 } else { u64::MAX };
+        let data_dir = data_dir.to_owned();
+        let exporter = Exporter { data_dir, picture, reader, vitals, edition, is_failing: false };
         let (stop, stopped) = oneshot::channel();
         Self { task: tokio::spawn(exporter.run(stopped)), stop }
     }

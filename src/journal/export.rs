@@ -88,8 +88,8 @@ pub fn list(exports: &Path) -> Result<Vec<PathBuf>, JournalError> {
     Ok(paths)
 }
 
-/// Writes an export below `data_dir`, brings it to disk, and removes the oldest beyond those that are kept.
-/// Answers with its path.
+/// Writes an export below `data_dir`, brings it to disk, and removes the oldest beyond those that are kept. Where the
+/// newest one says just that already, it stays the newest and nothing is written. Answers with its path.
 pub fn write(data_dir: &Path, state: &LiveState, vitals: &Vitals) -> Result<PathBuf, JournalError> {
     let written = write_below(&data_dir.join("exports"), state);
     match &written {
@@ -104,8 +104,11 @@ fn write_below(exports: &Path, state: &LiveState) -> Result<(PathBuf, Timestamp)
     for path in named(exports, |name| name.starts_with(UNFINISHED))? {
         std::fs::remove_file(&path).map_err(|error| io("remove", &path, error))?;
     }
-    let newest = list(exports)?.pop().and_then(|path| moment_of(&path, BEFORE, BEHIND));
-    let at = after(newest);
+    let newest = list(exports)?.pop();
+    if let Some((path, made_at)) = newest.as_ref().and_then(|path| says_just(path, state)) {
+        return Ok((path, made_at));
+    }
+    let at = after(newest.and_then(|path| moment_of(&path, BEFORE, BEHIND)));
     let path = exports.join(format!("{BEFORE}{}{BEHIND}", stamp(at)));
     let failed = |error| io("write", &path, error);
     // A new temporary file has the mode 0600 from its first moment.
@@ -121,6 +124,14 @@ fn write_below(exports: &Path, state: &LiveState) -> Result<(PathBuf, Timestamp)
         std::fs::remove_file(old).map_err(|error| io("remove", old, error))?;
     }
     Ok((path, at))
+}
+
+/// The export at `path`, if it holds that state and nothing else.
+fn says_just(path: &Path, state: &LiveState) -> Option<(PathBuf, Timestamp)> {
+    let made_at = read_head(path).ok()?.made_at;
+    let mut text = Vec::new();
+    write_to(state, made_at, &mut text).ok()?;
+    (std::fs::read(path).ok()? == text).then(|| (path.to_owned(), made_at))
 }
 
 /// Writes an export out.

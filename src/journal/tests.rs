@@ -137,17 +137,21 @@ fn an_export_comes_back_as_it_was_for_its_owner_only_and_three_are_kept() {
     let directory = tempfile::tempdir().expect("a directory");
     let vitals = quiet();
     let mut written = Vec::new();
-    for _ in 0..5 {
-        written.push(export::write(directory.path(), &state(), &vitals).expect("written"));
+    let mut state = state();
+    for newest in 1..=5 {
+        state.snapshot.newest = Seq(newest);
+        written.push(export::write(directory.path(), &state, &vitals).expect("written"));
     }
+    let again = export::write(directory.path(), &state, &vitals).expect("written");
+    assert_eq!(again, written[4], "nothing has changed");
     assert!(vitals.exported_at().is_some());
     let kept = export::list(&directory.path().join("exports")).expect("listed");
     assert_eq!(kept, written[2..]);
     let mode = std::fs::metadata(&kept[0]).expect("a file").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     let (head, back) = export::read(&kept[2]).expect("whole");
-    assert_eq!((head.newest, head.newest_build), (Seq(3), BuildId(7)));
-    same(&back, &state());
+    assert_eq!((head.newest, head.newest_build), (Seq(5), BuildId(7)));
+    same(&back, &state);
 }
 
 fn same(one: &LiveState, other: &LiveState) {
@@ -283,7 +287,9 @@ fn a_damaged_export_is_passed_over_for_an_older_one() {
     let (directory, places) = stored(&state());
     let older = export::write(directory.path(), &state(), &quiet()).expect("written");
     let made_at = export::read(&older).expect("whole").0.made_at;
-    let newest = export::write(directory.path(), &state(), &quiet()).expect("written");
+    let mut later = state();
+    later.snapshot.newest = Seq(4);
+    let newest = export::write(directory.path(), &later, &quiet()).expect("written");
     let mut bytes = std::fs::read(&newest).expect("readable");
     bytes[200] ^= 4;
     std::fs::write(&newest, bytes).expect("written");
