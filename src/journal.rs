@@ -11,12 +11,12 @@ pub mod check;
 mod compact;
 pub mod export;
 mod history;
+mod live;
 mod lock;
 mod memory;
 mod open;
 mod places;
 mod rows;
-mod state;
 mod store;
 mod vitals;
 
@@ -28,10 +28,10 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 pub use self::history::{Fate, Reader};
+pub use self::live::{LiveState, Shown};
 pub use self::memory::MemoryJournal;
 use self::open::Opened;
 pub use self::rows::{Put, encode};
-pub use self::state::{LiveState, Shown};
 pub use self::vitals::{COMMIT_LIMIT, Restored, Vitals};
 use crate::model::{Seq, Timestamp};
 use crate::scheduler::Snapshot;

@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::JournalError;
+use super::live::LiveState;
 use super::places::{after, io, make_directory, moment_of, named, stamp, sync};
 use super::rows::SCHEMA;
-use super::state::LiveState;
 use super::vitals::Vitals;
 use crate::event::{Event, Fingerprint};
 use crate::model::{BuildId, CommitId, GitRef, ImageName, Seq, Timestamp};

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::export::{self, Head};
+use super::live::LiveState;
 use super::lock::{Lock, wait_until_free};
 use super::places::{Places, copy_directory, io, make_directory, remove_directory, rename};
 use super::rows::SCHEMA;
-use super::state::LiveState;
 use super::store::{Store, Survey};
 use super::vitals::Restored;
 use super::{JournalError, compact};

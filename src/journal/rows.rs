@@ -19,7 +19,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::state::LiveState;
+use super::live::LiveState;
 use crate::event::{Event, Fingerprint};
 use crate::model::{BuildId, CommitId, GitRef, ImageName, Seq};
 use crate::scheduler::record::{BuildRow, Changes};

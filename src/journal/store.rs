@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::history::{Reader, Row, Rows};
+use super::live::LiveState;
 use super::lock::Lock;
 use super::open::Unopened;
 use super::places::{Deadline, io, make_directory, named, sync};
 use super::rows::{Head, SCHEMA, encode_state, head_key};
-use super::state::LiveState;
 use super::{JournalError, Put, Retention};
 use crate::model::{BuildId, Seq};
 

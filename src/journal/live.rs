@@ -4,19 +4,22 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{JournalError, Reader};
-use crate::event::{Closure, End, Event};
-use crate::model::{BuildId, GitRef, ImageName, Seq};
+use crate::driver::EventQuery;
+use crate::event::{Closure, End, Event, Verdict};
+use crate::model::{BuildId, EventId, GitRef, ImageName, Seq, Timestamp};
 use crate::scheduler::Snapshot;
 use crate::scheduler::lane::Lane;
 use crate::scheduler::open::Open;
 use crate::scheduler::record::BuildRow;
 use crate::verb::Hold;
 
-/// The most events of one key that go along, the newest of it.
-const EVENTS_OF_KEY_MAX: usize = 1_000;
-/// The most events in all that go along: those of the keys that were pushed to last. Of others the state knows
-/// that they are open, and builds them, but their receipts can't be read any more.
+/// The most events that go along, the newest. Of others the state knows that they are open, and builds them, but
+/// their receipts can't be read any more.
 const EVENTS_MAX: usize = 10_000;
+/// The most events that are looked at to find those, from the newest back.
+const EVENTS_SCANNED_MAX: usize = 100_000;
+/// How many are read at once.
+const EVENTS_AT_A_TIME: usize = 1_000;
 /// How far event numbers jump ahead when a state is loaded: more than could have been given since it was written
 /// down, so that no number means two things. A million a second for a quarter of an hour.
 const EVENT_GAP: u64 = 1_000_000_000;
@@ -59,41 +62,39 @@ impl LiveState {
         let stored = reader.snapshot()?.map(|(_, snapshot)| snapshot).unwrap_or_default();
         let mut lanes: BTreeMap<ImageName, Lane> =
             stored.lanes.into_iter().map(|lane| (lane.image.clone(), lane)).collect();
-        lanes.extend(shown.lanes.into_iter().map(|(image, lane)| (image, Arc::unwrap_or_clone(lane))));
-        let Shown { hold, newest, newest_build, .. } = Shown { lanes: BTreeMap::new(), ..shown };
+        let Shown { hold, newest, newest_build, lanes: shown_lanes } = shown;
         let is_of_it = |first: Seq, count: u32| first.0 + u64::from(count) <= newest.0 + 1;
         let mut deliveries = stored.deliveries;
         deliveries.retain(|(_, remembered)| is_of_it(remembered.first, remembered.count));
+        lanes.extend(shown_lanes.into_iter().map(|(image, lane)| (image, Arc::unwrap_or_clone(lane))));
         let lanes = lanes.into_values().collect();
         Self::with_events(Snapshot { lanes, hold, newest, newest_build, deliveries }, reader)
     }
 
+    /// Goes once through the newest history, back to the oldest event that is open or with a live build.
     fn with_events(snapshot: Snapshot, reader: &Reader) -> Result<Self, JournalError> {
-        let mut spans: Vec<(Seq, Seq, &ImageName, &GitRef)> = Vec::new();
-        for lane in &snapshot.lanes {
-            let mut add = |git_ref, open: &Open| spans.push((open.last(), open.first(), &lane.image, git_ref));
-            lane.keys.iter().filter_map(|(git_ref, key)| key.open.as_ref().map(|open| (git_ref, open))).for_each(
-                |(git_ref, open)| {
-                    add(git_ref, open);
-                },
-            );
-            for live in lane.lives() {
-                if let (Some(git_ref), Some(carries)) = (&live.row.git_ref, &live.carries) {
-                    add(git_ref, carries);
-                }
-            }
+        let wanted = wanted(&snapshot);
+        let oldest = wanted.values().flatten().map(|open| open.first()).min();
+        let mut newest = wanted.values().flatten().map(|open| open.last()).max();
+        let is_wanted = |event: &Event| {
+            let key = event.image.as_ref().zip(event.git_ref.as_ref());
+            let opens = key.and_then(|key| wanted.get(&key));
+            event.verdict == Verdict::Opened
+                && opens.is_some_and(|opens| opens.iter().any(|open| open.holds(event.seq)))
+        };
+        let mut events = Vec::new();
+        let mut scanned = 0;
+        while let (Some(upto), true) = (newest, events.len() < EVENTS_MAX && scanned < EVENTS_SCANNED_MAX) {
+            let before = EventId { accepted_at: Timestamp::from_millis(0), seq: upto.next() };
+            let query = EventQuery { before: Some(before), limit: EVENTS_AT_A_TIME, ..EventQuery::default() };
+            let some = reader.events(&query)?;
+            scanned += some.len();
+            newest = some.last().map(|event| Seq(event.seq.0 - 1)).filter(|upto| Some(*upto) >= oldest);
+            events.extend(some.into_iter().filter(is_wanted));
         }
-        spans.sort();
-        let mut events = BTreeMap::new();
-        for (last, first, image, git_ref) in spans.into_iter().rev() {
-            let left = EVENTS_MAX.saturating_sub(events.len());
-            if left == 0 {
-                break;
-            }
-            let of_key = reader.span(image, git_ref, (first, last), left.min(EVENTS_OF_KEY_MAX))?;
-            events.extend(of_key.into_iter().map(|event| (event.seq, event)));
-        }
-        Ok(Self { snapshot, events: events.into_values().collect() })
+        events.truncate(EVENTS_MAX);
+        events.reverse();
+        Ok(Self { snapshot, events })
     }
 
     /// Leaves numbers free that may have been given after this was written down.
@@ -129,4 +130,17 @@ impl LiveState {
         }
         endings
     }
+}
+
+/// What is open, or with a live build, of each key.
+fn wanted(snapshot: &Snapshot) -> BTreeMap<(&ImageName, &GitRef), Vec<&Open>> {
+    let mut wanted: BTreeMap<_, Vec<&Open>> = BTreeMap::new();
+    for lane in &snapshot.lanes {
+        let open = lane.keys.iter().filter_map(|(git_ref, key)| Some((git_ref, key.open.as_ref()?)));
+        let live = lane.lives().filter_map(|live| Some((live.row.git_ref.as_ref()?, live.carries.as_ref()?)));
+        for (git_ref, open) in open.chain(live) {
+            wanted.entry((&lane.image, git_ref)).or_default().push(open);
+        }
+    }
+    wanted
 }
