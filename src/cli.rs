@@ -1,7 +1,8 @@
 //! The command line: which commands there are, and what they share.
 //!
 //! Owns the arguments, the text on the terminal and the exit codes. The client commands know the daemon only
-//! by its HTTP API and the shapes in [`status`](crate::status): they never open the journal.
+//! by its HTTP API and the shapes in [`status`](crate::status): they never open the journal. Only `journal` does, for a
+//! daemon that is stopped.
 //!
 //! To add a command: a module below with `pub struct Args` (a [`clap::Args`]) and `run`, one line in [`Command`],
 //! and its arm in [`run`]. Manual and completions follow by themselves.
@@ -15,6 +16,7 @@ mod error;
 mod explain;
 mod history;
 mod init;
+mod journal;
 pub mod locate;
 mod manual;
 mod render;
@@ -75,6 +77,8 @@ enum Command {
     Cancel(verbs::ImageArgs),
     /// Run an emulated Docker Hub, to try a configuration against
     EmulateHub(emulate_hub::Args),
+    /// Export, import and check the stored state of a stopped daemon
+    Journal(journal::Args),
     /// Print the manual
     Man(manual::ManArgs),
     /// Print the completions for a shell
@@ -100,6 +104,7 @@ pub async fn run(cli: Cli) -> Result<(), CliError> {
         Command::Drop(args) => verbs::act("drop", args, &reach).await,
         Command::Cancel(args) => verbs::act("cancel", args, &reach).await,
         Command::EmulateHub(args) => emulate_hub::run(args).await,
+        Command::Journal(args) => journal::run(&args, &reach),
         Command::Man(args) => manual::man(&args),
         Command::Completions(args) => manual::completions(&args),
     }

@@ -3,12 +3,16 @@
 //! Used by `coalesced serve`, by the demo and by nothing else. It begins in the order in which things depend on
 //! each other and ends in the opposite one: first no more requests, then no more effects, then the journal.
 
+mod exports;
+
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use self::exports::Exports;
 use crate::backend::{Backend, BackendError, retirement_warning};
 use crate::cli::locate::ClientFile;
 use crate::config::{BackendConfig, Config, Listen, Secret};
@@ -31,8 +35,12 @@ pub struct Daemon {
     driver: tokio::task::JoinHandle<Result<(), JournalError>>,
     stop_serving: oneshot::Sender<()>,
     stop_driving: oneshot::Sender<()>,
+    exports: Exports,
     config: Arc<Config>,
 }
+
+/// How long requests under way have to hear that the daemon ends, when storage has failed.
+const FAREWELL_LIMIT: Duration = Duration::from_secs(2);
 
 /// Why the daemon did not start, or ended by itself.
 #[derive(Debug, thiserror::Error)]
@@ -85,8 +93,9 @@ impl Daemon {
         client
             .write(&config.data_dir)
             .map_err(|why| DaemonError::Io { what: "write the file for clients on this machine".to_owned(), why })?;
+        let exports = Exports::begin(&config.data_dir, &handle);
         tracing::info!(url, images = config.images.len(), "serving");
-        Ok(Self { url, handle, local_token, server, driver, stop_serving, stop_driving, config })
+        Ok(Self { url, handle, local_token, server, driver, stop_serving, stop_driving, exports, config })
     }
 
     /// Runs until `ending` resolves, then ends in order. An error means that the process must end at once.
@@ -94,6 +103,9 @@ impl Daemon {
         tokio::select! {
             () = ending => {}
             driven = &mut self.driver => {
+                // Whoever waits for an answer gets a 503 instead of a connection that breaks.
+                let _ = self.stop_serving.send(());
+                let _ = tokio::time::timeout(FAREWELL_LIMIT, self.server).await;
                 driven.map_err(|_| DaemonError::DriverEnded)??;
                 return Err(DaemonError::DriverEnded);
             }
@@ -105,6 +117,7 @@ impl Daemon {
         let _ = self.server.await;
         let _ = self.stop_driving.send(());
         self.driver.await.map_err(|_| DaemonError::DriverEnded)??;
+        self.exports.end().await;
         if let Err(why) = ClientFile::remove(&self.config.data_dir) {
             tracing::warn!("failed to remove the file for clients on this machine: {why}");
         }

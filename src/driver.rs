@@ -173,7 +173,8 @@ impl Driver {
         let (sender, inbox) = mpsc::channel(INBOX_MAX);
         let (picture, picture_seen) = watch::channel(Picture::of(&scheduler, policies));
         let (counters, counters_seen) = watch::channel(Counters::default());
-        let handle = Handle::new(sender, picture_seen, counters_seen, parts.reader, parts.receipts_url);
+        let journal = (parts.reader, parts.journal.vitals());
+        let handle = Handle::new(sender, picture_seen, counters_seen, journal, parts.receipts_url);
         let driver = Self {
             scheduler,
             journal: parts.journal,
@@ -293,10 +294,11 @@ impl Driver {
         }
     }
 
-    /// Tells the service manager that the loop turns, as often as it wants to hear it.
+    /// Tells the service manager that the loop turns and the journal writes, as often as it wants to hear it.
     fn feed_watchdog(&mut self) {
         let now = self.clock.now();
-        if self.watchdog.is_some_and(|period| now.since(self.fed_at) >= period / 2) {
+        let is_well = self.journal.vitals().is_well();
+        if is_well && self.watchdog.is_some_and(|period| now.since(self.fed_at) >= period / 2) {
             self.fed_at = now;
             crate::telemetry::alive();
         }

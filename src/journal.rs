@@ -7,16 +7,25 @@
 //!
 //! Any failure of storage ends the process: in memory nothing may run ahead of the disk.
 
+pub mod check;
+mod compact;
+pub mod export;
 mod history;
+mod live;
+mod lock;
 mod memory;
+mod open;
 mod page;
+mod places;
 mod retention;
 mod rows;
 mod state;
 mod store;
 mod tally;
+mod vitals;
 mod witness;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,10 +33,12 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 pub use self::history::{Fate, Reader};
+pub use self::live::{LiveState, Shown};
 pub use self::memory::MemoryJournal;
+use self::open::Opened;
 pub use self::retention::Retention;
 pub use self::rows::{Put, encode};
-use self::store::Store;
+pub use self::vitals::{COMMIT_LIMIT, Restored, Vitals};
 use crate::scheduler::Snapshot;
 
 /// The proof that a step's changes are on disk. Only a journal can make one.
@@ -38,6 +49,7 @@ pub struct Committed(());
 pub struct Journal {
     commands: std::sync::mpsc::SyncSender<Commit>,
     thread: std::thread::JoinHandle<()>,
+    vitals: Arc<Vitals>,
 }
 
 struct Commit {
@@ -53,14 +65,28 @@ pub enum JournalError {
     InUse { directory: PathBuf, pid: Option<u32> },
     #[error("failed to {what} '{path}': {why}")]
     Io { what: &'static str, path: PathBuf, why: Arc<std::io::Error> },
-    #[error(
-        "failed to open the journal in '{directory}': {why}. Nothing in it was changed. Restore it from a copy, or move the directory away to begin anew"
-    )]
+    #[error("failed to open the journal in '{directory}': {why}. Nothing in it was changed")]
     Unreadable { directory: PathBuf, why: String },
     #[error(
         "the journal in '{directory}' was written by another version of coalesced (schema {found}; this one reads {known}): use that version, or move the directory away to begin anew"
     )]
     OtherSchema { directory: PathBuf, found: u32, known: u32 },
+    #[error(
+        "the journal in '{directory}' is damaged: {why}. There is no whole export in '{exports}' to restore it from, so \
+         it was left as it is. Restore the data directory from a copy, or move both away to begin anew"
+    )]
+    Damaged { directory: PathBuf, exports: PathBuf, why: String },
+    #[error("the export '{path}' is not whole: {why}")]
+    BrokenExport { path: PathBuf, why: String },
+    #[error("the export '{path}' was written by a newer coalesced ({version})")]
+    NewerExport { path: PathBuf, version: String },
+    #[error("there is no journal in the data directory '{directory}'")]
+    NoJournal { directory: PathBuf },
+    #[error(
+        "the data directory '{directory}' holds a journal, exports or what is left of them; an export is imported into \
+         an empty one only, so move it away first"
+    )]
+    NotEmpty { directory: PathBuf },
     #[error("failed to write the journal: {0}")]
     Write(String),
     #[error("the journal has ended")]
@@ -75,33 +101,35 @@ fn parse_failed(why: impl std::fmt::Display) -> JournalError {
 /// A storage that does not answer for this long counts as failed.
 const OPEN_LIMIT: Duration = Duration::from_mins(1);
 /// How long a predecessor that is still closing is waited for.
-const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+const LOCK_PATIENCE: Duration = Duration::from_secs(10);
+/// The same by a command that a person waits for.
+const COMMAND_PATIENCE: Duration = Duration::from_millis(500);
 /// Steps on their way to the thread. The driver makes one at a time, so this is never filled.
 const COMMANDS_MAX: usize = 4;
 
 impl Journal {
     /// Opens the journal below `data_dir`, alone, and settles it: from here on, what it holds is on disk.
     ///
-    /// Blocks while the database opens. Never begins empty where data was.
+    /// Blocks while the database opens. Never begins empty where data was: a damaged database is put aside and the
+    /// newest export takes its place ([`Vitals::restored`]).
     pub fn open(data_dir: &Path) -> Result<(Self, Reader, Snapshot), JournalError> {
         let directory = data_dir.to_owned();
         let (sender, opened) = std::sync::mpsc::channel();
         let (commands, inbox) = std::sync::mpsc::sync_channel::<Commit>(COMMANDS_MAX);
         let body = move || {
-            // sled's opening code panics on some damage; that must be an error like others.
-            let open = std::panic::AssertUnwindSafe(|| Store::open(&directory, LOCK_PATIENCE));
-            let store = match std::panic::catch_unwind(open) {
-                Ok(Ok(store)) => store,
+            // What may panic on damage is guarded inside; this is for all else.
+            let opened = match catch_unwind(AssertUnwindSafe(|| open::open(&directory, LOCK_PATIENCE))) {
+                Ok(Ok(opened)) => opened,
                 Ok(Err(error)) => return drop(sender.send(Err(error))),
                 Err(_) => {
-                    let why = "the database panicked while opening; it is damaged".to_owned();
+                    let why = "opening it panicked".to_owned();
                     return drop(sender.send(Err(JournalError::Unreadable { directory, why })));
                 }
             };
-            let snapshot = store.snapshot();
-            let ready = snapshot.map(|snapshot| (store.reader(), snapshot));
-            if sender.send(ready).is_ok() {
-                serve(store, &inbox);
+            let Opened { mut store, snapshot, restored, stray_files } = opened;
+            let vitals = Arc::new(Vitals::new(restored, stray_files));
+            if sender.send(Ok((store.reader(), snapshot, vitals.clone()))).is_ok() {
+                serve(|step, retention| store.write(step, retention), &inbox, &vitals);
             }
         };
         let unreadable = |why: String| JournalError::Unreadable { directory: data_dir.to_owned(), why };
@@ -110,9 +138,14 @@ impl Journal {
             .spawn(body)
             .map_err(|error| unreadable(format!("no thread for it: {error}")))?;
         let opened = opened.recv_timeout(OPEN_LIMIT);
-        let (reader, snapshot) =
+        let (reader, snapshot, vitals) =
             opened.map_err(|_| unreadable(format!("no answer within {} s", OPEN_LIMIT.as_secs())))??;
-        Ok((Self { commands, thread }, reader, snapshot))
+        Ok((Self { commands, thread, vitals }, reader, snapshot))
+    }
+
+    /// How the journal is.
+    pub fn vitals(&self) -> Arc<Vitals> {
+        self.vitals.clone()
     }
 
     /// Writes one step, whole, and waits until it is on disk.
@@ -126,7 +159,8 @@ impl Journal {
         answer.await.map_err(|_| JournalError::Ended)?
     }
 
-    /// Lets the thread end and waits for it: after this the directory is free.
+    /// Lets the thread end and waits for it: after this nothing is written any more. The directory is free when the
+    /// last [`Reader`] is gone.
     pub fn close(self) {
         drop(self.commands);
         if self.thread.join().is_err() {
@@ -135,10 +169,27 @@ impl Journal {
     }
 }
 
+/// The live state of the journal below `data_dir`, which no daemon may be using.
+pub fn state_of(data_dir: &Path) -> Result<LiveState, JournalError> {
+    open::state_of(data_dir, COMMAND_PATIENCE)
+}
+
+/// Makes a journal of an export, in a data directory that holds none. Answers with what the export says of itself.
+pub fn import(data_dir: &Path, file: &Path) -> Result<export::Head, JournalError> {
+    open::import(data_dir, file, COMMAND_PATIENCE).map(|(head, _)| head)
+}
+
 /// One batch, one flush, one sync a step, until the door is gone or something fails.
-fn serve(mut store: Store, inbox: &std::sync::mpsc::Receiver<Commit>) {
+fn serve(
+    mut write: impl FnMut(Vec<Put>, Retention) -> Result<(), JournalError>,
+    inbox: &std::sync::mpsc::Receiver<Commit>,
+    vitals: &Vitals,
+) {
+    let _serving = vitals.serving();
     while let Ok(Commit { puts, retention, done }) = inbox.recv() {
-        let written = store.write(puts, retention).map(|()| Committed(()));
+        let busy = vitals.busy();
+        let written = write(puts, retention).map(|()| Committed(()));
+        drop(busy);
         let failed = written.is_err();
         let _ = done.send(written);
         if failed {
@@ -147,3 +198,6 @@ fn serve(mut store: Store, inbox: &std::sync::mpsc::Receiver<Commit>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,21 +2,31 @@
 
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser as _;
-use coalesced::cli::{self, Cli};
+use coalesced::cli::{self, Cli, CliError};
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    match cli::run(Cli::parse()).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            if !error.is_silent() {
-                let before = if error.names_its_place() { "" } else { "coalesced: " };
-                // Where even this can't be written, the exit code still tells.
-                let _unwritable = writeln!(std::io::stderr(), "{before}{error}");
-            }
-            ExitCode::from(error.exit_code())
-        }
+/// How long the end waits for threads that still read: one that hangs in storage must not keep the process.
+const THREADS_LIMIT: Duration = Duration::from_secs(2);
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return told(&CliError::Io { what: "failed to start threads".to_owned(), source: error }),
+    };
+    let code = runtime.block_on(cli::run(cli)).map_or_else(|error| told(&error), |()| ExitCode::SUCCESS);
+    runtime.shutdown_timeout(THREADS_LIMIT);
+    code
+}
+
+/// Tells why, and with which code the process ends.
+fn told(error: &CliError) -> ExitCode {
+    if !error.is_silent() {
+        let before = if error.names_its_place() { "" } else { "coalesced: " };
+        // Where even this can't be written, the exit code still tells.
+        let _unwritable = writeln!(std::io::stderr(), "{before}{error}");
     }
+    ExitCode::from(error.exit_code())
 }

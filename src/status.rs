@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 pub use crate::build::BuildState;
 use crate::build::Outcome;
 use crate::event::CauseKind;
+use crate::journal::Restored;
 use crate::model::{BuildId, CommitId, GitRef, ImageName};
 use crate::verb::Hold;
 
@@ -126,6 +127,22 @@ pub struct Health {
     pub images: usize,
     pub open_events: u64,
     pub blocked: Vec<ImageName>,
+    /// A damaged journal was replaced by an export, and nobody has looked at it yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restored: Option<RestoredView>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RestoredView {
+    pub at: String,
+    /// One sentence without a full stop: what may be lost, and what to do.
+    pub why: String,
+}
+
+impl RestoredView {
+    pub(crate) fn of(restored: &Restored) -> Self {
+        Self { at: restored.at.to_string(), why: restored.sentence() }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

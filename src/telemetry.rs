@@ -43,7 +43,8 @@ pub fn stopping() {
     notify(&[NotifyState::Stopping]);
 }
 
-/// Feeds the watchdog. Called by the driver's loop alone, so that a loop that stands still is noticed.
+/// Feeds the watchdog. Called by the driver's loop alone, and only while the journal's thread is well: a loop that
+/// stands still and a write that hangs are both noticed.
 pub fn alive() {
     notify(&[NotifyState::Watchdog]);
 }

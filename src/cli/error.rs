@@ -8,6 +8,7 @@ use super::init::InitError;
 use super::locate::LocateError;
 use crate::config::ConfigError;
 use crate::daemon::DaemonError;
+use crate::journal::JournalError;
 
 /// Exit codes of the interface: 1 and 2 by custom, the others as in `sysexits.h`.
 pub(super) const FAILED: u8 = 1;
@@ -35,6 +36,8 @@ pub enum CliError {
     Init(#[from] InitError),
     #[error(transparent)]
     Daemon(#[from] DaemonError),
+    #[error(transparent)]
+    Journal(#[from] JournalError),
     /// A file or a socket: `what` reads "failed to write man pages to DIR".
     #[error("{what}: {source}")]
     Io { what: String, source: io::Error },
@@ -56,6 +59,7 @@ impl CliError {
             Self::Check(error) => error.exit_code(),
             Self::Init(error) => error.exit_code(),
             Self::Daemon(DaemonError::Backend(_)) => CONFIG,
+            Self::Journal(error) => super::journal::exit_code(error),
             Self::Output(_) if self.is_silent() => 0,
             Self::Io { .. } | Self::Output(_) | Self::Daemon(_) => IO,
             Self::Locate(error) => error.exit_code(),

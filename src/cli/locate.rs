@@ -51,7 +51,7 @@ impl Reach {
     }
 
     /// A data directory that was named is the only one asked: another daemon is never taken in its place.
-    fn places(&self, state_directory: Option<&OsStr>) -> Vec<PathBuf> {
+    pub(super) fn places(&self, state_directory: Option<&OsStr>) -> Vec<PathBuf> {
         if let Some(named) = self.data_dir.as_ref().filter(|dir| !dir.as_os_str().is_empty()) {
             return vec![named.clone()];
         }

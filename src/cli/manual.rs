@@ -77,8 +77,8 @@ In the data directory: the daemon's address and a token, for its owner only. Wit
 looked for in $STATE_DIRECTORY, ./coalesced\-data and /var/lib/coalesced.
 "#;
 
-/// What the pages of those commands have beside, to which the configuration matters.
-const CONFIGURED: [&str; 3] = ["coalesced", "serve", "check"];
+/// The pages of commands to which the configuration matters have this beside.
+const CONFIGURED: [&str; 3] = ["coalesced.1", "coalesced-serve.1", "coalesced-check.1"];
 const CONFIGURATION: &str = r#".SH "WHAT IS NOT BUILT"
 The keys of an image, or of [defaults], by which a push is passed over. It closes nothing that came before it, and its
 receipt says which of them it was.
@@ -110,7 +110,7 @@ fn add_pages(command: &clap::Command, pages: &mut Vec<Page>) -> io::Result<()> {
     let man = Man::new(command.clone().after_long_help(Resettable::Reset));
     let mut text = Vec::new();
     man.render(&mut text)?;
-    if CONFIGURED.contains(&command.get_name()) {
+    if CONFIGURED.contains(&man.get_filename().as_str()) {
         text.extend_from_slice(CONFIGURATION.as_bytes());
     }
     text.extend_from_slice(EVERY_PAGE.as_bytes());
@@ -137,12 +137,23 @@ mod tests {
         Cli::command().get_subcommands().map(|command| command.get_name().to_owned()).collect()
     }
 
+    /// The commands and those below them, as their pages are called: `build`, `journal`, `journal-check`.
+    fn names_of_pages() -> Vec<String> {
+        let mut names = Vec::new();
+        for command in Cli::command().get_subcommands() {
+            names.push(command.get_name().to_owned());
+            let below = command.get_subcommands().map(|below| format!("{}-{}", command.get_name(), below.get_name()));
+            names.extend(below);
+        }
+        names
+    }
+
     #[test]
     fn the_manual_has_a_page_for_every_command() {
         let pages = pages().expect("a manual");
         let mut files: Vec<&str> = pages.iter().map(|page| page.file.as_str()).collect();
         assert_eq!(files.remove(0), "coalesced.1");
-        assert_eq!(files, names().iter().map(|name| format!("coalesced-{name}.1")).collect::<Vec<_>>());
+        assert_eq!(files, names_of_pages().iter().map(|name| format!("coalesced-{name}.1")).collect::<Vec<_>>());
         for page in &pages {
             let title = format!(".TH {} 1", page.file.trim_end_matches(".1"));
             assert!(page.text.contains(&title) && page.text.contains("COALESCED_TOKEN"), "{}", page.file);

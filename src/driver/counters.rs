@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::build::{BuildState, TriggerAnswer};
 use crate::event::{Event, Verdict};
+use crate::journal::Vitals;
 use crate::model::{ImageName, Timestamp};
 use crate::scheduler::record::Changes;
 use crate::status::Picture;
@@ -133,6 +134,21 @@ impl Counters {
         line(&mut text, format_args!("coalesced_build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION")));
         text
     }
+}
+
+/// What there is to tell of the journal.
+pub(super) fn render_journal(vitals: &Vitals, text: &mut String) {
+    let seconds = |at: Option<Timestamp>| at.map_or(0, |at| at.as_millis() / 1_000);
+    let restored = u8::from(vitals.restored().is_some());
+    head(text, "coalesced_journal_restored", "gauge", "1 where a damaged journal was replaced by an export.");
+    line(text, format_args!("coalesced_journal_restored {restored}"));
+    head(text, "coalesced_journal_stray_files", "gauge", "Files of the journal that are never synced; 0 is right.");
+    line(text, format_args!("coalesced_journal_stray_files {}", vitals.stray_files()));
+    let help = "When this process last made an export; 0 if it has not.";
+    head(text, "coalesced_journal_export_timestamp_seconds", "gauge", help);
+    line(text, format_args!("coalesced_journal_export_timestamp_seconds {}", seconds(vitals.exported_at())));
+    head(text, "coalesced_journal_exports_failed_total", "counter", "Exports that could not be written.");
+    line(text, format_args!("coalesced_journal_exports_failed_total {}", vitals.exports_failed()));
 }
 
 fn state_of(event: &Event) -> &'static str {

@@ -1,16 +1,18 @@
 //! The way in for everyone else, and the answers that can be given without the driver.
 
+use std::sync::Arc;
+
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::clock::wall;
-use super::counters::Counters;
+use super::counters::{self, Counters};
 use super::{Acceptance, BuildQuery, CommandError, EventQuery, HistoryError, LIST_LIMIT_MAX, Message, Unavailable};
 use crate::event::{Closure, Delivery, End, Event};
-use crate::journal::{Fate, JournalError, Reader};
+use crate::journal::{Fate, JournalError, Reader, Vitals};
 use crate::model::{BuildId, EventId, ImageName, Seq};
 use crate::scheduler::Decision;
 use crate::scheduler::record::BuildRow;
-use crate::status::{self, BuildView, Health, HealthStatus, LaneView, Picture, Receipt};
+use crate::status::{self, BuildView, Health, HealthStatus, LaneView, Picture, Receipt, RestoredView};
 use crate::verb::Command;
 
 /// The way to the driver for everyone else: cheap to clone, shared by all requests.
@@ -20,6 +22,7 @@ pub struct Handle {
     picture: watch::Receiver<Picture>,
     counters: watch::Receiver<Counters>,
     reader: Reader,
+    vitals: Arc<Vitals>,
     receipts_url: String,
 }
 
@@ -31,10 +34,15 @@ impl Handle {
         inbox: mpsc::Sender<Message>,
         picture: watch::Receiver<Picture>,
         counters: watch::Receiver<Counters>,
-        reader: Reader,
+        (reader, vitals): (Reader, Arc<Vitals>),
         receipts_url: String,
     ) -> Self {
-        Self { inbox, picture, counters, reader, receipts_url }
+        Self { inbox, picture, counters, reader, vitals, receipts_url }
+    }
+
+    /// What is published after each step, for whoever writes all of it down.
+    pub fn watch(&self) -> (watch::Receiver<Picture>, Reader, Arc<Vitals>) {
+        (self.picture.clone(), self.reader.clone(), self.vitals.clone())
     }
 
     /// Hands a delivery in and waits until it is on disk.
@@ -88,12 +96,15 @@ impl Handle {
             .filter(|lane| lane.refusal.as_ref().is_some_and(|refusal| refusal.blocked))
             .map(|lane| lane.image.clone())
             .collect();
+        let restored = self.vitals.restored().map(RestoredView::of);
+        let is_well = blocked.is_empty() && restored.is_none();
         Health {
-            status: if blocked.is_empty() { HealthStatus::Ok } else { HealthStatus::Degraded },
+            status: if is_well { HealthStatus::Ok } else { HealthStatus::Degraded },
             version: env!("CARGO_PKG_VERSION").to_owned(),
             images: picture.lanes.len(),
             open_events: picture.open_events(),
             blocked,
+            restored,
         }
     }
 
@@ -131,7 +142,9 @@ impl Handle {
 
     /// Prometheus text of what the driver counts.
     pub fn metrics(&self) -> String {
-        self.counters.borrow().render(&self.picture.borrow(), wall())
+        let mut text = self.counters.borrow().render(&self.picture.borrow(), wall());
+        counters::render_journal(&self.vitals, &mut text);
+        text
     }
 
     async fn ask(&self, message: impl FnOnce(oneshot::Sender<Decision>) -> Message) -> Result<Decision, Unavailable> {

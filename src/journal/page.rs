@@ -5,6 +5,7 @@
 //! whole. What it holds is in postcard's format (its wire format is documented and stable), behind one byte that names
 //! the layout.
 
+use std::borrow::Borrow;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -65,7 +66,7 @@ pub(super) enum StoredVerdict<'a> {
 }
 
 /// Packs what one step accepted, in the order of numbers: as few pages as hold it.
-pub(super) fn pack(events: &[Arc<Event>], remembered: &[(Fingerprint, Remembered)], puts: &mut Vec<Put>) {
+pub(super) fn pack<E: Borrow<Event>>(events: &[E], remembered: &[(Fingerprint, Remembered)], puts: &mut Vec<Put>) {
     let mut page = Page::default();
     let mut deliveries = remembered.chunk_by(|(_, one), (_, other)| one.first == other.first).peekable();
     let mut seen_upto = |seq: Option<Seq>, page: &mut Page, puts: &mut Vec<Put>| {
@@ -77,6 +78,7 @@ pub(super) fn pack(events: &[Arc<Event>], remembered: &[(Fingerprint, Remembered
         }
     };
     for event in events {
+        let event: &Event = event.borrow();
         seen_upto(Some(event.seq), &mut page, puts);
         // An event that follows on its delivery shares its page: no two pages begin with the same number.
         if page.first != Some(event.seq) {
@@ -266,7 +268,7 @@ mod tests {
     fn deliveries_without_events_are_kept_too() {
         let known = [(Fingerprint([7; 16]), Remembered { first: Seq(3), count: 1, at: Timestamp::from_millis(9) })];
         let mut puts = Vec::new();
-        pack(&[], &known, &mut puts);
+        pack::<Event>(&[], &known, &mut puts);
         assert_eq!(all_of(&puts), (Vec::new(), known.to_vec()));
     }
 

@@ -22,6 +22,13 @@ pub struct Retention {
     pub keep_from: Seq,
 }
 
+#[cfg(test)]
+impl Retention {
+    /// Nothing may be forgotten.
+    pub(super) const NOTHING: Self =
+        Self { before: Timestamp::from_millis(0), below: Seq(0), builds_below: BuildId(0), keep_from: Seq(0) };
+}
+
 /// The oldest page: where it is, and the newest of its events.
 #[derive(Clone, Debug)]
 pub(super) struct Oldest {

@@ -16,10 +16,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::live::LiveState;
 use super::page;
 use crate::model::{BuildId, GitRef, ImageName, Seq};
-use crate::scheduler::Scheduler;
 use crate::scheduler::record::{BuildRow, Changes};
+use crate::scheduler::{Scheduler, Snapshot};
 use crate::verb::Hold;
 
 /// The version of this layout. Raised when an older daemon could misread a newer journal.
@@ -72,6 +73,31 @@ pub fn encode(changes: &Changes, scheduler: &Scheduler) -> Vec<Put> {
     }
     for (image, git_ref, commit) in &changes.heads {
         put(head_of_ref_key(image, git_ref), commit.as_ref().map(json));
+    }
+    puts
+}
+
+/// The rows of a whole state, for an empty database.
+pub(super) fn encode_state(state: &LiveState) -> Vec<Put> {
+    let Snapshot { lanes, hold, newest, newest_build, deliveries } = &state.snapshot;
+    let mut deliveries = deliveries.clone();
+    deliveries.sort_by_key(|(_, remembered)| remembered.first);
+    let mut puts = Vec::new();
+    page::pack(&state.events, &deliveries, &mut puts);
+    let mut put = |key, value| puts.push(Put { key, value: Some(value) });
+    let head = Head { schema: SCHEMA, newest: *newest, newest_build: *newest_build, hold: hold.clone() };
+    put(head_key(), json(&head));
+    for lane in lanes {
+        put(lane_key(&lane.image), json(lane));
+        lane.keys.iter().for_each(|(git_ref, key)| put(key_key(&lane.image, git_ref), json(key)));
+        lane.heads.iter().for_each(|(git_ref, commit)| put(head_of_ref_key(&lane.image, git_ref), json(commit)));
+    }
+    for build in state.builds() {
+        put(build_key(build.id), json(&build));
+        put(image_build_key(&build.image, build.id), Vec::new());
+    }
+    for (image, git_ref, upto, closure) in state.endings() {
+        put(closure_key(&image, &git_ref, upto), json(&closure));
     }
     puts
 }

@@ -1,21 +1,22 @@
 //! sled, opened and written so that a 2xx is on disk. The only file that names it.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::history::{Reader, Rows};
+use super::live::LiveState;
+use super::lock::Lock;
+use super::open::Unopened;
+use super::places::{Deadline, io, make_directory, named, sync};
 use super::retention::Oldest;
-use super::rows::{Head, SCHEMA, head_key};
+use super::rows::{Head, SCHEMA, encode_state, head_key};
 use super::tally::{self, Tally};
 use super::witness::{self, Witness};
 use super::{JournalError, Put, Retention};
 use crate::model::{BuildId, Seq};
-use crate::scheduler::Snapshot;
 
 /// Pages that sled keeps in memory, in bytes.
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
@@ -25,61 +26,55 @@ const FORGOTTEN_PAGES: usize = 64;
 const FORGOTTEN_BUILDS: usize = 32;
 /// No builds are looked for to forget more often than once in so many steps.
 const FORGET_BUILDS_EVERY: u32 = 16;
-/// How often the database is tried to be opened while its file is held, ten milliseconds apart.
-const OPEN_TRIES: u32 = 200;
+
+/// Rows that are copied, or loaded, at a time.
+const ROWS_AT_A_TIME: usize = 1_000;
+/// How long the rows are looked through when the database is opened.
+const SURVEY_LIMIT: Duration = Duration::from_secs(5);
 
 pub(super) struct Store {
     directory: PathBuf,
     db: sled::Db,
+    /// A second handle of the database's file, for our own sync.
+    file: File,
     reader: Reader,
     /// The oldest page of history, where it was looked for.
     oldest: Option<Oldest>,
-    /// A second handle of the database's file, for our own sync.
-    file: File,
     /// What is in the database, kept with every batch.
     tally: Tally,
     witness: Witness,
     steps: u32,
-    /// Held for as long as we live: two daemons never share a directory.
-    _lock: File,
+}
+
+/// What looking through all rows came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Survey {
+    pub(super) rows: u64,
+    /// Of all keys and values.
+    pub(super) bytes: u64,
+    /// False where there was no time to see all.
+    pub(super) is_whole: bool,
 }
 
 impl Store {
-    pub(super) fn open(data_dir: &Path, patience: Duration) -> Result<Self, JournalError> {
-        make_directory(data_dir)?;
-        let lock = lock(data_dir, patience)?;
-        let directory = data_dir.join("journal");
-        if !directory.exists() {
-            make_whole(data_dir, &directory)?;
-        }
-        let had_data = directory.join("db").exists();
-        make_directory(&directory)?;
-        remove_unfinished_snapshots(&directory)?;
-        let unreadable = |why: String| JournalError::Unreadable { directory: directory.clone(), why };
-        let db = open_database(&directory)?;
-        let file = File::open(directory.join("db")).map_err(|error| io("open", &directory.join("db"), error))?;
-        let reader = Reader::new(Arc::new(Tree((*db).clone())));
-        let tally = checked_tally(&db, &directory)?;
-        let witness = Witness::open(&directory).map_err(|error| io("open the witness in", &directory, error))?;
-        let oldest = None;
-        let mut store =
-            Self { directory: directory.clone(), db, reader, oldest, file, tally, witness, steps: 0, _lock: lock };
-        match store.reader.schema()? {
-            Some(found) if found != SCHEMA => {
-                return Err(JournalError::OtherSchema { directory, found, known: SCHEMA });
-            }
-            Some(_) => {}
-            None if had_data && !store.db.is_empty() => {
-                return Err(unreadable("it holds rows, but not the row that says what they are".to_owned()));
-            }
-            None => store.begin()?,
-        }
-        store.settle()?;
-        Ok(store)
-    }
-
-    pub(super) fn snapshot(&self) -> Result<Snapshot, JournalError> {
-        Ok(self.reader.snapshot()?.unwrap_or_default())
+    /// Opens the database in `directory`, or makes one there. May panic where it is damaged.
+    pub(super) fn open(directory: &Path, lock: Arc<Lock>) -> Result<Self, Unopened> {
+        make_directory(directory)?;
+        remove_unfinished_snapshots(directory)?;
+        let db = sled::Config::new()
+            .path(directory)
+            .cache_capacity(CACHE_BYTES)
+            // Our own flush and sync follow every batch; an idle daemon writes nothing.
+            .flush_every_ms(None)
+            .open()
+            .map_err(|error| Unopened::by(&error, directory))?;
+        let path = directory.join("db");
+        let file = File::open(&path).map_err(|error| io("open", &path, error))?;
+        let reader = Reader::new(Arc::new(Tree { tree: (*db).clone(), _lock: lock }));
+        let kept = db.get(tally::KEY).map_err(|error| Unopened::by(&error, directory))?;
+        let tally = kept.and_then(|bytes| Tally::decode(&bytes)).unwrap_or_default();
+        let witness = Witness::open(directory).map_err(|error| io("open the witness in", directory, error))?;
+        Ok(Self { directory: directory.to_owned(), db, file, reader, oldest: None, tally, witness, steps: 0 })
     }
 
     pub(super) fn reader(&self) -> Reader {
@@ -101,7 +96,7 @@ impl Store {
     }
 
     /// A fresh database says what it is before anything else is in it.
-    fn begin(&mut self) -> Result<(), JournalError> {
+    pub(super) fn begin(&mut self) -> Result<(), JournalError> {
         let head = Head { schema: SCHEMA, newest: Seq(0), newest_build: BuildId(0), hold: None };
         let head = serde_json::to_vec(&head).map_err(|error| JournalError::Write(error.to_string()))?;
         self.apply(BTreeMap::from([(head_key(), Some(head))]))
@@ -129,10 +124,95 @@ impl Store {
         self.witness.note(tally.batches).map_err(|error| io("write the witness in", &self.directory, error))
     }
 
+    /// Fills an empty database with a whole state. It is on disk when it has been settled.
+    pub(super) fn load(&mut self, state: &LiveState) -> Result<(), JournalError> {
+        let puts = encode_state(state);
+        for some in puts.chunks(ROWS_AT_A_TIME) {
+            self.apply(some.iter().map(|Put { key, value }| (key.clone(), value.clone())).collect())?;
+        }
+        Ok(())
+    }
+
+    /// Copies every row into an empty database; false where there was no time for all.
+    pub(super) fn copy_to(&self, other: &mut Self, deadline: Deadline) -> Result<bool, JournalError> {
+        let failed = |error: sled::Error| JournalError::Write(error.to_string());
+        let mut rows = self.db.iter();
+        loop {
+            let mut batch = sled::Batch::default();
+            let mut count = 0;
+            for row in rows.by_ref().take(ROWS_AT_A_TIME) {
+                let (key, value) = row.map_err(failed)?;
+                batch.insert(key, value);
+                count += 1;
+            }
+            if count == 0 {
+                return Ok(true);
+            }
+            if deadline.is_over() {
+                return Ok(false);
+            }
+            other.db.apply_batch(batch).map_err(failed)?;
+        }
+    }
+
+    /// Reads every row, so that damage is found now and not in the middle of the work, and compares with the tally that
+    /// the last batch left and with the witness beside the database.
+    pub(super) fn survey(&self) -> Result<Survey, JournalError> {
+        let deadline = Deadline::after(SURVEY_LIMIT);
+        let lost = |why: String| Err(JournalError::Write(why));
+        if let Some(missing) = witness::missing(&self.directory, self.tally.batches) {
+            return lost(format!(
+                "the newest {missing} batches that were written to it are gone. If an older copy was put there on \
+                 purpose, remove the file 'witness' beside it"
+            ));
+        }
+        let mut survey = Survey { is_whole: true, ..Survey::default() };
+        let mut found = Tally::default();
+        for row in self.db.iter() {
+            let (key, value) = row.map_err(|error| read_failed(&error))?;
+            found.add(&key, &value);
+            survey.rows += 1;
+            survey.bytes += (key.len() + value.len()) as u64;
+            if survey.rows.is_multiple_of(ROWS_AT_A_TIME as u64) && deadline.is_over() {
+                survey.is_whole = false;
+                break;
+            }
+        }
+        if survey.is_whole && !self.tally.agrees_with(found) {
+            return lost(format!("its {} rows are not the {} that were written to it", found.rows, self.tally.rows));
+        }
+        Ok(survey)
+    }
+
+    /// Every row, in the order of keys, until `take` fails.
+    pub(super) fn each_row(&self, take: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), JournalError> {
+        for row in self.db.iter() {
+            let (key, value) = row.map_err(|error| read_failed(&error))?;
+            take(&key, &value);
+        }
+        Ok(())
+    }
+
+    pub(super) fn size_on_disk(&self) -> Result<u64, JournalError> {
+        self.db.size_on_disk().map_err(|error| read_failed(&error))
+    }
+
+    /// Values so large that they went to files of their own, which are never synced: there should be none.
+    pub(super) fn stray_files(&self) -> Result<usize, JournalError> {
+        Ok(named(&self.directory.join("blobs"), |_| true)?.len())
+    }
+
     /// Brings every file of the directory to disk, and their names: sled itself never does.
-    fn settle(&mut self) -> Result<(), JournalError> {
+    pub(super) fn settle(&mut self) -> Result<(), JournalError> {
         self.db.flush().map_err(|error| JournalError::Write(error.to_string()))?;
-        sync_all_of(&self.directory)?;
+        let entries = std::fs::read_dir(&self.directory).map_err(|error| io("list", &self.directory, error))?;
+        for entry in entries {
+            let path = entry.map_err(|error| io("list", &self.directory, error))?.path();
+            if path.is_file() {
+                sync(&path)?;
+            }
+        }
+        sync(&self.directory)?;
         let parent = self.directory.parent().unwrap_or(Path::new("."));
         sync(parent)?;
         if let Some(above) = parent.parent().filter(|above| !above.as_os_str().is_empty()) {
@@ -144,11 +224,14 @@ impl Store {
 }
 
 /// A tree, read by others than the journal's thread.
-struct Tree(sled::Tree);
+struct Tree {
+    tree: sled::Tree,
+    _lock: Arc<Lock>,
+}
 
 impl Rows for Tree {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, JournalError> {
-        Ok(self.0.get(key).map_err(|error| read_failed(&error))?.map(|value| value.to_vec()))
+        Ok(self.tree.get(key).map_err(|error| read_failed(&error))?.map(|value| value.to_vec()))
     }
 
     fn scan(
@@ -160,7 +243,7 @@ impl Rows for Tree {
         if from >= to {
             return Ok(());
         }
-        let mut rows = self.0.range(from..to);
+        let mut rows = self.tree.range(from..to);
         while let Some(row) = if newest_first { rows.next_back() } else { rows.next() } {
             let (key, value) = row.map_err(|error| read_failed(&error))?;
             if !take(&key, &value) {
@@ -175,137 +258,11 @@ fn read_failed(error: &sled::Error) -> JournalError {
     JournalError::Write(error.to_string())
 }
 
-/// A database that was just closed by us holds its file for a moment longer: sled's own threads let go of it late.
-fn open_database(directory: &Path) -> Result<sled::Db, JournalError> {
-    let config = sled::Config::new()
-        .path(directory)
-        .cache_capacity(CACHE_BYTES)
-        // Our own flush and sync follow every batch; an idle daemon writes nothing.
-        .flush_every_ms(None);
-    let mut tries = 0;
-    loop {
-        let why = match config.open() {
-            Ok(db) => return Ok(db),
-            Err(error) => error.to_string(),
-        };
-        tries += 1;
-        if tries == OPEN_TRIES || !why.contains("could not acquire lock") {
-            return Err(JournalError::Unreadable { directory: directory.to_owned(), why });
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
-
-/// Reads every row and compares: with the tally that the last batch left, and with the witness beside the database. A
-/// database from before there were tallies gets its own with the next batch.
-fn checked_tally(db: &sled::Db, directory: &Path) -> Result<Tally, JournalError> {
-    let lost = |why: String| JournalError::Unreadable { directory: directory.to_owned(), why };
-    let mut found = Tally::default();
-    for row in db.iter() {
-        let (key, value) = row.map_err(|error| lost(error.to_string()))?;
-        found.add(&key, &value);
-    }
-    let kept = db.get(tally::KEY).map_err(|error| lost(error.to_string()))?;
-    let kept = kept.and_then(|bytes| Tally::decode(&bytes));
-    if let Some(missing) = witness::missing(directory, kept.map_or(0, |kept| kept.batches)) {
-        return Err(lost(format!(
-            "the newest {missing} batches that were written to it are gone. If an older copy was put there on purpose, \
-             remove the file 'witness' beside it"
-        )));
-    }
-    match kept {
-        Some(kept) if !kept.agrees_with(found) => {
-            Err(lost(format!("its {} rows are not the {} that were written to it", found.rows, kept.rows)))
-        }
-        Some(kept) => Ok(kept),
-        None => Ok(found),
-    }
-}
-
-/// Makes an empty database beside its place and puts it there when all of it is on disk: a power cut during the very
-/// first start leaves nothing in its place that no later start could open.
-fn make_whole(data_dir: &Path, directory: &Path) -> Result<(), JournalError> {
-    let coming = data_dir.join("journal.new");
-    match std::fs::remove_dir_all(&coming) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io("remove", &coming, error)),
-        Ok(()) | Err(_) => {}
-    }
-    make_directory(&coming)?;
-    let db = open_database(&coming)?;
-    db.flush().map_err(|error| JournalError::Write(error.to_string()))?;
-    drop(db);
-    sync_all_of(&coming)?;
-    std::fs::rename(&coming, directory).map_err(|error| io("rename", &coming, error))?;
-    sync(data_dir)
-}
-
-/// Brings every file of a directory to disk, and their names.
-fn sync_all_of(directory: &Path) -> Result<(), JournalError> {
-    let entries = std::fs::read_dir(directory).map_err(|error| io("list", directory, error))?;
-    for entry in entries {
-        let path = entry.map_err(|error| io("list", directory, error))?.path();
-        if path.is_file() {
-            sync(&path)?;
-        }
-    }
-    sync(directory)
-}
-
-/// Takes the directory's lock, waiting for a predecessor that is closing.
-fn lock(data_dir: &Path, patience: Duration) -> Result<File, JournalError> {
-    let path = data_dir.join("lock");
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(&path)
-        .map_err(|error| io("open", &path, error))?;
-    #[expect(clippy::disallowed_methods, reason = "opening waits on the real clock; nothing is decided by it")]
-    let begun = Instant::now();
-    loop {
-        match file.try_lock() {
-            Ok(()) => break,
-            Err(std::fs::TryLockError::Error(error)) => return Err(io("lock", &path, error)),
-            Err(std::fs::TryLockError::WouldBlock) if begun.elapsed() < patience => {
-                std::thread::sleep(Duration::from_millis(20));
-            }
-            Err(std::fs::TryLockError::WouldBlock) => {
-                let mut pid = String::new();
-                let _ = file.read_to_string(&mut pid);
-                return Err(JournalError::InUse { directory: data_dir.to_owned(), pid: pid.trim().parse().ok() });
-            }
-        }
-    }
-    let _ = file.set_len(0);
-    let _ = writeln!(file, "{}", std::process::id());
-    Ok(file)
-}
-
 /// A kill while sled wrote a snapshot leaves an unfinished one, and every later open would fail on it. The one
 /// before it is whole until the new one is: removing the unfinished loses nothing.
 fn remove_unfinished_snapshots(directory: &Path) -> Result<(), JournalError> {
-    let entries = std::fs::read_dir(directory).map_err(|error| io("list", directory, error))?;
-    for entry in entries {
-        let path = entry.map_err(|error| io("list", directory, error))?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if name.starts_with("snap.") && path.extension().is_some_and(|end| end == "generating") {
-            std::fs::remove_file(&path).map_err(|error| io("remove", &path, error))?;
-        }
+    for path in named(directory, |name| name.starts_with("snap.") && name.ends_with(".generating"))? {
+        std::fs::remove_file(&path).map_err(|error| io("remove", &path, error))?;
     }
     Ok(())
-}
-
-fn make_directory(path: &Path) -> Result<(), JournalError> {
-    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.map_err(|error| io("make the directory", path, error))
-}
-
-fn sync(path: &Path) -> Result<(), JournalError> {
-    File::open(path).and_then(|file| file.sync_all()).map_err(|error| io("sync", path, error))
-}
-
-fn io(what: &'static str, path: &Path, error: std::io::Error) -> JournalError {
-    JournalError::Io { what, path: path.to_owned(), why: Arc::new(error) }
 }

@@ -19,6 +19,10 @@ pub struct Picture {
     pub policies: Arc<BTreeMap<ImageName, Policy>>,
     pub hold: Option<Hold>,
     pub starved: BTreeSet<ImageName>,
+    /// The newest event's and the newest build's number.
+    pub counters: (Seq, BuildId),
+    /// Grows with each step that changed what is stored.
+    pub edition: u64,
 }
 
 /// Where an event is while it has not ended.
@@ -36,7 +40,8 @@ impl Picture {
     /// Everything, as at start.
     pub fn of(scheduler: &Scheduler, policies: Arc<BTreeMap<ImageName, Policy>>) -> Self {
         let lanes = scheduler.lanes().map(|lane| (lane.image.clone(), Arc::new(lane.clone()))).collect();
-        Self { lanes, policies, hold: scheduler.hold().cloned(), starved: scheduler.starved().clone() }
+        let (hold, starved) = (scheduler.hold().cloned(), scheduler.starved().clone());
+        Self { lanes, policies, hold, starved, counters: scheduler.counters(), edition: 0 }
     }
 
     /// Brings in what one step changed.
@@ -47,6 +52,8 @@ impl Picture {
             }
         }
         self.hold = scheduler.hold().cloned();
+        self.counters = scheduler.counters();
+        self.edition += u64::from(!changes.is_empty());
         if self.starved != *scheduler.starved() {
             self.starved.clone_from(scheduler.starved());
         }

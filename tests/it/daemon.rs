@@ -95,6 +95,17 @@ impl Daemon {
         self.child.wait().expect("it was ours").code()
     }
 
+    /// Its exit code, when it ends by itself.
+    pub(crate) fn ended(&mut self) -> Option<i32> {
+        self.child.wait().expect("it was ours").code()
+    }
+
+    /// Starts it again, by another program or by none.
+    pub(crate) async fn restart_under(&mut self, under: Vec<String>) {
+        self.wanted.under = under;
+        self.restart().await;
+    }
+
     pub(crate) async fn restart(&mut self) {
         self.child = spawn(self.directory.path(), &self.wanted);
         self.await_ready().await;

@@ -17,6 +17,7 @@ mod faults;
 mod filters;
 mod heads;
 mod ingest;
+mod journal;
 mod journeys;
 mod kills;
 mod outcomes;

@@ -1,0 +1,198 @@
+//! `coalesced journal`: the stored state as a file, back from a file, and a look whether it is sound.
+//!
+//! The only commands that open the journal: they are for a daemon that is stopped. `check` changes nothing.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use super::locate::Reach;
+use super::{CliError, now, terminal};
+use crate::config::Config;
+use crate::journal::check::{Findings, JournalFindings, check};
+use crate::journal::{self, JournalError, export};
+
+#[derive(clap::Args, Clone, Debug)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand, Clone, Debug)]
+enum Command {
+    /// Write the live state of a stopped daemon out, as JSON Lines with a checksum
+    Export(ExportArgs),
+    /// Make a journal of an export, in a data directory that holds none
+    Import(ImportArgs),
+    /// Look whether the journal and its exports are sound; changes nothing
+    Check(CheckArgs),
+}
+
+/// Whose journal is meant.
+#[derive(clap::Args, Clone, Debug)]
+struct Whose {
+    /// The configuration that names the data directory, where --data-dir does not
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+#[derive(clap::Args, Clone, Debug)]
+struct ExportArgs {
+    #[command(flatten)]
+    whose: Whose,
+    /// Write to this file, in the place of what is there [default: the standard output]
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Write the newest export that the daemon made; it may be running
+    #[arg(long)]
+    newest: bool,
+}
+
+#[derive(clap::Args, Clone, Debug)]
+struct ImportArgs {
+    #[command(flatten)]
+    whose: Whose,
+    /// The export
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+}
+
+#[derive(clap::Args, Clone, Debug)]
+struct CheckArgs {
+    #[command(flatten)]
+    whose: Whose,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &Args, reach: &Reach) -> Result<(), CliError> {
+    match &args.command {
+        Command::Export(args) => write_out(args, &args.whose.data_dir(reach)?),
+        Command::Import(args) => {
+            let data_dir = args.whose.data_dir(reach)?;
+            let head = journal::import(&data_dir, &args.file)?;
+            terminal::print(&format!(
+                "made a journal in {} of an export of {}; numbers go on well after event {} and build {}",
+                data_dir.display(),
+                head.made_at,
+                head.newest.0,
+                head.newest_build
+            ))
+        }
+        Command::Check(args) => look(args, &args.whose.data_dir(reach)?),
+    }
+}
+
+impl Whose {
+    /// The directory that was named, else that of the named configuration, else the first that there is where
+    /// daemons usually have theirs.
+    fn data_dir(&self, reach: &Reach) -> Result<PathBuf, CliError> {
+        let named = reach.data_dir.as_ref().filter(|dir| !dir.as_os_str().is_empty());
+        if let (None, Some(path)) = (named, &self.config) {
+            return Ok(Config::load(path).map(|config| config.data_dir)?);
+        }
+        let places = reach.places(std::env::var_os("STATE_DIRECTORY").as_deref());
+        let known = if named.is_some() { places.first() } else { places.iter().find(|place| place.is_dir()) };
+        known.cloned().ok_or_else(|| {
+            CliError::Usage(
+                "no data directory found; name it with --data-dir, or its configuration with --config".into(),
+            )
+        })
+    }
+}
+
+fn write_out(args: &ExportArgs, data_dir: &Path) -> Result<(), CliError> {
+    let mut text = Vec::new();
+    if args.newest {
+        let newest = export::list(&data_dir.join("exports"))?.pop();
+        let path = newest.ok_or_else(|| CliError::Failed(format!("there is no export in {}", data_dir.display())))?;
+        export::read(&path)?;
+        text = std::fs::read(&path).map_err(|source| failed("read", &path, source))?;
+    } else {
+        let state = journal::state_of(data_dir)?;
+        export::write_to(&state, now(), &mut text).map_err(CliError::Output)?;
+    }
+    match &args.output {
+        Some(path) => put(path, &text).map_err(|source| failed("write", path, source)),
+        None => io::stdout().lock().write_all(&text).map_err(CliError::Output),
+    }
+}
+
+/// Writes a file for its owner only, in one step.
+fn put(path: &Path, text: &[u8]) -> io::Result<()> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::Builder::new().prefix(".export-").tempfile_in(directory)?;
+    file.write_all(text)?;
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|refused| refused.error)?;
+    Ok(())
+}
+
+fn failed(what: &str, path: &Path, source: io::Error) -> CliError {
+    CliError::Io { what: format!("failed to {what} {}", path.display()), source }
+}
+
+fn look(args: &CheckArgs, data_dir: &Path) -> Result<(), CliError> {
+    let findings = check(data_dir)?;
+    if args.json {
+        let text = serde_json::to_string_pretty(&findings);
+        terminal::print(&text.map_err(|error| CliError::Output(error.into()))?)?;
+    } else {
+        terminal::print(&told(&findings))?;
+    }
+    if findings.ok {
+        return Ok(());
+    }
+    let whole = findings.exports.iter().rev().find(|export| export.problem.is_none());
+    let cure = match whole {
+        Some(export) => format!("{} is whole, and can be imported into an empty directory", export.path.display()),
+        None => "no export of it is whole".to_owned(),
+    };
+    Err(CliError::Failed(format!("the journal of {} is not sound; {cure}", data_dir.display())))
+}
+
+/// The findings, a line each.
+fn told(findings: &Findings) -> String {
+    let mut text = String::new();
+    let mut line = |what: std::fmt::Arguments<'_>| writeln!(text, "{what}").expect("a String takes all");
+    match &findings.journal {
+        Some(JournalFindings { path, rows, size_on_disk, lanes, events, builds, problems, problems_total, .. }) => {
+            let sound = if problems.is_empty() { "sound" } else { "NOT SOUND" };
+            line(format_args!(
+                "journal {}: {sound}, {rows} rows, {size_on_disk} bytes on disk, {lanes} lanes, {events} events, {builds} builds",
+                path.display()
+            ));
+            for problem in problems {
+                line(format_args!("  {problem}"));
+            }
+            let untold = problems_total - problems.len() as u64;
+            if untold > 0 {
+                line(format_args!("  and {untold} more"));
+            }
+        }
+        None => line(format_args!("journal: there is none")),
+    }
+    for export in &findings.exports {
+        match (&export.problem, export.made_at) {
+            (Some(problem), _) => line(format_args!("export {}: NOT SOUND\n  {problem}", export.path.display())),
+            (None, made_at) => {
+                let made_at = made_at.map(|at| at.to_string()).unwrap_or_default();
+                line(format_args!("export {}: sound, of {made_at}, {} events", export.path.display(), export.events));
+            }
+        }
+    }
+    for path in &findings.quarantined {
+        line(format_args!("put aside as damaged: {}", path.display()));
+    }
+    text
+}
+
+/// What the process ends with: 1 where what was asked for can't be had, 74 where the files could not be read or written.
+pub(super) fn exit_code(error: &JournalError) -> u8 {
+    match error {
+        JournalError::NotEmpty { .. } => super::error::FAILED,
+        _ => super::error::IO,
+    }
+}

@@ -1,0 +1,120 @@
+//! When the live state is written down beside the journal: soon after a change, at most every few minutes, and at
+//! the end.
+//!
+//! What is written is the picture that the driver publishes after each step that is on disk, so no step waits for
+//! it and none is seen half. While nothing changes, nothing runs: there is no timer, no write and no sync.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
+
+use crate::driver::Handle;
+use crate::journal::{JournalError, LiveState, Reader, Shown, Vitals, export};
+use crate::model::Seq;
+use crate::status::Picture;
+
+/// The least time between two exports.
+const EVERY: Duration = Duration::from_mins(5);
+/// How long after a change the first export is made, so that a burst goes into one.
+const SOON: Duration = Duration::from_secs(5);
+
+/// Makes the exports of one daemon.
+pub(super) struct Exports {
+    task: tokio::task::JoinHandle<Exporter>,
+    stop: oneshot::Sender<()>,
+}
+
+struct Exporter {
+    data_dir: PathBuf,
+    picture: watch::Receiver<Picture>,
+    reader: Reader,
+    vitals: Arc<Vitals>,
+    /// The edition of the picture that was written down last.
+    edition: u64,
+    /// The last try failed, and that was told.
+    is_failing: bool,
+}
+
+impl Exports {
+    pub(super) fn begin(data_dir: &Path, handle: &Handle) -> Self {
+        let (picture, reader, vitals) = handle.watch();
+        // The process before may have been killed after a change: what is there counts as one. Where an export says
+        // it already, none is written.
+        let is_empty = picture.borrow().counters.0 == Seq(0);
+        let edition = if is_empty { 0 } else { u64::MAX };
+        let data_dir = data_dir.to_owned();
+        let exporter = Exporter { data_dir, picture, reader, vitals, edition, is_failing: false };
+        let (stop, stopped) = oneshot::channel();
+        Self { task: tokio::spawn(exporter.run(stopped)), stop }
+    }
+
+    /// Writes down what the last step left. To be called when the driver has ended in order.
+    pub(super) async fn end(self) {
+        drop(self.stop);
+        if let Ok(mut exporter) = self.task.await
+            && exporter.picture.borrow().edition != exporter.edition
+        {
+            exporter.export().await;
+        }
+    }
+}
+
+impl Exporter {
+    /// Runs until it is stopped. A stop while a file is being written waits for that.
+    async fn run(mut self, mut stopped: oneshot::Receiver<()>) -> Self {
+        let mut exported_at: Option<Instant> = None;
+        loop {
+            let is_due = tokio::select! {
+                _ = &mut stopped => false,
+                is_due = self.until_due(exported_at) => is_due,
+            };
+            if !is_due {
+                return self;
+            }
+            self.export().await;
+            exported_at = Some(Instant::now());
+        }
+    }
+
+    /// Waits for a change, and then for its time; false where there will be none any more.
+    async fn until_due(&mut self, exported_at: Option<Instant>) -> bool {
+        let known = self.edition;
+        if self.picture.wait_for(|picture| picture.edition != known).await.is_err() {
+            return false;
+        }
+        let wait = exported_at.map_or(SOON, |at| SOON.max(EVERY.saturating_sub(at.elapsed())));
+        tokio::time::sleep(wait).await;
+        true
+    }
+
+    /// Writes down what the last step left. A failure is told, and tried again as another export.
+    async fn export(&mut self) {
+        let shown = {
+            let picture = self.picture.borrow_and_update();
+            self.edition = picture.edition;
+            let (newest, newest_build) = picture.counters;
+            Shown { lanes: picture.lanes.clone(), hold: picture.hold.clone(), newest, newest_build }
+        };
+        let (data_dir, reader, vitals) = (self.data_dir.clone(), self.reader.clone(), self.vitals.clone());
+        let written = tokio::task::spawn_blocking(move || {
+            let state = LiveState::of(shown, &reader)?;
+            export::write(&data_dir, &state, &vitals)
+        });
+        let written =
+            written.await.unwrap_or_else(|_| Err(JournalError::Write("making an export panicked".to_owned())));
+        match written {
+            Ok(path) => {
+                tracing::debug!("wrote the export '{}'", path.display());
+                self.is_failing = false;
+            }
+            Err(error) if !self.is_failing => {
+                tracing::error!("there is no new export, which a damaged journal would be restored from: {error}");
+                self.is_failing = true;
+            }
+            Err(error) => tracing::debug!("no new export: {error}"),
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! The export: the whole live state as a file of JSON Lines, from which a damaged journal begins again.
+//!
+//! The first line says what it is, each other line holds one thing, the last one their number and a SHA-256 of all
+//! before it. A file gets its name only when it is whole and on disk.
+
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::{BufRead, BufReader, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::JournalError;
+use super::live::LiveState;
+use super::places::{after, io, make_directory, moment_of, named, stamp, sync};
+use super::rows::SCHEMA;
+use super::vitals::Vitals;
+use crate::event::{Event, Fingerprint};
+use crate::model::{BuildId, CommitId, GitRef, ImageName, Seq, Timestamp};
+use crate::scheduler::Snapshot;
+use crate::scheduler::lane::{Key, Lane};
+use crate::scheduler::record::Remembered;
+use crate::verb::Hold;
+
+/// The version of this format. Raised when an older daemon could misread a newer export.
+const FORMAT: u32 = 1;
+/// Exports that are kept.
+const EXPORTS_KEPT: usize = 3;
+/// The most bytes of a line: rows of the journal are smaller than 8 KiB.
+const LINE_BYTES_MAX: u64 = 64 * 1024;
+const BEFORE: &str = "state-";
+const BEHIND: &str = ".jsonl";
+/// What begins the names of files that are being written.
+const UNFINISHED: &str = ".state-";
+
+/// The first line: what the export is, and the counters.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Head {
+    pub format: u32,
+    /// The schema of the journal that the state was in.
+    pub schema: u32,
+    /// The coalesced that wrote it.
+    pub version: String,
+    pub made_at: Timestamp,
+    pub newest: Seq,
+    pub newest_build: BuildId,
+    #[serde(default)]
+    pub hold: Option<Hold>,
+}
+
+/// One line.
+#[expect(clippy::large_enum_variant, reason = "one line is held at a time")]
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Line<'a> {
+    Export(Cow<'a, Head>),
+    Lane(Cow<'a, Lane>),
+    Key {
+        image: Cow<'a, ImageName>,
+        #[serde(rename = "ref")]
+        git_ref: Cow<'a, GitRef>,
+        key: Cow<'a, Key>,
+    },
+    /// Where a ref was seen at the remote.
+    Head {
+        image: Cow<'a, ImageName>,
+        #[serde(rename = "ref")]
+        git_ref: Cow<'a, GitRef>,
+        commit: Cow<'a, CommitId>,
+    },
+    Delivery {
+        fingerprint: String,
+        remembered: Remembered,
+    },
+    Event(Cow<'a, Event>),
+    End {
+        /// The lines before this one.
+        lines: u64,
+        sha256: String,
+    },
+}
+
+/// The exports of a data directory, oldest first.
+pub fn list(exports: &Path) -> Result<Vec<PathBuf>, JournalError> {
+    let mut paths = named(exports, |name| name.starts_with(BEFORE) && name.ends_with(BEHIND))?;
+    paths.retain(|path| moment_of(path, BEFORE, BEHIND).is_some());
+    Ok(paths)
+}
+
+/// Writes an export below `data_dir`, brings it to disk, and removes the oldest beyond those that are kept. Where the
+/// newest one says just that already, it stays the newest and nothing is written. Answers with its path.
+pub fn write(data_dir: &Path, state: &LiveState, vitals: &Vitals) -> Result<PathBuf, JournalError> {
+    let written = write_below(&data_dir.join("exports"), state);
+    match &written {
+        Ok((_, at)) => vitals.exported(*at),
+        Err(_) => vitals.export_failed(),
+    }
+    written.map(|(path, _)| path)
+}
+
+fn write_below(exports: &Path, state: &LiveState) -> Result<(PathBuf, Timestamp), JournalError> {
+    make_directory(exports)?;
+    for path in named(exports, |name| name.starts_with(UNFINISHED))? {
+        std::fs::remove_file(&path).map_err(|error| io("remove", &path, error))?;
+    }
+    let newest = list(exports)?.pop();
+    if let Some((path, made_at)) = newest.as_ref().and_then(|path| says_just(path, state)) {
+        return Ok((path, made_at));
+    }
+    let at = after(newest.and_then(|path| moment_of(&path, BEFORE, BEHIND)));
+    let path = exports.join(format!("{BEFORE}{}{BEHIND}", stamp(at)));
+    let failed = |error| io("write", &path, error);
+    // A new temporary file has the mode 0600 from its first moment.
+    let file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(exports).map_err(failed)?;
+    write_to(state, at, &mut BufWriter::new(&file)).map_err(failed)?;
+    file.as_file().sync_all().map_err(failed)?;
+    file.persist(&path).map_err(|refused| failed(refused.error))?;
+    sync(exports)?;
+    // The directory may be new.
+    sync(exports.parent().unwrap_or(Path::new(".")))?;
+    let known = list(exports)?;
+    for old in known.iter().take(known.len().saturating_sub(EXPORTS_KEPT)) {
+        std::fs::remove_file(old).map_err(|error| io("remove", old, error))?;
+    }
+    Ok((path, at))
+}
+
+/// The export at `path`, if it holds that state and nothing else.
+fn says_just(path: &Path, state: &LiveState) -> Option<(PathBuf, Timestamp)> {
+    let made_at = read_head(path).ok()?.made_at;
+    let mut text = Vec::new();
+    write_to(state, made_at, &mut text).ok()?;
+    (std::fs::read(path).ok()? == text).then(|| (path.to_owned(), made_at))
+}
+
+/// Writes an export out.
+pub fn write_to(state: &LiveState, made_at: Timestamp, out: &mut impl Write) -> std::io::Result<()> {
+    let mut lines = Lines { out, sha256: Sha256::new(), count: 0 };
+    let Snapshot { lanes, hold, newest, newest_build, deliveries } = &state.snapshot;
+    let head = Head {
+        format: FORMAT,
+        schema: SCHEMA,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        made_at,
+        newest: *newest,
+        newest_build: *newest_build,
+        hold: hold.clone(),
+    };
+    lines.write(&Line::Export(Cow::Owned(head)))?;
+    for lane in lanes {
+        let image = Cow::Borrowed(&lane.image);
+        lines.write(&Line::Lane(Cow::Borrowed(lane)))?;
+        for (git_ref, key) in &lane.keys {
+            let (git_ref, key) = (Cow::Borrowed(git_ref), Cow::Borrowed(key));
+            lines.write(&Line::Key { image: image.clone(), git_ref, key })?;
+        }
+        for (git_ref, commit) in lane.heads.as_ref() {
+            let (git_ref, commit) = (Cow::Borrowed(git_ref), Cow::Borrowed(commit));
+            lines.write(&Line::Head { image: image.clone(), git_ref, commit })?;
+        }
+    }
+    for (fingerprint, remembered) in deliveries {
+        let fingerprint = hex::encode(fingerprint.0);
+        lines.write(&Line::Delivery { fingerprint, remembered: *remembered })?;
+    }
+    for event in &state.events {
+        lines.write(&Line::Event(Cow::Borrowed(event)))?;
+    }
+    lines.end()
+}
+
+struct Lines<'a, W> {
+    out: &'a mut W,
+    sha256: Sha256,
+    count: u64,
+}
+
+impl<W: Write> Lines<'_, W> {
+    fn write(&mut self, line: &Line<'_>) -> std::io::Result<()> {
+        let mut text = serde_json::to_vec(line)?;
+        text.push(b'\n');
+        self.sha256.update(&text);
+        self.count += 1;
+        self.out.write_all(&text)
+    }
+
+    fn end(mut self) -> std::io::Result<()> {
+        let sha256 = hex::encode(std::mem::take(&mut self.sha256).finalize());
+        self.write(&Line::End { lines: self.count, sha256 })?;
+        self.out.flush()
+    }
+}
+
+/// Reads a file that must be a whole export.
+pub fn read(path: &Path) -> Result<(Head, LiveState), JournalError> {
+    let file = File::open(path).map_err(|error| io("open", path, error))?;
+    read_from(BufReader::new(file), path)
+}
+
+/// Reads what must be a whole export; `path` is where it came from.
+pub(super) fn read_from(lines: impl BufRead, path: &Path) -> Result<(Head, LiveState), JournalError> {
+    let broken = |why: String| JournalError::BrokenExport { path: path.to_owned(), why };
+    let mut reading = Reading { lines, sha256: Sha256::new(), count: 0 };
+    let Some(Line::Export(head)) = reading.next().map_err(broken)? else {
+        return Err(broken("it does not begin as an export".to_owned()));
+    };
+    let head = head.into_owned();
+    if head.format > FORMAT || head.schema > SCHEMA {
+        return Err(JournalError::NewerExport { path: path.to_owned(), version: head.version });
+    }
+    let snapshot = Snapshot {
+        hold: head.hold.clone(),
+        newest: head.newest,
+        newest_build: head.newest_build,
+        ..Snapshot::default()
+    };
+    let mut state = LiveState { snapshot, events: Vec::new() };
+    loop {
+        let known = hex::encode(reading.sha256.clone().finalize());
+        match reading.next().map_err(broken)? {
+            Some(Line::End { lines, sha256 }) => {
+                if lines + 1 != reading.count || sha256 != known {
+                    return Err(broken("its checksum is not that of its content".to_owned()));
+                }
+                return match reading.next() {
+                    Ok(None) => Ok((head, state)),
+                    Ok(Some(_)) | Err(_) => Err(broken("something follows its end".to_owned())),
+                };
+            }
+            Some(line) => state.take_in(line).map_err(broken)?,
+            None => return Err(broken("it has no end".to_owned())),
+        }
+    }
+}
+
+/// The first line of an export alone, unverified.
+pub(super) fn read_head(path: &Path) -> Result<Head, JournalError> {
+    let broken = |why: String| JournalError::BrokenExport { path: path.to_owned(), why };
+    let file = File::open(path).map_err(|error| io("open", path, error))?;
+    match (Reading { lines: BufReader::new(file), sha256: Sha256::new(), count: 0 }).next().map_err(broken)? {
+        Some(Line::Export(head)) => Ok(head.into_owned()),
+        _ => Err(broken("it does not begin as an export".to_owned())),
+    }
+}
+
+/// The newest export that is whole; None where there is none. One that a newer coalesced wrote is an error, as the
+/// ones before it are not what was asked for.
+pub(super) fn newest_whole(exports: &Path) -> Result<Option<(PathBuf, Head, LiveState)>, JournalError> {
+    for path in list(exports)?.into_iter().rev() {
+        match read(&path) {
+            Ok((head, state)) => return Ok(Some((path, head, state))),
+            Err(error @ JournalError::NewerExport { .. }) => return Err(error),
+            Err(error) => tracing::error!("{error}; an older export is looked for"),
+        }
+    }
+    Ok(None)
+}
+
+struct Reading<R> {
+    lines: R,
+    sha256: Sha256,
+    count: u64,
+}
+
+impl<R: BufRead> Reading<R> {
+    /// The next line; None at the end of the file.
+    fn next(&mut self) -> Result<Option<Line<'static>>, String> {
+        let mut text = Vec::new();
+        let mut limited = self.lines.by_ref().take(LINE_BYTES_MAX);
+        limited.read_until(b'\n', &mut text).map_err(|error| error.to_string())?;
+        if text.is_empty() {
+            return Ok(None);
+        }
+        self.count += 1;
+        if text.last() != Some(&b'\n') {
+            return Err(format!("line {} is cut off", self.count));
+        }
+        self.sha256.update(&text);
+        serde_json::from_slice(&text).map(Some).map_err(|error| format!("line {} can't be read: {error}", self.count))
+    }
+}
+
+impl LiveState {
+    fn take_in(&mut self, content: Line<'_>) -> Result<(), String> {
+        let lanes = &mut self.snapshot.lanes;
+        let no_lane = || "a key stands before its lane".to_owned();
+        let of = |image: &ImageName, lane: &Lane| lane.image == *image;
+        match content {
+            Line::Lane(lane) => lanes.push(lane.into_owned()),
+            Line::Key { image, git_ref, key } => {
+                let lane = lanes.last_mut().filter(|lane| of(&image, lane)).ok_or_else(no_lane)?;
+                lane.keys.insert(git_ref.into_owned(), key.into_owned());
+            }
+            Line::Head { image, git_ref, commit } => {
+                let lane = lanes.last_mut().filter(|lane| of(&image, lane)).ok_or_else(no_lane)?;
+                std::sync::Arc::make_mut(&mut lane.heads).insert(git_ref.into_owned(), commit.into_owned());
+            }
+            Line::Delivery { fingerprint, remembered } => {
+                let mut bytes = [0; 16];
+                hex::decode_to_slice(&fingerprint, &mut bytes).map_err(|error| error.to_string())?;
+                self.snapshot.deliveries.push((Fingerprint(bytes), remembered));
+            }
+            Line::Event(event) => self.events.push(event.into_owned()),
+            Line::Export(_) | Line::End { .. } => return Err("it begins anew in its middle".to_owned()),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,146 @@
+//! All that must survive beside the history: what an export holds and a restored journal begins with.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{JournalError, Reader};
+use crate::driver::EventQuery;
+use crate::event::{Closure, End, Event, Verdict};
+use crate::model::{BuildId, EventId, GitRef, ImageName, Seq, Timestamp};
+use crate::scheduler::Snapshot;
+use crate::scheduler::lane::Lane;
+use crate::scheduler::open::Open;
+use crate::scheduler::record::BuildRow;
+use crate::verb::Hold;
+
+/// The most events that go along, the newest. Of others the state knows that they are open, and builds them, but
+/// their receipts can't be read any more.
+const EVENTS_MAX: usize = 10_000;
+/// The most events that are looked at to find those, from the newest back.
+const EVENTS_SCANNED_MAX: usize = 100_000;
+/// How many are read at once.
+const EVENTS_AT_A_TIME: usize = 1_000;
+/// How far event numbers jump ahead when a state is loaded: more than could have been given since it was written
+/// down, so that no number means two things. A million a second for a quarter of an hour.
+const EVENT_GAP: u64 = 1_000_000_000;
+/// The same of builds, which people read: more than could have been asked for in some hours.
+const BUILD_GAP: u64 = 100_000;
+
+/// The scheduler's state as one step left it, as the driver shows it.
+pub struct Shown {
+    pub lanes: BTreeMap<ImageName, Arc<Lane>>,
+    pub hold: Option<Hold>,
+    pub newest: Seq,
+    pub newest_build: BuildId,
+}
+
+/// The whole live state: what the scheduler needs, and the events that are open or with a live build.
+#[derive(Clone, Debug, Default)]
+pub struct LiveState {
+    pub snapshot: Snapshot,
+    /// In the order of their numbers.
+    pub events: Vec<Event>,
+}
+
+/// How the events of a key up to a number ended.
+pub(super) type Ending = (ImageName, GitRef, Seq, Closure);
+
+impl LiveState {
+    /// Reads the state of a journal that nobody writes meanwhile.
+    pub fn at_rest(reader: &Reader) -> Result<Self, JournalError> {
+        let snapshot = reader.snapshot()?.unwrap_or_default();
+        Self::with_events(snapshot, reader)
+    }
+
+    /// Reads the rest of a state while the journal is written on.
+    ///
+    /// Lanes, keys and counters are those that the driver shows, so they are of one step. All else is told by rows
+    /// that are never changed once they are written: events, deliveries, and lanes that are configured no more.
+    /// Of these the ones with later numbers are left out, and so nothing in the state is of a later step. (One that
+    /// was forgotten meanwhile is missing, which does no harm.)
+    pub fn of(shown: Shown, reader: &Reader) -> Result<Self, JournalError> {
+        let stored = reader.snapshot()?.unwrap_or_default();
+        let mut lanes: BTreeMap<ImageName, Lane> =
+            stored.lanes.into_iter().map(|lane| (lane.image.clone(), lane)).collect();
+        let Shown { hold, newest, newest_build, lanes: shown_lanes } = shown;
+        let is_of_it = |first: Seq, count: u32| first.0 + u64::from(count) <= newest.0 + 1;
+        let mut deliveries = stored.deliveries;
+        deliveries.retain(|(_, remembered)| is_of_it(remembered.first, remembered.count));
+        lanes.extend(shown_lanes.into_iter().map(|(image, lane)| (image, Arc::unwrap_or_clone(lane))));
+        let lanes = lanes.into_values().collect();
+        Self::with_events(Snapshot { lanes, hold, newest, newest_build, deliveries }, reader)
+    }
+
+    /// Goes once through the newest history, back to the oldest event that is open or with a live build.
+    fn with_events(snapshot: Snapshot, reader: &Reader) -> Result<Self, JournalError> {
+        let wanted = wanted(&snapshot);
+        let oldest = wanted.values().flatten().map(|open| open.first()).min();
+        let mut newest = wanted.values().flatten().map(|open| open.last()).max();
+        let is_wanted = |event: &Event| {
+            let key = event.image.as_ref().zip(event.git_ref.as_ref());
+            let opens = key.and_then(|key| wanted.get(&key));
+            event.verdict == Verdict::Opened
+                && opens.is_some_and(|opens| opens.iter().any(|open| open.holds(event.seq)))
+        };
+        let mut events = Vec::new();
+        let mut scanned = 0;
+        while let (Some(upto), true) = (newest, events.len() < EVENTS_MAX && scanned < EVENTS_SCANNED_MAX) {
+            let before = EventId { accepted_at: Timestamp::from_millis(0), seq: upto.next() };
+            let query = EventQuery { before: Some(before), limit: EVENTS_AT_A_TIME, ..EventQuery::default() };
+            let some = reader.events(&query)?;
+            scanned += some.len();
+            newest = some.last().map(|event| Seq(event.seq.0 - 1)).filter(|upto| Some(*upto) >= oldest);
+            events.extend(some.into_iter().filter(is_wanted));
+        }
+        events.truncate(EVENTS_MAX);
+        events.reverse();
+        Ok(Self { snapshot, events })
+    }
+
+    /// Leaves numbers free that may have been given after this was written down.
+    pub(super) fn leave_gap(&mut self) {
+        self.snapshot.newest = Seq(self.snapshot.newest.0.saturating_add(EVENT_GAP));
+        self.snapshot.newest_build = BuildId(self.snapshot.newest_build.0.saturating_add(BUILD_GAP));
+    }
+
+    /// The builds that the state knows: those that live, and the last one of each image.
+    pub(super) fn builds(&self) -> Vec<BuildRow> {
+        let mut builds = BTreeMap::new();
+        for lane in &self.snapshot.lanes {
+            let foreign = lane.foreign.iter().map(|foreign| lane.foreign_row(foreign));
+            let known = lane.last_build.iter().chain(lane.lives().map(|live| &live.row)).cloned().chain(foreign);
+            builds.extend(known.map(|row| (row.id, row)));
+        }
+        builds.into_values().collect()
+    }
+
+    /// What is written of the events of builds that have begun: that these builds ended them.
+    pub(super) fn endings(&self) -> Vec<Ending> {
+        let mut endings = Vec::new();
+        for lane in &self.snapshot.lanes {
+            for live in lane.lives() {
+                if let (Some(at), Some(git_ref), Some(covered)) =
+                    (live.row.started_at, &live.row.git_ref, &live.carries)
+                {
+                    let closure = Closure { at, end: End::BuiltBy(live.row.id) };
+                    let of = |upto| (lane.image.clone(), git_ref.clone(), upto, closure.clone());
+                    endings.extend(covered.borders().map(of));
+                }
+            }
+        }
+        endings
+    }
+}
+
+/// What is open, or with a live build, of each key.
+fn wanted(snapshot: &Snapshot) -> BTreeMap<(&ImageName, &GitRef), Vec<&Open>> {
+    let mut wanted: BTreeMap<_, Vec<&Open>> = BTreeMap::new();
+    for lane in &snapshot.lanes {
+        let open = lane.keys.iter().filter_map(|(git_ref, key)| Some((git_ref, key.open.as_ref()?)));
+        let live = lane.lives().filter_map(|live| Some((live.row.git_ref.as_ref()?, live.carries.as_ref()?)));
+        for (git_ref, open) in open.chain(live) {
+            wanted.entry((&lane.image, git_ref)).or_default().push(open);
+        }
+    }
+    wanted
+}
