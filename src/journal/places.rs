@@ -1,6 +1,7 @@
 //! Where the journal's directories and exports are, and the few moves of files that must survive a power cut.
 
 use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,6 +17,9 @@ const QUARANTINED: &str = "journal.corrupt-";
 const QUARANTINED_MAX: usize = 3;
 /// A moment in a name: in the order of names as in the order of time.
 const STAMP: &str = "%Y%m%dT%H%M%S%.3fZ";
+
+/// Bytes of a file that are copied at a time.
+const COPIED_AT_A_TIME: usize = 256 * 1024;
 
 /// The places below one data directory.
 #[derive(Clone, Debug)]
@@ -139,10 +143,23 @@ pub(super) fn copy_directory(from: &Path, to: &Path) -> Result<(), JournalError>
             std::fs::create_dir(&target).map_err(|error| io("make", &target, error))?;
             copy_directory(&path, &target)?;
         } else {
-            std::fs::copy(&path, &target).map_err(|error| io("copy", &path, error))?;
+            copy_file(&path, &target).map_err(|error| io("copy", &path, error))?;
         }
     }
     Ok(())
+}
+
+/// By plain reads and writes: what is written is the same on every file system, and shares nothing with what it is a copy
+/// of.
+fn copy_file(from: &Path, to: &Path) -> std::io::Result<()> {
+    let (mut from, mut to) = (File::open(from)?, open_file(to)?);
+    let mut piece = vec![0; COPIED_AT_A_TIME];
+    loop {
+        match from.read(&mut piece)? {
+            0 => return Ok(()),
+            read => to.write_all(&piece[..read])?,
+        }
+    }
 }
 
 /// Makes a directory for its owner only, where there is none.
