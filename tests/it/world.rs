@@ -17,6 +17,7 @@
 //! unreadable IMAGE                             hint IMAGE
 //! pause IMAGE|all [for=2h]   resume IMAGE|all  start IMAGE   drop IMAGE   cancel IMAGE
 //! advance SPAN                                 crash [back=SPAN]   the wall clock is set back meanwhile
+//! jump SPAN                                    the wall clock is set forward, or the machine slept
 //! why IMAGE REF                                tell NUMBER   what became of event NUMBER
 //! ```
 
@@ -103,6 +104,11 @@ impl World {
             "hint" => self.handle(vec![Input::Hinted { image: image(0) }]),
             "pause" | "resume" | "start" | "drop" | "cancel" => self.command(command, rest),
             "advance" => self.advance(span(rest[0])),
+            "jump" => {
+                self.scheduler();
+                self.now = self.now.plus(span(rest[0]));
+                self.handle(Vec::new());
+            }
             "crash" => {
                 let back = rest.first().and_then(|word| word.strip_prefix("back=")).map(span);
                 self.now = self.now.minus(back.unwrap_or_default());
