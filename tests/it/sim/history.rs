@@ -1097,7 +1097,7 @@ impl<'a> History<'a> {
             let Some(first) = ran.first() else { continue };
             if self.unclear_calls.contains(build) && ran.len() == 1 {
                 self.marks.hit("judged: I8");
-            } else if first.has_vanished() {
+            } else if first.has_vanished() || self.vanished_as(*build) {
                 self.marks.hit("not judged: I8, the build vanished");
             } else if self.overdue.contains(build) {
                 self.marks.hit("not judged: I8, still queued at the deadline");
@@ -1110,6 +1110,13 @@ impl<'a> History<'a> {
         if let Some(broken) = broken {
             self.fail(broken);
         }
+    }
+
+    /// Whether a row that was taken for this build has vanished, be it somebody else's.
+    fn vanished_as(&self, build: BuildId) -> bool {
+        let row = self.journal.reader().build(build).expect("readable");
+        let rows = row.iter().flat_map(|row| &row.rows);
+        rows.filter_map(|row| self.hub.build(number_of(row)?)).any(TrueBuild::has_vanished)
     }
 
     /// I5: where nothing goes wrong, an image is there in bounded time.
