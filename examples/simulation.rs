@@ -8,7 +8,7 @@ mod simulation;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use simulation::{MARKS_FROM, Tally, play};
+use simulation::{MARKS_FROM, Tally, in_summary, play};
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().collect();
@@ -20,6 +20,7 @@ fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|_| {}));
     #[expect(clippy::disallowed_methods, reason = "how long it took is told; nothing is decided by it")]
     let begun = Instant::now();
+    println!("{histories} histories from --seed {first} on");
     let mut tally = Tally::default();
     for seed in first..first + histories {
         if let Err(why) = play(seed, &mut tally) {
@@ -28,7 +29,7 @@ fn main() -> ExitCode {
         }
     }
     let took = begun.elapsed().as_secs_f64();
-    for (mark, count) in tally.marks.counts() {
+    for (mark, count) in tally.marks.counts().iter().filter(|(mark, _)| !in_summary(mark)) {
         println!("{count:>12}  {mark}");
     }
     #[expect(clippy::cast_precision_loss, reason = "a rate for people")]

@@ -39,6 +39,8 @@ pub const PROBE_EVERY: Duration = Duration::from_mins(30);
 pub const REFUSED_NOTICE_AFTER: Duration = Duration::from_mins(15);
 /// A question that got no answer for this long is taken for lost. The driver's time limit is shorter.
 const QUESTION_LIMIT: Duration = Duration::from_mins(2);
+/// Whoever is this much later than it was to be was not there: the machine slept, or its clock was set forward.
+const AWAY_AFTER: Duration = Duration::from_secs(30);
 /// While a build is live, questions come at most this many times `observe_every` apart.
 const OBSERVE_GROWTH_MAX: u32 = 4;
 
@@ -71,7 +73,8 @@ struct Station {
     policy: Policy,
     lane: Lane,
     watch: Watch,
-    /// When we began: no question was asked before, so nothing that happened before can be overdue for want of an answer.
+    /// When we began, or were there again: no question was asked before, so nothing that happened before can be overdue
+    /// for want of an answer.
     since: Timestamp,
     /// How many places it takes, as counted at its account.
     counted: usize,
@@ -305,6 +308,9 @@ impl Scheduler {
     pub fn handle(&mut self, now: Timestamp, inputs: impl IntoIterator<Item = Input>) -> Step {
         let now = self.now.max(now);
         self.now = now;
+        if self.deadline().is_some_and(|due| due.plus(AWAY_AFTER) <= now) {
+            self.images.values_mut().for_each(|station| station.since = now);
+        }
         let mut work = Work::default();
         for input in inputs {
             self.take(input, now, &mut work);

@@ -55,6 +55,7 @@ fn group(first: u64, last: u64) -> Open {
         commit: Some(commit()),
         before: None,
         sealed: false,
+        mixed: false,
     })
 }
 

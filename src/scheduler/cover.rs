@@ -61,7 +61,8 @@ fn known_newer<'a>(groups: &[&'a Group], commit: &CommitId) -> Option<&'a Group>
 pub(super) fn contained_upto(groups: &[&Group], upto: Seq, commit: &CommitId) -> Seq {
     let held = held(groups, commit);
     let beyond = groups.iter().filter(|group| group.last > upto);
-    let contained = beyond.take_while(|group| held.iter().any(|known| names(group.commit.as_ref(), known)));
+    let is_held = |group: &&&Group| !group.mixed && held.iter().any(|known| names(group.commit.as_ref(), known));
+    let contained = beyond.take_while(is_held);
     contained.last().map_or(Seq(0), |group| group.last)
 }
 
@@ -71,7 +72,7 @@ fn held<'a>(groups: &[&'a Group], commit: &'a CommitId) -> Vec<&'a CommitId> {
     let mut held = vec![commit];
     let mut grown = true;
     while grown {
-        let before = |group: &&&Group| held.iter().any(|known| names(group.commit.as_ref(), known));
+        let before = |group: &&&Group| !group.mixed && held.iter().any(|known| names(group.commit.as_ref(), known));
         let found = groups.iter().filter(before).filter_map(|group| group.before.as_ref());
         let found: Vec<&CommitId> = found.filter(|before| !held.contains(before)).collect();
         grown = !found.is_empty();

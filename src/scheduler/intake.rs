@@ -105,6 +105,7 @@ impl Scheduler {
             manual: opens.manual,
             commit: wish.commit.clone(),
             before: wish.before.clone().filter(|before| !before.is_zero()),
+            mixed: false,
             sealed: false,
         };
         lane.apply(Fact::Opened { git_ref: git_ref.clone(), group, tap }, &mut work.changes);

@@ -39,6 +39,9 @@ pub struct Group {
     /// The commit that the ref pointed to before the oldest of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<CommitId>,
+    /// Not all of them are surely in `commit`: some named none, or their deliveries overtook each other.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub mixed: bool,
     /// Later numbers may have ended otherwise while these were with a build: what becomes of these is told apart.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub sealed: bool,
@@ -180,6 +183,10 @@ impl Group {
         };
         self.manual |= newer.manual;
         self.sealed = newer.sealed;
+        let same = |a: &Option<CommitId>, b: &Option<CommitId>| matches!((a, b), (Some(a), Some(b)) if a.same_as(b));
+        let follows = same(&newer.before, &self.commit) || same(&newer.commit, &self.commit);
+        let name_none = newer.commit.is_none() && self.commit.is_none();
+        self.mixed |= newer.mixed || !(follows || name_none);
         self.commit = newer.commit.or(self.commit.take());
     }
 }
@@ -199,6 +206,7 @@ mod tests {
             manual: false,
             commit: None,
             before: None,
+            mixed: false,
             sealed: false,
         }
     }

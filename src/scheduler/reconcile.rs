@@ -82,7 +82,7 @@ impl Station {
         }
         let called_at = live.row.triggered_at.unwrap_or(now);
         let reaches_back = observation.complete_since.is_none_or(|since| since <= called_at.minus(CLOCK_TOLERANCE));
-        if reaches_back && called_at.plus(self.policy.uncertain_grace) <= asked.at {
+        if reaches_back && self.grace_is_over(called_at, asked.at) {
             let note = "the back-end shows no build of this trigger, so it never started".to_owned();
             self.never_started(Outcome::Lost, note, Some(roll), now, work);
         } else if !reaches_back {
@@ -224,12 +224,18 @@ impl Station {
         }
         match live.missing_since {
             None => self.lane.apply(Fact::Missing { build, since: Some(now) }, &mut work.changes),
-            Some(since) if since.plus(self.policy.uncertain_grace) <= now => {
+            Some(since) if self.grace_is_over(since, now) => {
                 let note = "it vanished from the back-end's history".to_owned();
                 self.lose(build, note, now, work);
             }
             Some(_) => {}
         }
+    }
+
+    /// Only time in which we could have seen a build counts: not that before a restart, nor what a clock set forward
+    /// or a machine that slept made of it.
+    fn grace_is_over(&self, since: Timestamp, now: Timestamp) -> bool {
+        since.max(self.since).plus(self.policy.uncertain_grace) <= now
     }
 
     /// R7: builds of others take places, and cover as far as their commit proves.

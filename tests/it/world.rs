@@ -18,6 +18,7 @@
 //! unreadable IMAGE                             hint IMAGE
 //! pause IMAGE|all [for=2h]   resume IMAGE|all  start IMAGE   drop IMAGE   cancel IMAGE
 //! advance SPAN                                 crash [back=SPAN]   the wall clock is set back meanwhile
+//! jump SPAN                                    the wall clock is set forward, or the machine slept
 //! why IMAGE REF                                tell NUMBER   what became of event NUMBER
 //! ```
 
@@ -104,6 +105,11 @@ impl World {
             "hint" => self.handle(vec![Input::Hinted { image: image(0) }]),
             "pause" | "resume" | "start" | "drop" | "cancel" => self.command(command, rest),
             "advance" => self.advance(span(rest[0])),
+            "jump" => {
+                self.scheduler();
+                self.now = self.now.plus(span(rest[0]));
+                self.handle(Vec::new());
+            }
             "crash" => {
                 let back = rest.first().and_then(|word| word.strip_prefix("back=")).map(span);
                 self.now = self.now.minus(back.unwrap_or_default());
@@ -524,5 +530,13 @@ fn span(text: &str) -> Duration {
 /// Where invented histories begin: the same for every test run, fresh where `CASES` asks for many.
 pub fn histories_seed() -> proptest::test_runner::RngSeed {
     use proptest::test_runner::RngSeed;
-    if std::env::var_os("CASES").is_some() { RngSeed::Random } else { RngSeed::Fixed(20_261_123) }
+    if std::env::var_os("CASES").is_none() {
+        return RngSeed::Fixed(20_261_123);
+    }
+    let told = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
+    #[expect(clippy::disallowed_methods, reason = "fresh histories come from the clock, and are printed")]
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+    let seed = told.unwrap_or_else(|| u64::try_from(now.as_micros()).expect("a moment of this age"));
+    println!("fresh histories, with the same CASES again by SEED={seed}");
+    RngSeed::Fixed(seed)
 }

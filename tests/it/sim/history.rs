@@ -35,8 +35,16 @@ const REST_LIMIT_MS: i64 = 14 * 24 * 3_600_000;
 const CALL_LIMIT_MS: i64 = 30_000;
 /// A call that was given up has its effect at most this much later.
 const LATE_EFFECT_MS: i64 = 20_000;
-/// Known gap: somebody else's build of this long before our call can be taken for ours.
-const NEAR_MS: i64 = 9_000;
+/// Known gap: somebody else's build of this long before our call can be taken for ours: the tolerance of the core, and
+/// the most by which `clock_error_ms` is wrong.
+const NEAR_MS: i64 = 6_000;
+/// An answer to a question comes this late where it comes too late.
+const TOO_LATE_MS: i64 = 150_000;
+/// Ids of deliveries that came before under another, and marks of their bodies, begin here.
+const OTHER_IDS: u64 = 1 << 40;
+const BODIES: u64 = 1 << 48;
+/// Calls and questions that take this long on either way are told as a trouble.
+const SLOW_MS: i64 = 14_000;
 
 /// What is on its way.
 #[derive(Debug)]
@@ -73,8 +81,10 @@ pub(crate) struct History<'a> {
     hub: Hub,
     /// The world's time, in milliseconds since the start.
     at: i64,
-    /// How far the daemon's clock is ahead of the world's.
+    /// How far the daemon's clock is ahead of the world's. It never goes back while the daemon runs.
     ahead: i64,
+    /// How far the wall clock of the daemon's machine is.
+    wall: i64,
     queue: BTreeMap<(i64, u64), Pending>,
     serial: u64,
     pushes: BTreeMap<(ImageName, GitRef), Vec<Push>>,
@@ -84,22 +94,34 @@ pub(crate) struct History<'a> {
     receipts: BTreeMap<Ticket, Fingerprint>,
     first_receipts: BTreeMap<Fingerprint, (Seq, u32)>,
     deliveries: u64,
+    /// The newest delivery of a push of each ref that has come in.
+    newest_delivery: BTreeMap<(ImageName, GitRef), u64>,
     /// Which true builds each of our trigger calls made.
     made: BTreeMap<BuildId, Vec<usize>>,
     /// When each trigger was decided.
     decided: BTreeMap<BuildId, i64>,
+    /// Builds that were still queued at the deadline.
+    overdue: BTreeSet<BuildId>,
+    /// Builds whose call has been made.
+    called: BTreeSet<BuildId>,
+    /// The call of which nobody could know whether it had its effect.
+    unclear_calls: BTreeSet<BuildId>,
+    clock_changes: Vec<i64>,
     /// Builds that had not been seen yet when the clock was set otherwise: see `docs/proof.md`.
     astray: BTreeSet<BuildId>,
-    clock_changes: Vec<i64>,
     foreign_at: Vec<(ImageName, i64)>,
     tickets: u64,
     delays: (i64, i64),
     call_fate: Option<CallFate>,
     question_fate: Option<QuestionFate>,
     crash: Option<(u32, i64, i64, bool)>,
+    crash_again: Option<u32>,
+    recovering: bool,
     crashed: Option<(i64, i64, bool)>,
     /// Images whose places can't be judged by the truth any more: the documented limits of what can be known.
     excused: BTreeSet<ImageName>,
+    /// … and those of which this is so now, until they are next at rest, and why.
+    unsure: BTreeMap<ImageName, &'static str>,
     ending: bool,
     wakes: (i64, u32),
     triggers: u64,
@@ -144,6 +166,7 @@ impl<'a> History<'a> {
             hub,
             at: 0,
             ahead: 0,
+            wall: 0,
             queue: BTreeMap::new(),
             serial: 0,
             pushes: BTreeMap::new(),
@@ -153,18 +176,25 @@ impl<'a> History<'a> {
             receipts: BTreeMap::new(),
             first_receipts: BTreeMap::new(),
             deliveries: 0,
+            newest_delivery: BTreeMap::new(),
             made: BTreeMap::new(),
             decided: BTreeMap::new(),
-            astray: BTreeSet::new(),
+            overdue: BTreeSet::new(),
+            called: BTreeSet::new(),
+            unclear_calls: BTreeSet::new(),
             clock_changes: Vec::new(),
+            astray: BTreeSet::new(),
             foreign_at: Vec::new(),
             tickets: 0,
             delays: (0, 0),
             call_fate: None,
             question_fate: None,
             crash: None,
+            crash_again: None,
+            recovering: false,
             crashed: None,
             excused: BTreeSet::new(),
+            unsure: BTreeMap::new(),
             ending: false,
             wakes: (0, 0),
             triggers: 0,
@@ -203,14 +233,29 @@ impl<'a> History<'a> {
         if self.broken.is_none() {
             self.check_passed_over();
         }
-        for image in &self.images {
-            if self.excused.contains(image) || !self.setting.observes {
-                self.marks.hit("image: places not judged to the end by the truth");
-            } else {
-                self.marks.hit("image: places judged by the truth");
-            }
-        }
+        self.tell_troubles();
         self.broken.take().map_or(Ok(()), Err)
+    }
+
+    /// What the Hub made difficult.
+    fn tell_troubles(&mut self) {
+        let hub = &self.setting.hub;
+        let counters = self.hub.counters();
+        let builds: Vec<TrueBuild> = self.images.iter().flat_map(|image| self.hub.true_builds(image)).collect();
+        let pushed_cancelled = |build: &TrueBuild| build.outcome == Some(Outcome::Cancelled) && build.pushed;
+        let any = !builds.is_empty();
+        let troubles = [
+            (any && hub.visible_after > Duration::ZERO, "fault: a build is shown late"),
+            (any && hub.withholds_starts, "fault: starts are not shown"),
+            (any && hub.withholds_commits, "fault: commits are not shown"),
+            (builds.len() > self.setting.list_max, "fault: a list is cut off"),
+            (counters.ignored > 0, "fault: a call is ignored"),
+            (hub.pending_max == 1 && counters.discarded > 0, "fault: a call too many is thrown away"),
+            (builds.iter().any(pushed_cancelled), "fault: a build is cancelled and pushes all the same"),
+        ];
+        for (_, mark) in troubles.iter().filter(|(happened, _)| *happened) {
+            self.marks.hit(mark);
+        }
     }
 
     /// What it came to, by the truth of the Hub.
@@ -245,7 +290,14 @@ impl<'a> History<'a> {
                 let wish = self.wish(*image, *git_ref, known.then_some(commit), before.filter(|_| known), intake);
                 let delivery = self.delivery(CauseKind::Push, "github", wish);
                 if let Some(again) = again_ms {
-                    self.later(*delay_ms + *again, Pending::Arrive(delivery.clone()));
+                    let mut repeated = delivery.clone();
+                    self.marks.hit("fault: a delivery is repeated");
+                    if self.deliveries.is_multiple_of(2) {
+                        // Sent again by hand: another id, and the body that was signed.
+                        repeated.fingerprints[0] = Fingerprint(u128::from(self.deliveries + OTHER_IDS).to_be_bytes());
+                        self.marks.hit("fault: a delivery is repeated under another id");
+                    }
+                    self.later(*delay_ms + *again, Pending::Arrive(repeated));
                 }
                 self.later(*delay_ms, Pending::Arrive(delivery));
             }
@@ -269,24 +321,40 @@ impl<'a> History<'a> {
                 self.marks.fault(*fault);
                 self.hub.plan(*fault);
             }
-            Op::Delays { before_ms, after_ms } => self.delays = (*before_ms, *after_ms),
+            Op::Delays { before_ms, after_ms } => {
+                if (*before_ms).max(*after_ms) >= SLOW_MS {
+                    self.marks.hit("fault: calls and questions take long");
+                }
+                self.delays = (*before_ms, *after_ms);
+            }
             Op::Call1(fate) => self.call_fate = Some(*fate),
             Op::Question(fate) => self.question_fate = Some(*fate),
-            Op::Crash { after, down_ms, clock_ms, calls_survive } => {
+            Op::Crash { after, again, down_ms, clock_ms, calls_survive } => {
                 self.crash = Some((*after, *down_ms, *clock_ms, *calls_survive));
+                self.crash_again = *again;
             }
             Op::Jump { ms } => {
-                self.ahead += ms;
-                self.clock_changed();
-                self.marks.hit("clock: jumped ahead while running");
+                self.wall += ms;
+                // The daemon's own clock goes on where the wall clock has gone back.
+                if self.wall > self.ahead {
+                    self.ahead = self.wall;
+                    self.clock_changed();
+                }
+                let back = *ms < 0;
+                self.marks.hit(if back {
+                    "clock: set back while running"
+                } else {
+                    "clock: jumped ahead while running"
+                });
             }
             Op::Foreign { image, git_ref } => {
                 let (image, git_ref) = (self.images[*image].clone(), self.refs[*git_ref].clone());
                 self.hub.foreign_build(world(self.at), &image, &git_ref);
                 // While a call has not been seen to have its effect, this one may be taken for it.
                 let unseen = |lane: &Lane| lane.queued.as_ref().is_some_and(|queued| queued.live.row.rows.is_empty());
+                self.marks.hit("fault: a build of somebody else");
                 if self.scheduler.lane(&image).is_some_and(unseen) {
-                    self.excused.insert(image.clone());
+                    self.excuse(&image, "not judged: I3, a foreign build beside an unseen one");
                 }
                 self.foreign_at.push((image, self.at));
             }
@@ -299,6 +367,9 @@ impl<'a> History<'a> {
     }
 
     fn order(&mut self, image: Option<usize>, word: Word, for_ms: Option<i64>) {
+        if !self.ending {
+            self.marks.verb(word);
+        }
         let now = self.now();
         let until = for_ms.and_then(|ms| u64::try_from(ms).ok()).map(|ms| now.plus(Duration::from_millis(ms)));
         let verb = match word {
@@ -362,7 +433,8 @@ impl<'a> History<'a> {
     fn delivery(&mut self, kind: CauseKind, source: &str, wish: Wish) -> Delivery {
         self.deliveries += 1;
         let fingerprint = Fingerprint(u128::from(self.deliveries).to_be_bytes());
-        Delivery { cause: Cause::new(kind, source), fingerprints: vec![fingerprint], wishes: vec![wish] }
+        let body = Fingerprint(u128::from(self.deliveries + BODIES).to_be_bytes());
+        Delivery { cause: Cause::new(kind, source), fingerprints: vec![fingerprint, body], wishes: vec![wish] }
     }
 
     /// Lets the world go on to a moment.
@@ -390,13 +462,17 @@ impl<'a> History<'a> {
             match entry.remove() {
                 Pending::Arrive(delivery) => {
                     let ticket = self.ticket();
-                    self.receipts.insert(ticket, delivery.fingerprints[0]);
+                    self.receipts.insert(ticket, delivery.fingerprints[1]);
+                    self.note_order(&delivery);
                     inputs.push(Input::Arrived { delivery, ticket });
                 }
                 Pending::CallEffect(order, fate) => self.call_hub(order, fate),
                 Pending::CallAnswer(image, build, answer) => inputs.push(Input::Answered { image, build, answer }),
                 Pending::Look(image, question, fate) => self.look(image, question, fate),
-                Pending::Seen(image, question, answer) => inputs.push(Input::Observed { image, question, answer }),
+                Pending::Seen(image, question, answer) => {
+                    let answer = answer.map(|seen| self.by_our_clock(seen));
+                    inputs.push(Input::Observed { image, question, answer });
+                }
                 Pending::CancelEffect(image, build, row) => {
                     let number = number_of(&row);
                     let granted = number.is_some_and(|number| self.hub.cancel(world(self.at), number));
@@ -412,6 +488,20 @@ impl<'a> History<'a> {
         inputs
     }
 
+    /// Tells where a delivery of a push came in after one of a later push.
+    fn note_order(&mut self, delivery: &Delivery) {
+        let number = u64::try_from(u128::from_be_bytes(delivery.fingerprints[1].0)).unwrap_or(0);
+        let wish = &delivery.wishes[0];
+        let (CauseKind::Push, Some(image), Some(git_ref)) = (delivery.cause.kind, &wish.image, &wish.git_ref) else {
+            return;
+        };
+        let newest = self.newest_delivery.entry((image.clone(), git_ref.clone())).or_default();
+        if number < *newest {
+            self.marks.hit("fault: a delivery is overtaken");
+        }
+        *newest = number.max(*newest);
+    }
+
     fn call_hub(&mut self, order: Order, fate: CallFateNow) {
         // Between the commit and the call, and between its effect and its answer, the process may die.
         if self.dies("before a call") {
@@ -421,16 +511,16 @@ impl<'a> History<'a> {
             }
         }
         self.triggers += 1;
+        self.called.insert(order.build);
         let before = self.hub.true_builds(&order.image).len();
         let first = (0..usize::MAX).take_while(|number| self.hub.build(*number).is_some()).count();
         let reply = self.hub.trigger(world(self.at), &order.image, &Wanted::Ref(order.git_ref.clone()));
         let made = self.hub.true_builds(&order.image).len() > before;
         self.made.insert(order.build, if made { vec![first] } else { Vec::new() });
         if self.is_near_a_foreign_build(&order.image, order.build) {
-            self.excused.insert(order.image.clone());
-            self.marks.hit("known gap: a foreign build just before the call");
+            self.excuse(&order.image, "not judged: I3, a foreign build just before the call");
         }
-        self.check_places(&order.image);
+        self.check_places(&order.image, &order.git_ref);
         let answer = match reply {
             Reply::Ok if !made && self.setting.says_pending => {
                 TriggerAnswer::AlreadyPending { detail: "already pending".to_owned() }
@@ -458,13 +548,14 @@ impl<'a> History<'a> {
                 Err(ObserveError::Throttled { retry_after: Some(Duration::from_secs(70)) })
             }
             Some(QuestionFate::Unavailable) => Err(ObserveError::Unavailable { detail }),
-            None => match self.hub.list(world(self.at), &image) {
+            None | Some(QuestionFate::TooLate) => match self.hub.list(world(self.at), &image) {
                 Ok(builds) => Ok(self.observation(&builds)),
                 Err(Fault::ListUnauthorized) => Err(ObserveError::Forbidden { detail }),
                 Err(_) => Err(ObserveError::Unavailable { detail }),
             },
         };
-        self.later(self.delays.1, Pending::Seen(image, question, answer));
+        let late = if fate == Some(QuestionFate::TooLate) { TOO_LATE_MS } else { 0 };
+        self.later(self.delays.1 + late, Pending::Seen(image, question, answer));
     }
 
     fn observation(&self, builds: &[TrueBuild]) -> Observation {
@@ -473,7 +564,22 @@ impl<'a> History<'a> {
         Observation { rows, complete_since, clock_ahead_ms: 0 }
     }
 
-    /// A build as the list shows it, moments in whole seconds and by the daemon's clock, as far as that is known.
+    /// What comes in is dated by the wall clock, as far as that is known; the driver moves it to its own.
+    fn by_our_clock(&self, mut seen: Observation) -> Observation {
+        let known = |at: &mut Option<Timestamp>| {
+            *at = at.map(|at| Timestamp::from_millis(at.as_millis() + self.wall + self.setting.clock_error_ms));
+        };
+        known(&mut seen.complete_since);
+        for row in &mut seen.rows {
+            known(&mut row.created_at);
+            known(&mut row.started_at);
+            known(&mut row.finished_at);
+        }
+        seen.to_clock_ahead_by(Duration::from_millis((self.ahead - self.wall).unsigned_abs()));
+        seen
+    }
+
+    /// A build as the list shows it, moments in whole seconds.
     fn row(&self, build: &TrueBuild) -> Row {
         let state = match (build.outcome, build.is_cancelling(), build.runs()) {
             (Some(outcome), ..) => RowState::Finished(outcome),
@@ -481,10 +587,7 @@ impl<'a> History<'a> {
             (None, false, true) => RowState::Running,
             (None, false, false) => RowState::Waiting,
         };
-        let ours = |at: Timestamp| {
-            let whole = at.as_millis().div_euclid(1000) * 1000;
-            Timestamp::from_millis(whole + self.ahead + self.setting.clock_error_ms)
-        };
+        let ours = |at: Timestamp| Timestamp::from_millis(at.as_millis().div_euclid(1000) * 1000);
         let shows_commit = !self.setting.hub.withholds_commits && build.started_at.is_some();
         Row {
             id: row_id(build.number),
@@ -510,7 +613,10 @@ impl<'a> History<'a> {
         if let Some(script) = &mut self.script {
             script.take_in(now, &inputs);
         }
+        let is_tap = |input: &Input| matches!(input, Input::Arrived { delivery, .. } if delivery.cause.kind == CauseKind::Button);
+        let dues = if inputs.iter().any(is_tap) { self.dues() } else { BTreeMap::new() };
         let step = self.scheduler.handle(now, inputs);
+        self.check_dues(&dues, &step);
         self.conclude(step);
         if self.crashed.is_some() {
             self.restart();
@@ -528,6 +634,7 @@ impl<'a> History<'a> {
         }
         self.note(&step);
         let proof = self.journal.commit(puts);
+        self.trust_again();
         if self.dies("before the effects") {
             return;
         }
@@ -563,13 +670,26 @@ impl<'a> History<'a> {
         self.foreign_at.iter().any(|(of, at)| of == image && decided - at <= NEAR_MS)
     }
 
-    /// Known gap: where our call had no effect, or it can't be seen, somebody else's build of just before can be taken
-    /// for ours, and what came at the same time as theirs is then not in it.
-    fn is_in_the_gap(&self, image: &ImageName, build: BuildId, seen: &[usize], accepted: i64) -> bool {
-        let Some(decided) = self.decided.get(&build) else { return false };
-        let ours = self.made.get(&build).into_iter().flatten();
-        let seen = ours.filter(|number| seen.contains(number)).count() > 0;
-        !seen && accepted >= decided - NEAR_MS && self.is_near_a_foreign_build(image, build)
+    /// Where an event is in none of the rows that were taken for its build: why nobody could know better.
+    fn known_gap(&self, build: BuildId, rows: &[usize]) -> Option<&'static str> {
+        if !self.setting.observes && rows.is_empty() {
+            return Some("known gap: I2, blind, and the call had no effect");
+        }
+        let decided = *self.decided.get(&build)?;
+        let taken = || rows.iter().filter_map(|number| self.hub.build(*number));
+        if self.astray.contains(&build) && taken().any(|row| row.created_at < world(decided)) {
+            return Some(
+                "known gap: I2, the clock was set before the build was seen, and another one was taken for it",
+            );
+        }
+        let ours = self.made.get(&build).into_iter().flatten().any(|number| rows.contains(number));
+        let near = world(decided - NEAR_MS)..=world(decided);
+        if !ours && taken().any(|row| row.foreign && near.contains(&row.created_at)) {
+            return Some(
+                "known gap: I2, a foreign build of just before a call was taken for the one that it did not make",
+            );
+        }
+        None
     }
 
     fn trigger(&mut self, order: Order) {
@@ -600,14 +720,10 @@ impl<'a> History<'a> {
             Some(CallFate::LateEffect) => {
                 self.marks.hit("fault: a call is given up and has its effect later");
                 if self.is_near_a_foreign_build(&order.image, order.build) {
-                    self.excused.insert(order.image.clone());
+                    self.excuse(&order.image, "not judged: I3, a foreign build just before the call");
                 }
                 let answer = TriggerAnswer::Uncertain { detail };
                 let (image, build) = (order.image.clone(), order.build);
-                // Shown only after the grace period: a known gap.
-                if self.setting.hub.visible_after > Duration::from_secs(100) {
-                    self.excused.insert(order.image.clone());
-                }
                 self.later(CALL_LIMIT_MS, Pending::CallAnswer(image, build, answer));
                 self.later(CALL_LIMIT_MS + LATE_EFFECT_MS, Pending::CallEffect(order, CallFateNow::GivenUp));
             }
@@ -637,10 +753,17 @@ impl<'a> History<'a> {
     fn note(&mut self, step: &Step) {
         for record in &step.changes().records {
             if gives_up(&record.fact) {
-                self.excused.insert(record.image.clone());
+                self.excuse(&record.image, "not judged: I3, a build that was given up may go on");
             }
             match &record.fact {
-                Fact::BecameUncertain { .. } => self.uncertain += 1,
+                Fact::NeverStarted { build, note, .. } if note.starts_with("given up") => {
+                    self.overdue.insert(*build);
+                    self.given_up.insert(*build);
+                }
+                Fact::BecameUncertain { build, .. } => {
+                    self.uncertain += 1;
+                    self.unclear_calls.insert(*build);
+                }
                 Fact::NeverStarted { build, outcome: Outcome::Lost, .. } | Fact::Refused { build, .. } => {
                     self.given_up.insert(*build);
                 }
@@ -694,7 +817,7 @@ impl<'a> History<'a> {
             self.crash = Some((after - 1, down, clock, survive));
             return false;
         }
-        self.marks.crash(where_);
+        self.marks.crash(if self.recovering { "while it recovers" } else { where_ });
         self.crash = None;
         self.crashed = Some((down, clock, survive));
         true
@@ -708,6 +831,7 @@ impl<'a> History<'a> {
             match pending {
                 // A request made while nobody listens is lost: its sender saw no answer.
                 Pending::Arrive(_) if at.0 > self.at + down => drop(left.insert(at, pending)),
+                Pending::Arrive(_) => self.marks.hit("fault: a delivery is lost with the process"),
                 Pending::CallEffect(order, _) if survive => {
                     left.insert(at, Pending::CallEffect(order, CallFateNow::GivenUp));
                 }
@@ -726,9 +850,12 @@ impl<'a> History<'a> {
         }
         self.at = self.at.max(back_at);
         if clock != 0 {
-            self.ahead += clock;
             self.marks.hit(if clock < 0 { "clock: back at a restart" } else { "clock: ahead at a restart" });
         }
+        self.wall += clock;
+        let clock = self.wall - self.ahead;
+        self.ahead = self.wall;
+        self.crash = self.crash_again.take().map(|after| (after, down, 0, survive));
         self.queue.append(&mut left);
         let snapshot = self.journal.snapshot().expect("the twin reads back what it wrote");
         let now = self.now();
@@ -740,7 +867,9 @@ impl<'a> History<'a> {
         if clock != 0 {
             self.clock_changed();
         }
+        self.recovering = true;
         self.conclude(step);
+        self.recovering = false;
         if self.crashed.is_some() {
             self.restart();
         }
@@ -750,6 +879,7 @@ impl<'a> History<'a> {
     fn come_to_rest(&mut self) {
         self.ending = true;
         self.crash = None;
+        self.crash_again = None;
         self.crashed = None;
         self.order(None, Word::Resume, None);
         for image in 0..self.setting.images {
@@ -793,28 +923,98 @@ impl<'a> History<'a> {
         }
     }
 
-    /// I3 by the truth of the Hub.
-    fn check_places(&mut self, image: &ImageName) {
-        if self.hub.true_builds(image).iter().any(TrueBuild::has_vanished) {
-            // A build that is shown no more still holds its place; nobody can know.
-            self.excused.insert(image.clone());
+    /// I3 by the truth of the Hub, at a call for this ref.
+    fn check_places(&mut self, image: &ImageName, git_ref: &GitRef) {
+        let builds = self.hub.true_builds(image);
+        if builds.iter().any(|build| build.has_vanished() && !build.is_over()) {
+            self.excuse(image, "not judged: I3, a build has vanished and goes on");
         }
-        if self.excused.contains(image) || !self.setting.observes {
+        let unsure = if self.setting.observes { self.unsure.get(image) } else { Some(&"not judged: I3, blind") };
+        if let Some(why) = unsure {
+            self.marks.hit(why);
             return;
         }
+        self.marks.hit("judged: I3");
         let made: BTreeSet<usize> = self.made.values().flatten().copied().collect();
-        let ours: Vec<TrueBuild> = self
-            .hub
-            .true_builds(image)
-            .into_iter()
-            .filter(|build| !build.is_over() && made.contains(&build.number))
-            .collect();
+        let ours = builds.into_iter().filter(|build| !build.is_over() && made.contains(&build.number));
+        let ours: Vec<TrueBuild> = ours.collect();
         let queued = ours.iter().filter(|build| build.waits()).count();
-        if ours.len() > 2 || (queued > 1 && ours.len() > 1 && self.setting.hub.concurrent_builds > 2) {
+        if ours.len() > 2 || queued > 1 {
             self.fail(format!("I3: {} of ours at once, {queued} queued: {ours:?}", ours.len()));
         }
         if !self.setting.prequeue && ours.len() > 1 {
             self.fail(format!("I3 without prequeue: {ours:?}"));
+        }
+        let overlaps = self.scheduler.lane(image).is_some_and(|lane| lane.overlaps);
+        if overlaps && ours.iter().any(|build| build.runs() && build.git_ref != *git_ref) {
+            self.fail(format!("I3: {git_ref} is called for beside another ref, where two run at once: {ours:?}"));
+        }
+    }
+
+    /// The places of this image can't be judged by the truth from now on, until it is next at rest.
+    fn excuse(&mut self, image: &ImageName, why: &'static str) {
+        self.excused.insert(image.clone());
+        self.unsure.entry(image.clone()).or_insert(why);
+    }
+
+    /// Whose builds have all ended, by the truth and by what we believe, is judged again.
+    fn trust_again(&mut self) {
+        if self.unsure.is_empty() || self.crashed.is_some() {
+            return;
+        }
+        let mut sure = Vec::new();
+        for image in self.unsure.keys() {
+            let lane = self.scheduler.lane(image).expect("configured");
+            let made = self.made.values().flatten().filter_map(|number| self.hub.build(*number));
+            let going_on = made.into_iter().any(|build| build.image == *image && !build.is_over());
+            let of_image =
+                |pending: &Pending| matches!(pending, Pending::CallEffect(order, _) if order.image == *image);
+            let under_way = self.queue.values().any(of_image);
+            if lane.lives().all(|live| !self.called.contains(&live.row.id)) && !going_on && !under_way {
+                sure.push(image.clone());
+            }
+        }
+        for image in sure {
+            self.unsure.remove(&image);
+            self.marks.hit("judged: I3 again, after a rest");
+        }
+    }
+
+    /// When each open key is due.
+    fn dues(&self) -> BTreeMap<(ImageName, GitRef), (Timestamp, Timestamp)> {
+        let mut dues = BTreeMap::new();
+        for image in &self.images {
+            let policy = self.scheduler.policy(image).expect("configured");
+            let lane = self.scheduler.lane(image).expect("configured");
+            for (git_ref, key) in &lane.keys {
+                if let Some(open) = &key.open {
+                    let due = open.due(policy.quiet, policy.max_wait);
+                    dues.insert((image.clone(), git_ref.clone()), (open.first_at(), due));
+                }
+            }
+        }
+        dues
+    }
+
+    /// I6: what a person asks for moves a due time only ever earlier.
+    fn check_dues(&mut self, before: &BTreeMap<(ImageName, GitRef), (Timestamp, Timestamp)>, step: &Step) {
+        if before.is_empty() {
+            return;
+        }
+        let mut moved = None;
+        let after = self.dues();
+        for (place, (first_at, due)) in before {
+            let Some((_, later)) = after.get(place).filter(|(first, _)| first == first_at) else { continue };
+            let events = &step.changes().events;
+            let mut of_key = events.iter().filter(|event| event.image.as_ref() == Some(&place.0)).peekable();
+            let persons = of_key.peek().is_some() && of_key.all(|event| event.cause.kind == CauseKind::Button);
+            // What was due already stays so.
+            if persons && later > due && *later > self.now() {
+                moved = Some(format!("I6: a tap moved {place:?} from {due:?} to {later:?}"));
+            }
+        }
+        if let Some(moved) = moved {
+            self.fail(moved);
         }
     }
 
@@ -868,20 +1068,6 @@ impl<'a> History<'a> {
             } else {
                 self.made.get(&id).cloned().unwrap_or_default()
             };
-            // None: somebody else's.
-            let decided = self.decided.get(&id).copied();
-            // Rows of before may seem to be of after, too.
-            let misdated = |number: &usize| {
-                let made = self.hub.build(*number).map(|build| build.created_at);
-                let changed = |at: &i64| made <= Some(world(*at)) && decided.is_some_and(|decided| *at <= decided);
-                self.clock_changes.iter().any(changed)
-            };
-            let in_the_gap = self.is_in_the_gap(image, id, &numbers, wanting.accepted);
-            let astray = self.astray.contains(&id) || numbers.iter().any(misdated);
-            if astray || in_the_gap || (!self.setting.observes && numbers.is_empty()) {
-                self.marks.hit("known gap: an event that can't be judged");
-                continue;
-            }
             let pushes = &self.pushes[&(image.clone(), git_ref.clone())];
             let holds = |number: &usize| {
                 let Some(build) = self.hub.build(*number) else { return false };
@@ -894,7 +1080,11 @@ impl<'a> History<'a> {
                 build.git_ref == *git_ref
                     && (shown_failed || cancelled || content.is_some_and(|index| index >= wanting.needs))
             };
-            if !numbers.iter().any(holds) {
+            if numbers.iter().any(holds) {
+                self.marks.hit("judged: I2");
+            } else if let Some(gap) = self.known_gap(id, &numbers) {
+                self.marks.hit(gap);
+            } else {
                 let truth: Vec<_> = numbers.iter().map(|number| self.hub.build(*number)).collect();
                 let needs = &pushes[wanting.needs].commit;
                 broken = Some(format!(
@@ -907,6 +1097,7 @@ impl<'a> History<'a> {
         if let Some(broken) = broken {
             self.fail(broken);
         }
+        self.check_superfluous();
         if self.triggers > self.opened + self.unclear {
             self.fail(format!("I4: {} triggers for {} events", self.triggers, self.opened));
         }
@@ -952,6 +1143,37 @@ impl<'a> History<'a> {
         }
     }
 
+    /// I8: a build too many comes of a call of which nobody could know whether it had its effect, and of no other.
+    fn check_superfluous(&mut self) {
+        let mut broken = None;
+        for build in &self.given_up {
+            let made = self.made.get(build).into_iter().flatten().filter_map(|number| self.hub.build(*number));
+            let ran: Vec<&TrueBuild> = made.filter(|build| build.started_at.is_some()).collect();
+            let Some(first) = ran.first() else { continue };
+            if self.unclear_calls.contains(build) && ran.len() == 1 {
+                self.marks.hit("judged: I8");
+            } else if first.has_vanished() || self.vanished_as(*build) {
+                self.marks.hit("not judged: I8, the build vanished");
+            } else if self.overdue.contains(build) {
+                self.marks.hit("not judged: I8, still queued at the deadline");
+            } else if self.astray.contains(build) {
+                self.marks.hit("not judged: I8, the clock was set before the build was seen");
+            } else {
+                broken = Some(format!("I8: build {build} was given up and ran: {ran:?}"));
+            }
+        }
+        if let Some(broken) = broken {
+            self.fail(broken);
+        }
+    }
+
+    /// Whether a row that was taken for this build has vanished, be it somebody else's.
+    fn vanished_as(&self, build: BuildId) -> bool {
+        let row = self.journal.reader().build(build).expect("readable");
+        let rows = row.iter().flat_map(|row| &row.rows);
+        rows.filter_map(|row| self.hub.build(number_of(row)?)).any(TrueBuild::has_vanished)
+    }
+
     /// I5: where nothing goes wrong, an image is there in bounded time.
     fn check_waiting(&mut self) {
         let policy = Policy::DEFAULT;
@@ -987,11 +1209,15 @@ impl<'a> History<'a> {
     /// Rows are dated by a clock that was set otherwise since the call: those of before may seem to be of after.
     fn clock_changed(&mut self) {
         self.clock_changes.push(self.at);
+        let mut images = Vec::new();
         for lane in self.scheduler.lanes() {
             if let Some(queued) = lane.queued.as_ref().filter(|queued| queued.live.row.rows.is_empty()) {
                 self.astray.insert(queued.live.row.id);
-                self.excused.insert(lane.image.clone());
+                images.push(lane.image.clone());
             }
+        }
+        for image in images {
+            self.excuse(&image, "not judged: I3, the clock was set before a build was seen");
         }
     }
 

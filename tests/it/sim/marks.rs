@@ -10,13 +10,28 @@ use coalesced::scheduler::record::Fact;
 use coalesced::scheduler::{Notice, Scheduler};
 
 use super::filters::OUTSIDE;
-use super::plan::QuestionFate;
+use super::plan::{QuestionFate, Word};
 
 /// What a long run must have seen. A name that is not reached fails it.
-pub(crate) const WANTED: [&str; 89] = [
-    "image: places judged by the truth",
-    "image: places not judged to the end by the truth",
+pub(crate) const WANTED: &[&str] = &[
+    "judged: I2",
+    "judged: I3",
+    "judged: I3 again, after a rest",
+    "judged: I8",
+    "known gap: I2, blind, and the call had no effect",
+    "known gap: I2, the clock was set before the build was seen, and another one was taken for it",
+    "known gap: I2, a foreign build of just before a call was taken for the one that it did not make",
+    "not judged: I3, a foreign build just before the call",
+    "not judged: I3, a foreign build beside an unseen one",
+    "not judged: I3, a build that was given up may go on",
+    "not judged: I3, a build has vanished and goes on",
+    "not judged: I3, the clock was set before a build was seen",
+    "not judged: I3, blind",
+    "not judged: I8, the build vanished",
+    "not judged: I8, still queued at the deadline",
+    "not judged: I8, the clock was set before the build was seen",
     "clock: jumped ahead while running",
+    "clock: set back while running",
     "clock: back at a restart",
     "clock: ahead at a restart",
     "push: forced back to an older commit",
@@ -39,6 +54,25 @@ pub(crate) const WANTED: [&str; 89] = [
     "fault: a question is throttled",
     "fault: a question can't be asked",
     "fault: a question is never answered",
+    "fault: a question is answered too late",
+    "fault: calls and questions take long",
+    "fault: a build is shown late",
+    "fault: starts are not shown",
+    "fault: commits are not shown",
+    "fault: a list is cut off",
+    "fault: a call is ignored",
+    "fault: a call too many is thrown away",
+    "fault: a build is cancelled and pushes all the same",
+    "fault: a build of somebody else",
+    "fault: a delivery is overtaken",
+    "fault: a delivery is repeated",
+    "fault: a delivery is repeated under another id",
+    "fault: a delivery is lost with the process",
+    "verb: pause",
+    "verb: resume",
+    "verb: start",
+    "verb: drop",
+    "verb: cancel",
     "decision: repeated",
     "calm: a wait within its bound",
     "crash: before the commit",
@@ -46,7 +80,7 @@ pub(crate) const WANTED: [&str; 89] = [
     "crash: among the effects",
     "crash: before a call",
     "crash: after a call",
-    "known gap: a foreign build just before the call",
+    "crash: while it recovers",
     "verdict: opened",
     "verdict: already built",
     "verdict: skipped",
@@ -125,7 +159,7 @@ impl Marks {
         &self.counts
     }
 
-    fn sum_of(&self, kind: &str) -> u64 {
+    pub(crate) fn sum_of(&self, kind: &str) -> u64 {
         self.counts.iter().filter(|(mark, _)| mark.starts_with(kind)).map(|(_, count)| count).sum()
     }
 
@@ -135,7 +169,7 @@ impl Marks {
     }
 
     pub(crate) fn unreached(&self) -> Vec<&'static str> {
-        WANTED.into_iter().filter(|mark| !self.counts.contains_key(mark)).collect()
+        WANTED.iter().copied().filter(|mark| !self.counts.contains_key(mark)).collect()
     }
 
     pub(crate) fn fault(&mut self, fault: Fault) {
@@ -161,6 +195,17 @@ impl Marks {
             QuestionFate::Throttled => "fault: a question is throttled",
             QuestionFate::Unavailable => "fault: a question can't be asked",
             QuestionFate::Silence => "fault: a question is never answered",
+            QuestionFate::TooLate => "fault: a question is answered too late",
+        });
+    }
+
+    pub(crate) fn verb(&mut self, word: Word) {
+        self.hit(match word {
+            Word::Pause => "verb: pause",
+            Word::Resume => "verb: resume",
+            Word::Start => "verb: start",
+            Word::Drop => "verb: drop",
+            Word::Cancel => "verb: cancel",
         });
     }
 
@@ -170,6 +215,7 @@ impl Marks {
             "before the effects" => "crash: before the effects",
             "among the effects" => "crash: among the effects",
             "before a call" => "crash: before a call",
+            "while it recovers" => "crash: while it recovers",
             _ => "crash: after a call",
         });
     }

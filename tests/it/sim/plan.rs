@@ -12,6 +12,9 @@ use super::rng::Rng;
 pub(crate) const REFS: [&str; 3] = ["refs/heads/master", "refs/heads/dev", "refs/tags/v1"];
 pub(crate) const IMAGES: [&str; 3] = ["acme/api", "acme/blog", "acme/web"];
 
+/// A list shows a build this late at most, in seconds.
+const VISIBLE_AFTER_MAX: u64 = 120;
+
 #[derive(Clone, Debug)]
 pub(crate) struct Setting {
     pub images: usize,
@@ -86,11 +89,13 @@ pub(crate) enum Op {
     /// After so many points at which the process may die, it dies; later it starts with its clock set otherwise.
     Crash {
         after: u32,
+        /// … and so many points after that it dies once more.
+        again: Option<u32>,
         down_ms: i64,
         clock_ms: i64,
         calls_survive: bool,
     },
-    /// The wall clock jumps ahead.
+    /// The wall clock jumps.
     Jump {
         ms: i64,
     },
@@ -123,6 +128,8 @@ pub(crate) enum QuestionFate {
     Unavailable,
     /// No answer ever comes.
     Silence,
+    /// The answer comes when nobody waits for it any more.
+    TooLate,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,7 +159,7 @@ pub(crate) fn setting(rng: &mut Rng) -> Setting {
         build_time: Duration::from_secs(rng.pick(&[1, 20, 100, 300, 900])),
         concurrent_builds: rng.pick(&[1, 2, 5, 5]),
         takes_tip,
-        visible_after: Duration::from_secs(rng.pick(&[0, 0, 5, 60, 120])),
+        visible_after: Duration::from_secs(visible_after(rng)),
         withholds_starts: rng.one_in(2),
         withholds_commits: rng.one_in(2),
         pending_max: rng.pick(&[30, 30, 1]),
@@ -237,16 +244,18 @@ fn op(rng: &mut Rng, setting: &Setting) -> Op {
             QuestionFate::Throttled,
             QuestionFate::Unavailable,
             QuestionFate::Silence,
+            QuestionFate::TooLate,
         ])),
         31..=34 => Op::Crash {
             after: u32::try_from(rng.below(12)).unwrap_or(0),
+            again: rng.one_in(4).then(|| u32::try_from(rng.below(4)).unwrap_or(0)),
             down_ms: rng.pick(&[0, 0, 1_500, 100_000]),
             clock_ms: rng.pick(&[0, 0, 0, 0, 3_600_000, -3_600_000]),
             calls_survive: rng.one_in(2),
         },
         35 => {
             if rng.one_in(6) {
-                Op::Jump { ms: 3_600_000 }
+                Op::Jump { ms: rng.pick(&[3_600_000, -3_600_000]) }
             } else {
                 Op::Advance { ms: 3_600_000 }
             }
@@ -268,6 +277,11 @@ fn content(rng: &mut Rng, setting: &Setting) -> Content {
     } else {
         rng.pick(&[Inside, Inside, Inside, Inside, Inside, Inside, Outside, MarkedInside])
     }
+}
+
+/// In seconds.
+fn visible_after(rng: &mut Rng) -> u64 {
+    if rng.one_in(4) { rng.below(VISIBLE_AFTER_MAX + 1) } else { rng.pick(&[0, 0, 5, 60, VISIBLE_AFTER_MAX]) }
 }
 
 fn place(rng: &mut Rng, setting: &Setting) -> (usize, usize) {

@@ -68,16 +68,28 @@ impl Tally {
         let (crashes, faults) = self.marks.troubles();
         #[expect(clippy::cast_precision_loss, reason = "a ratio for people")]
         let each = superfluous as f64 / uncertain.max(1) as f64;
+        let mut kinds = String::new();
+        for (mark, count) in self.marks.counts().iter().filter(|(mark, _)| in_summary(mark)) {
+            writeln!(kinds, "{count:>12}  {mark}").expect("a String takes all");
+        }
         format!(
-            "{} histories, {steps} steps, {} years of simulated time\n\
+            "{kinds}{} histories, {steps} steps, {} years of simulated time\n\
              {faults} faults, {crashes} crashes\n\
              {events} events, {opened} of them to be built, {calls} trigger calls, {builds} builds\n\
              {uncertain} uncertain calls, {superfluous} superfluous builds: {each:.3} per uncertain call\n\
-             lost pushes: 0",
+             lost pushes: 0, beside {} events in the known gaps",
             self.histories,
             hours / HOURS_A_YEAR,
+            self.marks.sum_of("known gap: I2"),
         )
     }
+}
+
+/// Whether a mark tells of what went wrong, or of what was judged: the others are of the core's rare branches.
+pub(crate) fn in_summary(mark: &str) -> bool {
+    ["fault: ", "clock: ", "crash: ", "verb: ", "judged: ", "not judged: ", "known gap: "]
+        .iter()
+        .any(|kind| mark.starts_with(kind))
 }
 
 /// Plays the history of one number. A failure is told with the shortest history that still shows it.
