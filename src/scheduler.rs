@@ -16,6 +16,7 @@ mod reconcile;
 pub mod record;
 mod recovery;
 pub mod standing;
+mod station;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -25,9 +26,10 @@ use self::deliveries::Deliveries;
 use self::heads::{Heads, Remote};
 use self::lane::{Lane, Phase};
 use self::policy::Policy;
-use self::record::{Changes, Cover, Fact};
-use self::standing::{Standing, back_off, next_due, rank, standing};
-use crate::build::{CancelAnswer, Observation, ObserveError, Order, Outcome, RowId, TriggerAnswer};
+use self::record::{Changes, Fact};
+use self::station::Station;
+pub use self::station::{Question, Watch};
+use crate::build::{CancelAnswer, Observation, ObserveError, Order, RowId, TriggerAnswer};
 use crate::event::{Delivery, Event, Fingerprint};
 use crate::journal::Committed;
 use crate::model::{BuildId, GitRef, ImageName, Seq, Timestamp};
@@ -67,42 +69,10 @@ pub struct Scheduler {
     now: Timestamp,
 }
 
-/// One image: its rules, its stored state, and what is only known while we run.
-#[derive(Clone, Debug)]
-struct Station {
-    policy: Policy,
-    lane: Lane,
-    watch: Watch,
-    /// When we began, or were there again: no question was asked before, so nothing that happened before can be overdue
-    /// for want of an answer.
-    since: Timestamp,
-    /// How many places it takes, as counted at its account.
-    counted: usize,
-    timer: Option<Timestamp>,
-    /// The operator was told that this refusal lasts.
-    noticed: bool,
-}
-
 #[derive(Clone, Debug)]
 struct Account {
     limit: usize,
     taken: usize,
-}
-
-/// The questions put to a back-end. Not stored: after a restart it is asked at once.
-#[derive(Clone, Debug, Default)]
-struct Watch {
-    asked: Option<Question>,
-    next_at: Option<Timestamp>,
-    wait: Duration,
-}
-
-#[derive(Clone, Debug)]
-struct Question {
-    id: u64,
-    at: Timestamp,
-    /// The newest number when it was asked.
-    upto: Seq,
 }
 
 /// What stays the same while the daemon runs.
@@ -339,6 +309,11 @@ impl Scheduler {
         self.images.get(image).map(|station| &station.policy)
     }
 
+    /// The questions about an image: with its lane, all that can make a difference to what is decided for it.
+    pub fn watch(&self, image: &ImageName) -> Option<&Watch> {
+        self.images.get(image).map(|station| &station.watch)
+    }
+
     /// The hold of all images.
     pub fn hold(&self) -> Option<&Hold> {
         self.hold.as_ref()
@@ -538,210 +513,5 @@ impl Scheduler {
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
-    }
-}
-
-impl Station {
-    /// The key whose build is to be handed out now, accounts aside, with its rank.
-    fn ready_key(&self, all_images: Option<&Hold>, now: Timestamp) -> Option<((bool, Seq), GitRef)> {
-        let ready = self.lane.keys.iter().filter(|(git_ref, key)| {
-            standing(&self.lane, git_ref, key, &self.policy, all_images, now) == Standing::Ready
-        });
-        ready.filter_map(|(git_ref, key)| Some((rank(key, &self.lane, &self.policy, now)?, git_ref.clone()))).min()
-    }
-
-    /// R5: what the answer to the trigger call means.
-    fn answered(&mut self, build: BuildId, answer: TriggerAnswer, roll: u64, now: Timestamp, work: &mut Work) {
-        let waits_for_it = self
-            .lane
-            .queued
-            .as_ref()
-            .is_some_and(|queued| queued.live.row.id == build && queued.phase == Phase::Triggering);
-        if !waits_for_it {
-            return;
-        }
-        let changes = &mut work.changes;
-        match answer {
-            TriggerAnswer::Accepted { row } => {
-                self.lift_block(!self.policy.observes, work);
-                self.lane.apply(Fact::Accepted { build, at: now, row }, &mut work.changes);
-                if !self.policy.observes {
-                    self.assume_started(build, now, work);
-                }
-            }
-            TriggerAnswer::AlreadyPending { detail } if self.policy.observes => {
-                self.lane.apply(Fact::BecameUncertain { build, at: now, detail, pending: true }, changes);
-            }
-            TriggerAnswer::Uncertain { detail } => {
-                self.lane.apply(Fact::BecameUncertain { build, at: now, detail, pending: false }, changes);
-            }
-            TriggerAnswer::AlreadyPending { detail } => self.refused(build, None, detail, roll, now, work),
-            TriggerAnswer::RefusedForNow { retry_after, detail } => {
-                self.refused(build, retry_after, detail, roll, now, work);
-            }
-            TriggerAnswer::Refused { detail } => {
-                let blocked_before = self.lane.refusal.as_ref().is_some_and(|refusal| refusal.blocked);
-                let again_at = now.plus(PROBE_EVERY);
-                let fact = Fact::Refused { build, at: now, detail: detail.clone(), again_at, blocked: true };
-                self.lane.apply(fact, changes);
-                if !blocked_before {
-                    self.notify(Notice::Blocked { detail }, work);
-                }
-            }
-        }
-        // The place changed: an answer to an older question is stale (R4).
-        self.watch.asked = None;
-        self.watch.next_at = Some(now.plus(self.policy.observe_after));
-        self.watch.wait = self.policy.observe_every;
-    }
-
-    fn refused(
-        &mut self,
-        build: BuildId,
-        retry_after: Option<Duration>,
-        detail: String,
-        roll: u64,
-        now: Timestamp,
-        work: &mut Work,
-    ) {
-        let times = self.lane.refusal.as_ref().map_or(0, |refusal| refusal.times);
-        let again_at = now.plus(retry_after.unwrap_or_else(|| back_off(times, roll)));
-        self.lane.apply(Fact::Refused { build, at: now, detail, again_at, blocked: false }, &mut work.changes);
-        self.notice_long_refusal(now, work);
-    }
-
-    /// Tells once that tries have been in vain for long.
-    fn notice_long_refusal(&mut self, now: Timestamp, work: &mut Work) {
-        let Some(refusal) = self.lane.refusal.as_ref().filter(|refusal| !refusal.blocked) else { return };
-        let (since, detail) = (refusal.since, refusal.detail.clone());
-        if now.since(since) >= REFUSED_NOTICE_AFTER && !self.noticed {
-            self.noticed = true;
-            self.notify(Notice::StillRefused { since, detail }, work);
-        }
-    }
-
-    /// Tells that the back-end does again what it is asked.
-    fn lift_block(&mut self, started: bool, work: &mut Work) {
-        let blocked = self.lane.refusal.as_ref().is_some_and(|refusal| refusal.blocked);
-        if blocked || (started && self.noticed) {
-            self.noticed = false;
-            self.notify(Notice::Unblocked, work);
-        }
-    }
-
-    /// R13: without means to see, an accepted trigger counts as started at once.
-    fn assume_started(&mut self, build: BuildId, now: Timestamp, work: &mut Work) {
-        let upto = self.lane.live(build).expect("just accepted").upto;
-        let cover = Cover { upto, commit: None, contradicted: false };
-        // A build behind another one begins when that one ends.
-        let behind = self.lane.running.as_ref().and_then(|running| running.assumed_until);
-        let begins = behind.map_or(now, |until| until.max(now));
-        let assumed_until = Some(begins.plus(self.policy.expected_build_time));
-        self.lane.apply(Fact::Started { build, at: now, cover, assumed_until }, &mut work.changes);
-    }
-
-    /// R9: what a person commands.
-    fn obey(&mut self, command: &Command, hold: Option<Hold>, now: Timestamp, work: &mut Work) {
-        match command.verb {
-            Verb::Pause { .. } | Verb::Resume => self.lane.apply(Fact::Held(hold), &mut work.changes),
-            Verb::Start => {
-                for git_ref in self.open_keys() {
-                    self.lane.apply(Fact::Hastened { git_ref, at: now }, &mut work.changes);
-                }
-                // A person who says "now" knows better than a pause between tries.
-                if self.lane.refusal.is_some() {
-                    self.lane.apply(Fact::Unblocked, &mut work.changes);
-                }
-            }
-            Verb::Drop => {
-                let end = crate::event::End::DroppedBy { whom: command.whom.clone(), reason: command.reason.clone() };
-                for git_ref in self.open_keys() {
-                    self.lane.apply(Fact::Closed { git_ref, end: end.clone(), at: now }, &mut work.changes);
-                }
-            }
-            Verb::Cancel => {
-                let lives: Vec<(BuildId, Vec<RowId>)> =
-                    self.lane.lives().map(|live| (live.row.id, live.row.rows.clone())).collect();
-                for (build, rows) in lives {
-                    self.lane.apply(Fact::CancelAsked { build, whom: command.whom.clone() }, &mut work.changes);
-                    let image = &self.lane.image;
-                    work.effects.extend(rows.into_iter().map(|row| Effect::Cancel {
-                        image: image.clone(),
-                        build,
-                        row,
-                    }));
-                }
-                self.watch.next_at = Some(now);
-            }
-        }
-    }
-
-    fn open_keys(&self) -> Vec<GitRef> {
-        let open = self.lane.keys.iter().filter(|(_, key)| key.open.is_some());
-        open.map(|(git_ref, _)| git_ref.clone()).collect()
-    }
-
-    fn hinted(&mut self, now: Timestamp, work: &mut Work) {
-        if self.policy.observes {
-            self.watch.next_at = Some(now);
-        } else if let Some(running) = &self.lane.running {
-            let build = running.live.row.id;
-            let note = Some("the back-end reported an image; the end is taken from that".to_owned());
-            self.end(build, Outcome::Success, now, None, note, work);
-        }
-    }
-
-    /// What happens by the passing of time alone.
-    fn pass_time(&mut self, now: Timestamp, work: &mut Work) {
-        if self.lane.hold.as_ref().and_then(|hold| hold.until).is_some_and(|until| until <= now) {
-            self.lane.apply(Fact::Held(None), &mut work.changes);
-        }
-        // A trigger of unknown outcome that nobody can look for.
-        if let Some(queued) = self.lane.queued.as_ref().filter(|_| !self.policy.observes)
-            && let Phase::Uncertain { since, .. } = queued.phase
-            && since.plus(self.policy.uncertain_limit) <= now
-        {
-            self.give_up_uncertain(now, work);
-        }
-        while let Some(git_ref) = self.lane.key_to_forget().cloned() {
-            self.lane.apply(Fact::KeyForgotten { git_ref }, &mut work.changes);
-        }
-        // An end that is assumed, also of a build from before there was a login.
-        while let Some(running) = &self.lane.running
-            && running.assumed_until.map_or(!self.policy.observes, |until| until <= now)
-        {
-            let build = running.live.row.id;
-            let note = Some("the end is assumed: the back-end can't be asked".to_owned());
-            self.end(build, Outcome::Success, now, None, note, work);
-        }
-    }
-
-    fn next_timer(&self, no_hand_out: bool) -> Option<Timestamp> {
-        let watch = match &self.watch.asked {
-            Some(asked) => Some(asked.at.plus(QUESTION_LIMIT)),
-            None => self.watch.next_at,
-        };
-        let due = if no_hand_out { None } else { next_due(&self.lane, &self.policy) };
-        let resume = self.lane.hold.as_ref().and_then(|hold| hold.until);
-        let blind = !self.policy.observes;
-        let assumed_end = self.lane.running.as_ref().and_then(|running| running.assumed_until);
-        let uncertain = match &self.lane.queued {
-            Some(queued) if blind => match queued.phase {
-                Phase::Uncertain { since, .. } => Some(since.plus(self.policy.uncertain_limit)),
-                _ => None,
-            },
-            _ => None,
-        };
-        [watch, due, resume, assumed_end, uncertain].into_iter().flatten().min()
-    }
-
-    /// Whether the back-end holds, or may hold, something that we must follow.
-    fn is_worth_asking(&self) -> bool {
-        let queued = self.lane.queued.as_ref().is_some_and(|queued| queued.phase != Phase::Triggering);
-        self.policy.observes && (queued || self.lane.running.is_some() || !self.lane.foreign.is_empty())
-    }
-
-    fn notify(&self, notice: Notice, work: &mut Work) {
-        work.effects.push(Effect::Notify { image: self.lane.image.clone(), notice });
     }
 }

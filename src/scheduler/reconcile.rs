@@ -7,7 +7,8 @@ use super::lane::{FOREIGN_MAX, Lane, Live, Phase, Running};
 use super::policy::Policy;
 use super::record::{Fact, Foreign};
 use super::standing::back_off;
-use super::{Effect, Notice, OBSERVE_GROWTH_MAX, Question, Station, Work};
+use super::station::{Question, Station};
+use super::{Effect, Notice, OBSERVE_GROWTH_MAX, Work};
 use crate::build::{Observation, ObserveError, Outcome, Row, RowId, RowState, SourceTaken};
 use crate::model::{BuildId, CommitId, GitRef, Seq, Timestamp};
 
@@ -97,8 +98,9 @@ impl Station {
             return;
         }
         let build = live.row.id;
+        let found = fitting_rows(&self.lane, live, &self.policy, observation).into_iter();
         let rows: Vec<RowId> =
-            fitting_rows(&self.lane, live, &self.policy, observation).into_iter().map(|row| row.id.clone()).collect();
+            found.filter(|row| !self.may_be_of_a_call_under_way(row)).map(|row| row.id.clone()).collect();
         if !rows.is_empty() {
             self.take_rows(build, rows, None, work);
         }
