@@ -1,172 +1,306 @@
-//! Are the tests able to fail? Plants one mistake after another into a copy of the tree and runs the simulation, then,
-//! where that notices nothing, the scenarios: `cargo run --release --example mutants [-- NAME]`. A mistake that nobody
-//! notices fails it.
+//! Are the tests able to fail? Plants one mistake after another into a copy of the tree and lets each judge look at it:
+//! `cargo run --release --example mutants [-- [--first] [NAME…]]`.
+//!
+//! A mistake that no judge notices fails the run. `--first` goes on to the next mistake as soon as one judge has noticed;
+//! words choose the mistakes whose names contain them. The last lines are a table for `docs/proof.md`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
 
-/// Histories that each mistake must survive to go unnoticed by the simulation.
-const HISTORIES: &str = "20000";
+/// A judge that is not done after this has noticed: the mistake makes it run for ever.
+const JUDGE_LIMIT: Duration = Duration::from_mins(2);
+/// How often a running judge is looked after.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// The folders that make up the copy, and the files beside them.
+const COPIED: [&str; 7] = ["src", "tests", "examples", "benches", "Cargo.toml", "Cargo.lock", "CHANGELOG.md"];
+/// What is added to the copy's manifest: quick to build, quick to run, and asserts still hold.
+const PROFILE: &str = "\n[profile.dev]\nopt-level = 1\ndebug = false\nincremental = true\n";
 
-/// Name, file below `src/scheduler`, what stands there, what is put in its place.
-type Mutant = (&'static str, &'static str, &'static str, &'static str);
+/// Who looks, the program, and what it is told. Cheap ones first.
+const JUDGES: [(&str, &str, &[&str]); 4] = [
+    ("scenarios", "it", &["scenarios::", "heads::"]),
+    ("explorer", "it", &["explore::"]),
+    ("properties", "it", &["properties::"]),
+    ("simulation", "simulation", &["--histories", "4000"]),
+];
 
-const MUTANTS: [Mutant; 18] = [
-    (
-        "a time-out counts as refused",
-        "../scheduler.rs",
-        "TriggerAnswer::Uncertain { detail } => {\n                self.lane.apply(Fact::BecameUncertain { build, at: now, detail, pending: false }, changes);",
-        "TriggerAnswer::Uncertain { detail } => {\n                self.refused(build, None, detail, roll, now, work);",
-    ),
-    (
-        "after a restart nothing was called",
-        "../scheduler.rs",
-        "self.lane.apply(Fact::BecameUncertain { build, at: now, detail, pending: false }, &mut work.changes);\n        }\n    }",
-        "self.lane.apply(Fact::Refused { build, at: now, detail, again_at: now, blocked: false }, &mut work.changes);\n        }\n    }",
-    ),
-    (
-        "stale answers are believed",
-        "../scheduler.rs",
-        "self.watch.asked = None;\n        self.watch.next_at = Some(now.plus(self.policy.observe_after));",
-        "self.watch.next_at = Some(now.plus(self.policy.observe_after));",
-    ),
-    (
-        "the cover is all that came before the answer",
-        "reconcile.rs",
-        "Fact::StillQueued { build, upto: asked.upto }",
-        "Fact::StillQueued { build, upto: Seq(u64::MAX) }",
-    ),
-    (
-        "still queued extends the cover for every back-end",
-        "reconcile.rs",
-        "if !started && self.policy.source_taken == SourceTaken::AtStart {",
-        "if !started {",
-    ),
-    (
-        "the commit is ignored",
-        "cover.rs",
-        "let Some(commit) = commit else { return by_time };",
-        "let Some(_) = commit else { return by_time };\n    if true { return by_time; }\n    let commit = commit.expect(\"seen\");",
-    ),
-    (
-        "a build's commit holds all of smaller numbers",
-        "cover.rs",
-        "beyond.take_while(|group| held.iter().any(|known| names(group.commit.as_ref(), known)))",
-        "beyond.take_while(|_| true)",
-    ),
-    (
-        "what is left over of a start is forgotten",
-        "lane.rs",
-        "key.open = open;\n        if let Some(commit) = &cover.commit {",
-        "drop(open);\n        if let Some(commit) = &cover.commit {",
-    ),
-    (
-        "a refused trigger takes its events along",
-        "lane.rs",
-        "self.reopen(&mut live, changes);\n                live.end(*at, Outcome::Lost, Some(format!(\"the trigger was refused: {detail}\")));",
-        "live.end(*at, Outcome::Lost, Some(format!(\"the trigger was refused: {detail}\")));",
-    ),
-    (
-        "a build that never started takes its events along",
-        "lane.rs",
-        "} else {\n                    self.reopen(&mut live, changes);",
-        "} else {\n                    live.carries = None;",
-    ),
-    (
-        "the open mark stays at the hand-out",
-        "lane.rs",
-        "let open = self.key(git_ref, changes).open.take();",
-        "let open = self.key(git_ref, changes).open.clone();",
-    ),
-    (
-        "folding forgets how long the first has waited",
-        "open.rs",
-        "let still = self.last_at().plus(quiet).min(self.first_at().plus(max_wait));",
-        "let still = self.last_at().plus(quiet);",
-    ),
-    (
-        "two may be queued behind each other without prequeue",
-        "standing.rs",
-        "let behind_one = policy.prequeue && running.len() == 1",
-        "let behind_one = running.len() == 1",
-    ),
-    (
-        "the grace of an unseen build is nothing",
-        "reconcile.rs",
-        "if reaches_back && called_at.plus(self.policy.uncertain_grace) <= asked.at {",
-        "if reaches_back {",
-    ),
-    (
-        "a list that was cut off counts as whole",
-        "reconcile.rs",
-        "let reaches_back = observation.complete_since.is_none_or(|since| since <= called_at.minus(CLOCK_TOLERANCE));",
-        "let reaches_back = true;",
-    ),
-    (
-        "a delivery that comes again is new",
-        "intake.rs",
-        "if let Some(Remembered { first, count, .. }) = self.deliveries.find(&delivery.fingerprints) {",
-        "if let Some(Remembered { first, count, .. }) = self.deliveries.find(&[]) {",
-    ),
-    (
-        "a key that changed is not written",
-        "lane.rs",
-        "changes.keys.insert((self.image.clone(), git_ref.clone()));\n        self.keys.entry",
-        "let _ = changes;\n        self.keys.entry",
-    ),
-    (
-        "an uncertain build is good for all it carries",
-        "reconcile.rs",
-        "Phase::Uncertain { .. } => Some(accepted_surely_before(live, first)),",
-        "Phase::Uncertain { .. } => None,",
-    ),
+/// One mistake. Its place is found by its text, wherever in the pure core it stands and however it is laid out.
+struct Mutant {
+    name: &'static str,
+    from: &'static str,
+    to: &'static str,
+}
+
+const MUTANTS: &[Mutant] = &[
+    Mutant {
+        name: "a time-out counts as refused",
+        from: "TriggerAnswer::Uncertain { detail } => { \
+               self.lane.apply(Fact::BecameUncertain { build, at: now, detail, pending: false }, changes);",
+        to: "TriggerAnswer::Uncertain { detail } => { self.refused(build, None, detail, roll, now, work);",
+    },
+    Mutant {
+        name: "after a restart nothing was called",
+        from: "self.lane.apply(Fact::BecameUncertain { build, at: now, detail, pending: false }, &mut work.changes);",
+        to: "self.lane.apply(Fact::Refused { build, at: now, detail, again_at: now, blocked: false }, \
+             &mut work.changes);",
+    },
+    Mutant {
+        name: "stale answers are believed",
+        from: "self.watch.asked = None; self.watch.next_at = Some(now.plus(self.policy.observe_after));",
+        to: "self.watch.next_at = Some(now.plus(self.policy.observe_after));",
+    },
+    Mutant {
+        name: "the cover is all that came before the answer",
+        from: "Fact::StillQueued { build, upto: asked.upto }",
+        to: "Fact::StillQueued { build, upto: Seq(u64::MAX) }",
+    },
+    Mutant {
+        name: "the number noted at the question is forgotten",
+        from: "Fact::StillQueued { build, upto: asked.upto }",
+        to: "Fact::StillQueued { build, upto: Seq(0) }",
+    },
+    Mutant {
+        name: "still queued extends the cover for every back-end",
+        from: "if !started && self.policy.source_taken == SourceTaken::AtStart {",
+        to: "if !started {",
+    },
+    Mutant {
+        name: "what came while it ran ends with the build",
+        from: "key.retries = if outcome == Outcome::Failure && reopened",
+        to: "key.open = None; key.retries = if outcome == Outcome::Failure && reopened",
+    },
+    Mutant {
+        name: "the open mark stays at the hand-out",
+        from: "let open = self.key(git_ref, changes).open.take();",
+        to: "let open = self.key(git_ref, changes).open.clone();",
+    },
+    Mutant {
+        name: "the commit is ignored",
+        from: "let Some(commit) = commit else { return by_time };",
+        to: "let Some(commit) = commit.filter(|_| key.retries > 1_000) else { return by_time };",
+    },
+    Mutant {
+        name: "a build's commit holds all of smaller numbers",
+        from: "beyond.take_while(|group| held.iter().any(|known| names(group.commit.as_ref(), known)))",
+        to: "beyond.take_while(|_| true)",
+    },
+    Mutant {
+        name: "what is left over of a start is forgotten",
+        from: "key.open = join(uncovered, later_open);",
+        to: "key.open = uncovered.and(later_open);",
+    },
+    Mutant {
+        name: "a refused trigger takes its events along",
+        from: "self.reopen(&mut live, changes); \
+               live.end(*at, Outcome::Lost, Some(format!(\"the trigger was refused: {detail}\")));",
+        to: "live.end(*at, Outcome::Lost, Some(format!(\"the trigger was refused: {detail}\")));",
+    },
+    Mutant {
+        name: "a build that never started takes its events along",
+        from: "} else { self.reopen(&mut live, changes); }",
+        to: "} else { live.carries = None; }",
+    },
+    Mutant {
+        name: "a lost build is not built again",
+        from: "Outcome::Lost => live.carries.as_ref().is_some_and(|carries| carries.last() > key.lost_upto),",
+        to: "Outcome::Lost => false,",
+    },
+    Mutant {
+        name: "folding forgets how long the first has waited",
+        from: "let still = self.last_at().plus(quiet).min(self.first_at().plus(max_wait));",
+        to: "let still = self.last_at().plus(quiet).max(self.first_at().min(self.first_at().plus(max_wait)));",
+    },
+    Mutant {
+        name: "two may be queued behind each other without prequeue",
+        from: "let behind_one = policy.prequeue && running.len() == 1",
+        to: "let behind_one = running.len() == 1",
+    },
+    Mutant {
+        name: "the grace of an unseen build is nothing",
+        from: "if reaches_back && called_at.plus(self.policy.uncertain_grace) <= asked.at {",
+        to: "if reaches_back && called_at <= asked.at {",
+    },
+    Mutant {
+        name: "a list that was cut off counts as whole",
+        from: "let reaches_back = observation.complete_since.is_none_or(|since| since <= called_at.minus(CLOCK_TOLERANCE));",
+        to: "let reaches_back = true;",
+    },
+    Mutant {
+        name: "a delivery that comes again is new",
+        from: "self.deliveries.find(&delivery.fingerprints)",
+        to: "self.deliveries.find(&[])",
+    },
+    Mutant {
+        name: "deliveries are not written",
+        from: "work.changes.remembered.push((fingerprint, remembered));",
+        to: "",
+    },
+    Mutant {
+        name: "a key that changed is not written",
+        from: "changes.keys.insert((self.image.clone(), git_ref.clone())); self.keys.entry",
+        to: "let _ = changes; self.keys.entry",
+    },
+    Mutant {
+        name: "an uncertain build is good for all it carries",
+        from: "Phase::Uncertain { .. } => Some(accepted_surely_before(live, first)),",
+        to: "Phase::Uncertain { .. } => None,",
+    },
+    Mutant {
+        name: "a build that was pending before covers all",
+        from: "Fact::Attached { build, rows, only_upto: Some(Seq(0)) }",
+        to: "Fact::Attached { build, rows, only_upto: None }",
+    },
+    Mutant {
+        name: "rows of builds that ended may be ours again",
+        from: "self.claimed.push_back(row);",
+        to: "drop(row);",
+    },
+    Mutant {
+        name: "any row is young enough to be ours",
+        from: "Some(created_at) => created_at >= called_at.minus(CLOCK_TOLERANCE),",
+        to: "Some(created_at) => created_at >= called_at.minus(CLOCK_TOLERANCE * 1_000),",
+    },
 ];
 
 fn main() -> ExitCode {
+    let mut words: Vec<String> = std::env::args().skip(1).collect();
+    let first_only = words.iter().any(|word| word == "--first");
+    words.retain(|word| word != "--first");
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let copy = tempfile::tempdir().expect("a directory for the copy");
-    let only = std::env::args().nth(1);
-    let mut alive = 0;
-    for (name, file, from, to) in MUTANTS.iter().filter(|mutant| only.as_deref().is_none_or(|only| only == mutant.0)) {
-        copy_tree(root, copy.path());
-        let path = copy.path().join("src/scheduler").join(file);
-        let text = std::fs::read_to_string(&path).expect("a source");
-        assert_eq!(text.matches(from).count(), 1, "the place for '{name}' is not what it was");
-        std::fs::write(&path, text.replacen(from, to, 1)).expect("the copy");
-        let verdict = judge(root, copy.path());
-        alive += u32::from(!verdict.starts_with("killed"));
-        println!("{verdict:<28} {name}");
+    let tree = root.join("target/mutants/tree");
+    copy_tree(root, &tree);
+    // As it stands, nothing may be noticed: else a verdict would say nothing.
+    if let Some(found) = judge(root, &tree, false).first() {
+        println!("the tree as it is: {found}");
+        return ExitCode::FAILURE;
     }
-    println!("{alive} unnoticed");
+    let chosen = |mutant: &&Mutant| words.is_empty() || words.iter().any(|word| mutant.name.contains(word.as_str()));
+    let mut alive = 0;
+    let mut table = String::from("| mistake | noticed by | seconds |\n|---|---|---|\n");
+    for Mutant { name, from, to } in MUTANTS.iter().filter(chosen) {
+        let begun = now();
+        let (path, text, mistaken) = plant(&tree, from, to).unwrap_or_else(|why| panic!("{name}: {why}"));
+        std::fs::write(&path, mistaken).expect("the copy");
+        let noticed = judge(root, &tree, first_only);
+        std::fs::write(&path, text).expect("the copy");
+        alive += u32::from(noticed.is_empty());
+        let noticed = if noticed.is_empty() { "NOBODY".to_owned() } else { noticed.join(", ") };
+        let row = format!("| {name} | {noticed} | {} |\n", begun.elapsed().as_secs());
+        print!("{row}");
+        table.push_str(&row);
+    }
+    println!("\n{table}\n{alive} unnoticed");
     if alive == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn judge(root: &Path, copy: &Path) -> &'static str {
-    let passes = |words: &[&str]| {
-        let mut cargo = Command::new(env!("CARGO"));
-        let cargo = cargo.args(words).current_dir(copy).env("CARGO_TARGET_DIR", root.join("target/mutants"));
-        cargo.stdout(Stdio::null()).stderr(Stdio::null()).status().expect("cargo").success()
-    };
-    match () {
-        () if !passes(&["build", "--release", "--example", "simulation"]) => "DOES NOT COMPILE",
-        () if !passes(&["run", "--release", "--example", "simulation", "--", "--histories", HISTORIES]) => {
-            "killed by the simulation"
+/// Who notices something in the tree as it is now.
+fn judge(root: &Path, tree: &Path, first_only: bool) -> Vec<String> {
+    let mut cargo = cargo(root, tree);
+    cargo.args(["build", "--test", "it", "--example", "simulation", "--message-format", "json"]);
+    let built = cargo.stderr(Stdio::null()).output().expect("cargo");
+    if !built.status.success() {
+        return vec!["DOES NOT COMPILE".to_owned()];
+    }
+    let built = String::from_utf8_lossy(&built.stdout);
+    let mut noticed = Vec::new();
+    for (who, program, words) in JUDGES {
+        let program = executable(&built, program);
+        if !passes(Command::new(program).args(words).current_dir(tree)) {
+            noticed.push(who.to_owned());
+            if first_only {
+                break;
+            }
         }
-        () if !passes(&["test", "--test", "it", "scenarios"]) => "killed by the scenarios",
-        () if !passes(&["test", "--test", "it", "properties"]) => "killed by the properties",
-        () => "ALIVE",
+    }
+    noticed
+}
+
+fn cargo(root: &Path, tree: &Path) -> Command {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.current_dir(tree).env("CARGO_TARGET_DIR", root.join("target/mutants/build"));
+    cargo
+}
+
+/// Where cargo says that it put the program of this name.
+fn executable(messages: &str, name: &str) -> PathBuf {
+    let target = format!("\"name\":\"{name}\"");
+    let of_target = messages.lines().filter(|line| line.contains(&target)).find_map(|line| {
+        let (_, rest) = line.split_once("\"executable\":\"")?;
+        rest.split_once('"').map(|(path, _)| PathBuf::from(path))
+    });
+    of_target.unwrap_or_else(|| panic!("cargo built no '{name}'"))
+}
+
+fn passes(program: &mut Command) -> bool {
+    let begun = now();
+    let mut running = program.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("a judge");
+    loop {
+        if let Some(status) = running.try_wait().expect("a judge") {
+            return status.success();
+        }
+        if begun.elapsed() > JUDGE_LIMIT {
+            running.kill().expect("a judge that ends");
+            running.wait().expect("a judge that ends");
+            return false;
+        }
+        std::thread::sleep(LOOK_EVERY);
     }
 }
 
-fn copy_tree(root: &Path, copy: &Path) {
-    for name in ["src", "tests", "examples", "benches", "systemd", "Cargo.toml", "Cargo.lock", "CHANGELOG.md"] {
-        copy_into(&root.join(name), &copy.join(name));
+/// The file with the only place that reads like `from`, its text, and its text with `to` there.
+fn plant(tree: &Path, from: &str, to: &str) -> Result<(PathBuf, String, String), String> {
+    let mut found = Vec::new();
+    for path in sources(&tree.join("src/scheduler")).into_iter().chain([tree.join("src/scheduler.rs")]) {
+        let text = std::fs::read_to_string(&path).map_err(|why| why.to_string())?;
+        let places = places(&text, from);
+        found.extend(places.into_iter().map(|place| (path.clone(), text.clone(), place)));
     }
+    let [(path, text, (begin, end))] = found.as_slice() else {
+        return Err(format!("{} places read like '{from}'", found.len()));
+    };
+    Ok((path.clone(), text.clone(), format!("{}{to}{}", &text[..*begin], &text[*end..])))
+}
+
+/// Where `text` reads like `wanted`, white space aside.
+fn places(text: &str, wanted: &str) -> Vec<(usize, usize)> {
+    let solid =
+        |text: &str| -> Vec<(usize, char)> { text.char_indices().filter(|(_, c)| !c.is_whitespace()).collect() };
+    let (all, part) = (solid(text), solid(wanted));
+    let same = |window: &&[(usize, char)]| window.iter().zip(&part).all(|((_, a), (_, b))| a == b);
+    let span = |window: &[(usize, char)]| {
+        let (last, c) = window[window.len() - 1];
+        (window[0].0, last + c.len_utf8())
+    };
+    all.windows(part.len()).filter(same).map(span).collect()
+}
+
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let entries = folder.read_dir().expect("a folder").map(|entry| entry.expect("an entry").path());
+    entries.filter(|path| path.extension().is_some_and(|ext| ext == "rs")).collect()
+}
+
+/// The library whole, of the programs none, and of the tests only those that need no program: all that judges need.
+fn copy_tree(root: &Path, tree: &Path) {
+    for name in COPIED {
+        copy_into(&root.join(name), &tree.join(name));
+    }
+    let manifest = std::fs::read_to_string(root.join("Cargo.toml")).expect("the manifest");
+    let tables = manifest.split("\n[").filter(|table| !table.starts_with("[bin]]") && !table.starts_with("profile."));
+    let manifest =
+        tables.collect::<Vec<_>>().join("\n[").replace("default-run = \"coalesced\"\n", "autobins = false\n");
+    write(&tree.join("Cargo.toml"), &format!("{manifest}{PROFILE}"));
+    let tests = std::fs::read_to_string(root.join("tests/it/main.rs")).expect("the tests");
+    let kept = ["mod explore;", "mod heads;", "mod properties;", "mod scenarios;", "mod sim;", "mod world;"];
+    let lines = tests.lines().filter(|line| !line.starts_with("mod ") || kept.contains(line));
+    write(&tree.join("tests/it/main.rs"), &lines.collect::<Vec<_>>().join("\n"));
 }
 
 fn copy_into(from: &Path, to: &Path) {
     if from.is_file() {
-        std::fs::copy(from, to).expect("a file copied");
+        if !to.ends_with("Cargo.toml") && !to.ends_with("it/main.rs") {
+            write(to, &std::fs::read_to_string(from).expect("a file of text"));
+        }
         return;
     }
     std::fs::create_dir_all(to).expect("a folder");
@@ -174,4 +308,17 @@ fn copy_into(from: &Path, to: &Path) {
         let entry = entry.expect("an entry");
         copy_into(&entry.path(), &to.join(entry.file_name()));
     }
+}
+
+/// Only where it differs, so that nothing is built again for it.
+fn write(path: &Path, text: &str) {
+    if std::fs::read_to_string(path).is_ok_and(|old| old == text) {
+        return;
+    }
+    std::fs::write(path, text).expect("the copy");
+}
+
+#[expect(clippy::disallowed_methods, reason = "how long it took is told; nothing is decided by it")]
+fn now() -> Instant {
+    Instant::now()
 }

@@ -197,7 +197,9 @@ async fn a_failed_build_is_red_and_not_repeated() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn somebody_elses_build_takes_its_place_and_ours_waits() {
-    let world = World::new(quick(Mode::Classic, TakesTip::WhenTriggered)).await;
+    // Long enough that the foreign build is still queued when it is seen, also on a busy machine.
+    let build_time = Duration::from_secs(6);
+    let world = World::new(HubSettings { build_time, ..quick(Mode::Classic, TakesTip::WhenTriggered) }).await;
     world.push(1).await;
     world.daemon.until("/v1/images/acme/web", "running", |lane| !lane["running"].is_null()).await;
     world.hub.foreign_build(&world.image, &master());

@@ -13,6 +13,7 @@ mod crash;
 mod daemon;
 mod damage;
 mod disk;
+mod explore;
 mod faults;
 mod filters;
 mod heads;

@@ -1,0 +1,125 @@
+//! The back-end's truth: one build running and one queued; a further trigger is thrown away in silence.
+
+use coalesced::build::{Observation, Outcome, Row, RowId, RowState};
+use coalesced::model::{BuildId, Seq, Timestamp};
+
+use super::scope::{BUILD_MS, LINGER_MS, START, Scope};
+
+/// One build as it truly is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Build {
+    pub number: u16,
+    /// The call that made it.
+    pub call: BuildId,
+    pub git_ref: usize,
+    pub made_at: i64,
+    pub shown_at: i64,
+    pub state: State,
+    pub source: Option<Source>,
+    pub started_at: Option<i64>,
+    pub ended_at: Option<i64>,
+    /// Given up after nobody could look for it for long: it may still hold a place, and no one can know.
+    pub excused: bool,
+}
+
+/// What was in the source when it was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Source {
+    pub commit: u8,
+    /// The newest event that was on disk then.
+    pub upto: Seq,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    Waiting,
+    Running,
+    Over(Outcome),
+    /// It ended, and no list shows it.
+    Gone,
+}
+
+impl Build {
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(self.state, State::Over(_) | State::Gone)
+    }
+
+    pub(crate) fn row(&self) -> RowId {
+        RowId(format!("r{}", self.number))
+    }
+
+    fn shown(&self, scope: &Scope) -> Row {
+        let state = match self.state {
+            State::Waiting => RowState::Waiting,
+            State::Running => RowState::Running,
+            State::Over(outcome) => RowState::Finished(outcome),
+            State::Gone => RowState::Unknown,
+        };
+        let begun = self.source.filter(|_| scope.commits && self.started_at.is_some());
+        Row {
+            id: self.row(),
+            state,
+            label: Some(scope.names.refs[self.git_ref].short().to_owned()),
+            commit: begun.map(|source| scope.commit(self.git_ref, source.commit).clone()),
+            created_at: Some(moment(self.made_at)),
+            // Not shown, as by the real one in many answers: what is seen is what counts.
+            started_at: None,
+            finished_at: None,
+            log_url: None,
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Backend {
+    pub builds: Vec<Build>,
+    pub made: u16,
+    /// Since when nothing runs.
+    pub free_since: i64,
+}
+
+impl Backend {
+    pub(crate) fn build(&self, number: u16) -> Option<&Build> {
+        self.builds.iter().find(|build| build.number == number)
+    }
+
+    pub(crate) fn waiting(&self) -> Option<&Build> {
+        self.builds.iter().find(|build| build.state == State::Waiting)
+    }
+
+    pub(crate) fn running(&self) -> Option<&Build> {
+        self.builds.iter().find(|build| build.state == State::Running)
+    }
+
+    /// A trigger has its effect, unless one is queued already.
+    pub(crate) fn trigger(&mut self, build: Build) -> bool {
+        if self.waiting().is_some() {
+            return false;
+        }
+        self.made += 1;
+        self.builds.push(Build { number: self.made, ..build });
+        true
+    }
+
+    pub(crate) fn list(&self, at: i64) -> Vec<Build> {
+        let shown = self.builds.iter().filter(|build| build.state != State::Gone && build.shown_at <= at);
+        shown.copied().collect()
+    }
+
+    /// Until when time may go on before something here must have happened.
+    pub(crate) fn limit(&self) -> Option<i64> {
+        let ends = self.running().and_then(|build| build.started_at).map(|at| at + BUILD_MS);
+        let starts =
+            self.waiting().filter(|_| ends.is_none()).map(|build| build.made_at.max(self.free_since) + LINGER_MS);
+        ends.or(starts)
+    }
+}
+
+pub(crate) fn observation(builds: &[Build], scope: &Scope) -> Observation {
+    let rows = builds.iter().map(|build| build.shown(scope)).collect();
+    Observation { rows, complete_since: None, clock_ahead_ms: 0 }
+}
+
+pub(crate) fn moment(at: i64) -> Timestamp {
+    Timestamp::from_millis(START.as_millis() + at)
+}

@@ -1,0 +1,411 @@
+//! One state of the whole: the real scheduler, what is on disk, the back-end's truth, and what is on its way.
+//! And how it goes on by one turn: decide, write, only then act; the process may die between any two of these.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use coalesced::build::{ObserveError, Order, TriggerAnswer};
+use coalesced::event::{Cause, CauseKind, Delivery, Fingerprint, Intake, Wish};
+use coalesced::journal::{MemoryJournal, Put, encode};
+use coalesced::model::{BuildId, Seq, Timestamp};
+use coalesced::scheduler::{Effect, Input, Scheduler, Step, Ticket};
+
+use super::backend::{Backend, Build, Source, State, moment, observation};
+use super::moves::{CallFate, Ending, How, Move, Turn};
+use super::scope::{Budget, HIDDEN_MS, REFS, STEP_MS, Scope, Wrong, nothing};
+
+/// What a refused call is asked to wait.
+const RETRY_AFTER: Duration = Duration::from_secs(10);
+
+/// What is on disk, by key.
+pub(crate) type Rows = BTreeMap<Arc<[u8]>, Arc<[u8]>>;
+
+#[derive(Clone, Debug)]
+pub(crate) struct World {
+    /// In milliseconds.
+    pub at: i64,
+    pub scheduler: Arc<Scheduler>,
+    /// When the process began.
+    pub since: i64,
+    pub disk: Arc<Rows>,
+    pub backend: Backend,
+    /// The newest commit of each ref.
+    pub tips: [u8; REFS],
+    pub sent: Vec<Sent>,
+    pub call: Option<Call>,
+    pub questions: Vec<Asked>,
+    pub left: Budget,
+    /// Accepted events that are not settled yet.
+    pub wanting: Vec<Wanting>,
+    pub newest: Seq,
+    pub books: Books,
+    pub told: Option<Vec<String>>,
+}
+
+/// A push or a tap, as its sender knows it.
+#[derive(Clone, Debug)]
+pub(crate) struct Sent {
+    pub git_ref: usize,
+    /// None: a tap.
+    pub commit: Option<u8>,
+    pub at: i64,
+    pub on_its_way: bool,
+    /// The event that it is on disk.
+    pub seq: Option<Seq>,
+}
+
+/// An event that is on disk, and the commit of its ref that it must see built.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanting {
+    pub seq: Seq,
+    pub git_ref: usize,
+    pub needs: u8,
+    pub tap: bool,
+}
+
+/// A trigger call on its way.
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    pub order: Order,
+    pub at: i64,
+    /// The newest event when it was decided.
+    pub upto: Seq,
+    pub answer: Option<CallFate>,
+}
+
+/// A question on its way.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    pub id: u64,
+    pub at: i64,
+    /// What the back-end will answer, once it was looked up.
+    pub seen: Option<Vec<Build>>,
+}
+
+/// What is counted for I4 and I8.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Books {
+    /// Events that opened their key.
+    pub opened: u8,
+    /// Builds that there truly were.
+    pub made: u8,
+    pub crashes: u8,
+    /// Calls of which nobody could know whether they had their effect.
+    pub uncertain: u8,
+    pub vanished: u8,
+    pub unreadable: u8,
+    /// Builds whose commit was older than what they were to cover.
+    pub contradicted: u8,
+    /// Builds that hold nothing that an earlier one didn't, where the source is taken at the trigger.
+    pub superfluous: u8,
+    /// Refs of which an accepted event is in no source yet.
+    pub unsatisfied: [bool; REFS],
+}
+
+impl World {
+    pub(crate) fn new(scope: &Scope) -> Self {
+        let (scheduler, step) = Scheduler::recover(scope.settings(), nothing(), moment(0));
+        drop(step);
+        Self {
+            at: 0,
+            scheduler: Arc::new(scheduler),
+            since: 0,
+            disk: Arc::default(),
+            backend: Backend::default(),
+            tips: [0; REFS],
+            sent: Vec::new(),
+            call: None,
+            questions: Vec::new(),
+            left: scope.budget,
+            wanting: Vec::new(),
+            newest: Seq(0),
+            books: Books::default(),
+            told: None,
+        }
+    }
+
+    /// Goes on by one turn; an error says which promise was broken.
+    pub(crate) fn take(&mut self, turn: Turn, scope: &Scope) -> Result<(), String> {
+        let how = turn.how;
+        if how != How::Lives || turn.what == Move::Crash {
+            self.left.crashes -= 1;
+            self.books.crashes += 1;
+        }
+        match turn.what {
+            Move::Push { git_ref, late } => {
+                let git_ref = usize::from(git_ref);
+                self.left.pushes -= 1;
+                self.left.late -= u8::from(late);
+                self.tips[git_ref] += 1;
+                let commit = Some(self.tips[git_ref]);
+                self.sent.push(Sent { git_ref, commit, at: self.at, on_its_way: late, seq: None });
+                if !late {
+                    self.arrive(self.sent.len() - 1, how, scope)?;
+                }
+            }
+            Move::Tap { git_ref } => {
+                self.left.taps -= 1;
+                let git_ref = usize::from(git_ref);
+                self.sent.push(Sent { git_ref, commit: None, at: self.at, on_its_way: false, seq: None });
+                self.arrive(self.sent.len() - 1, how, scope)?;
+            }
+            Move::Deliver { sent } => {
+                let sent = usize::from(sent);
+                if self.sent[sent].on_its_way {
+                    self.sent[sent].on_its_way = false;
+                } else {
+                    self.left.again -= 1;
+                }
+                self.arrive(sent, how, scope)?;
+            }
+            Move::Effect(fate) => self.effect(fate, scope)?,
+            Move::Answer => {
+                let call = self.call.take().expect("it is under way");
+                let answer = answer(call.answer.expect("it had its effect"), scope);
+                let answered = Input::Answered { image: call.order.image, build: call.order.build, answer };
+                self.step(Some(answered), how, scope)?;
+            }
+            Move::Look { question } => {
+                self.left.stale -= 1;
+                self.questions[usize::from(question)].seen = Some(self.backend.list(self.at));
+            }
+            Move::Show { question } => {
+                let Asked { id, seen, .. } = self.questions.remove(usize::from(question));
+                let seen = seen.unwrap_or_else(|| self.backend.list(self.at));
+                let image = scope.names.image.clone();
+                let answer = Ok(observation(&seen, scope));
+                self.step(Some(Input::Observed { image, question: id, answer }), how, scope)?;
+            }
+            Move::Unreadable { question } => {
+                self.left.unreadable -= 1;
+                self.books.unreadable += 1;
+                let id = self.questions.remove(usize::from(question)).id;
+                let image = scope.names.image.clone();
+                let answer = Err(ObserveError::Unavailable { detail: "down".to_owned() });
+                self.step(Some(Input::Observed { image, question: id, answer }), how, scope)?;
+            }
+            Move::Start => self.start(scope),
+            Move::End(ending) => self.end(ending),
+            Move::Wake => {
+                self.at = self.next_wake().expect("it is due");
+                self.step(None, how, scope)?;
+            }
+            Move::Wait => {
+                self.left.waits -= 1;
+                self.at += STEP_MS;
+            }
+            Move::Crash => self.restart(scope)?,
+        }
+        self.judge_rest()?;
+        self.forget();
+        Ok(())
+    }
+
+    fn arrive(&mut self, sent: usize, how: How, scope: &Scope) -> Result<(), String> {
+        let Sent { git_ref, commit, .. } = self.sent[sent];
+        let tap = commit.is_none();
+        let kind = if tap { CauseKind::Button } else { CauseKind::Push };
+        let wish = Wish {
+            image: Some(scope.names.image.clone()),
+            git_ref: Some(scope.names.refs[git_ref].clone()),
+            commit: commit.map(|number| scope.commit(git_ref, number).clone()),
+            before: commit.map(|number| scope.commit(git_ref, number - 1).clone()),
+            intake: Intake::Build { immediate: tap, manual: tap, ensure: false },
+        };
+        let known_by = if scope.wrong == Some(Wrong::EveryDeliveryIsNew) {
+            0x1_0000 + usize::from(self.left.again) * 0x100 + sent
+        } else {
+            sent
+        };
+        let fingerprints = vec![Fingerprint((known_by as u128).to_be_bytes())];
+        let delivery = Delivery { cause: Cause::new(kind, "sender"), fingerprints, wishes: vec![wish] };
+        let ticket = Ticket(sent as u64);
+        self.step(Some(Input::Arrived { delivery, ticket }), how, scope)
+    }
+
+    fn step(&mut self, input: Option<Input>, how: How, scope: &Scope) -> Result<(), String> {
+        let ticket = match &input {
+            Some(Input::Arrived { ticket, .. }) => Some(*ticket),
+            _ => None,
+        };
+        let mut scheduler = Scheduler::clone(&self.scheduler);
+        let step = scheduler.handle(moment(self.at), input);
+        self.conclude(scheduler, step, ticket, how, scope)
+    }
+
+    fn conclude(
+        &mut self,
+        scheduler: Scheduler,
+        step: Step,
+        ticket: Option<Ticket>,
+        how: How,
+        scope: &Scope,
+    ) -> Result<(), String> {
+        let proof = MemoryJournal::default().commit(Vec::new());
+        if how == How::DiesBeforeTheCommit {
+            let early = |effect: &Effect| match effect {
+                Effect::Answer { .. } => scope.wrong == Some(Wrong::AnswersBeforeTheCommit),
+                Effect::Trigger(_) => scope.wrong == Some(Wrong::CallsBeforeTheCommit),
+                _ => false,
+            };
+            let effects: Vec<Effect> = step.release(proof).filter(early).collect();
+            for effect in effects {
+                self.carry_out(effect, &scheduler, scope)?;
+                if self.call.is_some() {
+                    self.effect(CallFate::Accepted, scope)?;
+                }
+            }
+            return self.restart(scope);
+        }
+        let puts = encode(step.changes(), &scheduler);
+        self.write(puts, scope);
+        self.scheduler = Arc::new(scheduler);
+        self.note(step.changes(), ticket, scope)?;
+        if how == How::DiesBeforeTheEffects {
+            return self.restart(scope);
+        }
+        let scheduler = self.scheduler.clone();
+        for effect in step.release(proof) {
+            self.carry_out(effect, &scheduler, scope)?;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, puts: Vec<Put>, scope: &Scope) {
+        let lost = |put: &Put| scope.wrong == Some(Wrong::KeysAreNotWritten) && put.key.first() == Some(&b'k');
+        let disk = Arc::make_mut(&mut self.disk);
+        for Put { key, value } in puts.into_iter().filter(|put| !lost(put)) {
+            match value {
+                Some(value) => drop(disk.insert(key.into(), value.into())),
+                None => drop(disk.remove(key.as_slice())),
+            }
+        }
+    }
+
+    /// What a reader, or a process that starts, finds.
+    pub(crate) fn journal(&self) -> MemoryJournal {
+        let journal = MemoryJournal::default();
+        let put = |(key, value): (&Arc<[u8]>, &Arc<[u8]>)| Put { key: key.to_vec(), value: Some(value.to_vec()) };
+        let _ = journal.commit(self.disk.iter().map(put).collect());
+        journal
+    }
+
+    /// All that is left is what is on disk, and the world.
+    fn restart(&mut self, scope: &Scope) -> Result<(), String> {
+        self.call = None;
+        self.questions.clear();
+        self.since = self.at;
+        let snapshot = self.journal().snapshot().map_err(|why| why.to_string())?;
+        let (scheduler, step) = Scheduler::recover(scope.settings(), snapshot, moment(self.at));
+        self.conclude(scheduler, step, None, How::Lives, scope)
+    }
+
+    fn carry_out(&mut self, effect: Effect, scheduler: &Scheduler, scope: &Scope) -> Result<(), String> {
+        match effect {
+            Effect::Answer { ticket, decision } => self.answered(ticket, &decision),
+            Effect::Trigger(order) => {
+                self.judge_call(&order, scheduler, scope)?;
+                self.call = Some(Call { order, at: self.at, upto: self.newest, answer: None });
+                Ok(())
+            }
+            Effect::Observe { question, .. } => {
+                self.questions.push(Asked { id: question, at: self.at, seen: None });
+                Ok(())
+            }
+            Effect::Notify { .. } => Ok(()),
+            Effect::Cancel { .. } | Effect::AskHeads { .. } => Err("nobody asked for this".to_owned()),
+        }
+    }
+
+    /// What becomes of the call at the back-end.
+    fn effect(&mut self, fate: CallFate, scope: &Scope) -> Result<(), String> {
+        self.left.calls -= u8::from(fate != CallFate::Accepted);
+        self.books.uncertain += u8::from(matches!(fate, CallFate::AnswerLost | CallFate::Lost));
+        let call = self.call.as_mut().expect("it is under way");
+        call.answer = Some(fate);
+        let (build, git_ref, upto) = (call.order.build, call.order.git_ref.clone(), call.upto);
+        if matches!(fate, CallFate::Lost | CallFate::RefusedForNow | CallFate::ThrownAway) {
+            return Ok(());
+        }
+        let git_ref = scope.git_ref(&git_ref);
+        let hidden = if fate == CallFate::AcceptedShownLate { HIDDEN_MS } else { 0 };
+        let source = Source { commit: self.tips[git_ref], upto: self.newest };
+        let made = self.backend.trigger(Build {
+            number: 0,
+            call: build,
+            git_ref,
+            made_at: self.at,
+            shown_at: self.at + hidden,
+            state: State::Waiting,
+            source: (!scope.at_start).then_some(source),
+            started_at: None,
+            ended_at: None,
+            excused: false,
+        });
+        if made {
+            self.books.made += 1;
+            if !scope.at_start {
+                self.books.superfluous += u8::from(!self.books.unsatisfied[git_ref]);
+                // What came after the decision is in it only in hope.
+                let hopes = self.wanting.iter().any(|wanting| wanting.git_ref == git_ref && wanting.seq > upto);
+                self.books.unsatisfied[git_ref] = hopes;
+            }
+        }
+        self.judge_books(scope)
+    }
+
+    fn start(&mut self, scope: &Scope) {
+        let (at, newest, tips) = (self.at, self.newest, self.tips);
+        let mut builds = self.backend.builds.iter_mut();
+        let build = builds.find(|build| build.state == State::Waiting).expect("one waits");
+        build.state = State::Running;
+        build.started_at = Some(at);
+        if scope.at_start {
+            build.source = Some(Source { commit: tips[build.git_ref], upto: newest });
+        }
+    }
+
+    fn end(&mut self, ending: Ending) {
+        self.left.bad -= u8::from(ending != Ending::Success);
+        self.backend.free_since = self.at;
+        let mut builds = self.backend.builds.iter_mut();
+        let build = builds.find(|build| build.state == State::Running).expect("one runs");
+        build.state = ending.state();
+        build.ended_at = Some(self.at);
+        if ending == Ending::Vanished {
+            self.books.vanished += 1;
+            self.books.unsatisfied[build.git_ref] = true;
+        }
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        moment(self.at)
+    }
+
+    pub(crate) fn tell(&mut self, what: impl FnOnce() -> String) {
+        if let Some(told) = &mut self.told {
+            told.push(what());
+        }
+    }
+
+    /// The build of the back-end that a call of ours made.
+    pub(crate) fn made_by(&mut self, call: BuildId) -> Option<&mut Build> {
+        self.backend.builds.iter_mut().find(|build| build.call == call)
+    }
+}
+
+/// What the sender of the call gets to see.
+fn answer(fate: CallFate, scope: &Scope) -> TriggerAnswer {
+    let detail = format!("{fate:?}");
+    match fate {
+        CallFate::Accepted | CallFate::AcceptedShownLate | CallFate::ThrownAway => {
+            TriggerAnswer::Accepted { row: None }
+        }
+        CallFate::AnswerLost | CallFate::Lost if scope.wrong == Some(Wrong::LostMeansRefused) => {
+            TriggerAnswer::RefusedForNow { retry_after: Some(RETRY_AFTER), detail }
+        }
+        CallFate::AnswerLost | CallFate::Lost => TriggerAnswer::Uncertain { detail },
+        CallFate::RefusedForNow => TriggerAnswer::RefusedForNow { retry_after: Some(RETRY_AFTER), detail },
+    }
+}
