@@ -764,7 +764,14 @@ impl<'a> History<'a> {
                     self.uncertain += 1;
                     self.unclear_calls.insert(*build);
                 }
-                Fact::NeverStarted { build, outcome: Outcome::Lost, .. } | Fact::Refused { build, .. } => {
+                Fact::NeverStarted { build, outcome: Outcome::Lost, note, .. } => {
+                    self.given_up.insert(*build);
+                    // Lists that are cut off before it, or can't be read, until its time is up.
+                    if note.starts_with("unverified") && self.unclear_calls.insert(*build) {
+                        self.uncertain += 1;
+                    }
+                }
+                Fact::Refused { build, .. } => {
                     self.given_up.insert(*build);
                 }
                 _ => {}
