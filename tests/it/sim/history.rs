@@ -107,6 +107,8 @@ pub(crate) struct History<'a> {
     /// The call of which nobody could know whether it had its effect.
     unclear_calls: BTreeSet<BuildId>,
     clock_changes: Vec<i64>,
+    /// Builds that a person asked to cancel.
+    cancel_asked: BTreeSet<BuildId>,
     /// Builds that had not been seen yet when the clock was set otherwise: see `docs/proof.md`.
     astray: BTreeSet<BuildId>,
     foreign_at: Vec<(ImageName, i64)>,
@@ -182,6 +184,7 @@ impl<'a> History<'a> {
             overdue: BTreeSet::new(),
             called: BTreeSet::new(),
             unclear_calls: BTreeSet::new(),
+            cancel_asked: BTreeSet::new(),
             clock_changes: Vec::new(),
             astray: BTreeSet::new(),
             foreign_at: Vec::new(),
@@ -774,6 +777,9 @@ impl<'a> History<'a> {
                 Fact::Refused { build, .. } => {
                     self.given_up.insert(*build);
                 }
+                Fact::CancelAsked { build, .. } => {
+                    self.cancel_asked.insert(*build);
+                }
                 _ => {}
             }
             match &record.fact {
@@ -1082,8 +1088,11 @@ impl<'a> History<'a> {
                 let shown_failed = build.outcome == Some(Outcome::Failure) && build.started_at.is_none();
                 let content =
                     build.commit.as_ref().and_then(|commit| pushes.iter().rposition(|push| push.commit == *commit));
-                // Blind, nobody sees that a person's wish to cancel was granted.
-                let cancelled = !self.setting.observes && build.outcome == Some(Outcome::Cancelled);
+                // Blind, nobody sees that a person's wish to cancel was granted; and a row that was cancelled while it
+                // waited, beside one of somebody else's that had started, was ended by the same wish.
+                let unseen = !self.setting.observes
+                    || (self.cancel_asked.contains(&id) && build.started_at.is_none() && !build.foreign);
+                let cancelled = unseen && build.outcome == Some(Outcome::Cancelled);
                 build.git_ref == *git_ref
                     && (shown_failed || cancelled || content.is_some_and(|index| index >= wanting.needs))
             };
