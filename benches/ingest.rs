@@ -1,7 +1,7 @@
 //! Signed pushes over HTTP: the real daemon, which answers when they are on disk, beside a server that checks and parses
 //! them as it does and stores nothing.
 
-mod load;
+pub(crate) mod load;
 mod plain;
 
 use std::fmt::Write as _;
@@ -86,7 +86,8 @@ fn processor_time(child: &Child) -> Duration {
 /// The shipped binary in a directory of its own.
 pub(crate) struct Daemon {
     pub(crate) address: SocketAddr,
-    _directory: tempfile::TempDir,
+    /// Given back by [`Self::end`].
+    directory: Option<tempfile::TempDir>,
     child: Child,
 }
 
@@ -100,7 +101,24 @@ impl Daemon {
     pub(crate) fn start_in(directory: tempfile::TempDir) -> Self {
         let child = spawn(directory.path());
         let address = await_ready(directory.path(), child.id());
-        Self { address, _directory: directory, child }
+        Self { address, directory: Some(directory), child }
+    }
+
+    /// Ends it in order.
+    pub(crate) fn end(mut self) -> tempfile::TempDir {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it runs");
+        let status = self.child.wait().expect("it ends");
+        assert!(status.success(), "{status}");
+        self.directory.take().expect("it was not ended before")
+    }
+
+    /// The most bytes that were resident at once.
+    pub(crate) fn memory_peak(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib: u64 = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse().ok()).unwrap_or(0);
+        kib * 1024
     }
 }
 

@@ -127,6 +127,10 @@ impl Ours {
         Self { runtime, journal, scheduler, newest }
     }
 
+    pub(crate) fn close(self) {
+        self.journal.close();
+    }
+
     fn commit(&mut self, count: usize) {
         let now = coalesced::driver::clock::wall();
         self.commit_at(count, now, u64::MAX);

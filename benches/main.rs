@@ -1,8 +1,9 @@
-//! Every measurement, in one table: `cargo bench`; some of them: `cargo bench -- ingest journal scheduler`.
+//! Every measurement, in one table: `cargo bench`; some of them: `cargo bench -- journal ingest`.
 //!
 //! Each figure stands beside another of the same run, because machines differ and are seldom quiet: read the ratios.
 //! docs/performance.md says how.
 
+mod history;
 mod ingest;
 mod journal;
 mod scheduler;
@@ -10,8 +11,12 @@ mod table;
 
 type Part = (&'static str, fn(&mut Vec<table::Row>));
 
-const PARTS: [Part; 3] =
-    [("scheduler", scheduler::measure), ("journal", journal::measure), ("ingest", ingest::measure)];
+const PARTS: [Part; 4] = [
+    ("scheduler", scheduler::measure),
+    ("journal", journal::measure),
+    ("ingest", ingest::measure),
+    ("history", history::measure),
+];
 
 fn main() {
     if std::env::args().any(|word| word == ingest::PLAIN_ROLE) {

@@ -234,7 +234,7 @@ impl FromStr for Timestamp {
     }
 }
 
-/// The number of an event: one counter for all images, from 1, without gaps, never used again.
+/// The number of an event: one counter for all images, from 1, without gaps but for a restore, never used again.
 ///
 /// "Accepted before the build started" is a comparison of these numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
