@@ -92,8 +92,12 @@ impl World {
             "show" | "unreadable" => {
                 let question = self.questions.remove(&image(0)).expect("no question was asked");
                 let answer = if *command == "show" {
+                    // "complete@40s": what was made before may be missing.
+                    let complete = |word: &&str| word.strip_prefix("complete@").map(|at| START.plus(span(at)));
+                    let rows = rest[1..].iter().filter(|word| complete(word).is_none());
                     Ok(Observation {
-                        rows: rest[1..].iter().filter_map(|row| self.row(row)).collect(),
+                        rows: rows.filter_map(|row| self.row(row)).collect(),
+                        complete_since: rest[1..].iter().find_map(complete),
                         ..Observation::default()
                     })
                 } else {

@@ -144,7 +144,7 @@ fn line(input: &Input, now: Timestamp) -> String {
         Input::Observed { image, answer: Ok(seen), .. } => {
             let rows: Vec<String> = seen.rows.iter().map(row).collect();
             let rows = if rows.is_empty() { "nothing".to_owned() } else { rows.join(" ") };
-            let since = seen.complete_since.map(|since| format!("\n# complete only since {since}"));
+            let since = seen.complete_since.map(|since| format!(" complete@{}s", since.since(START).as_secs()));
             format!("show {image} {rows}{}", since.unwrap_or_default())
         }
         Input::Observed { image, .. } => format!("unreadable {image}"),
