@@ -53,7 +53,7 @@ fn with_history(events: u64, soon: Duration, memory: u64, mut directory: tempfil
     }
     let daemon = Daemon::start_in(directory);
     let fresh = Daemon::start();
-    let (_, fresh_took) = timed(|| drop(Daemon::start()));
+    let ((), fresh_took) = timed(|| drop(Daemon::start()));
     let took = median(took);
     rows.push(Row {
         what: format!("start with {events} events"),

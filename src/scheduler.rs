@@ -75,6 +75,12 @@ struct Account {
     taken: usize,
 }
 
+impl Account {
+    fn is_full(&self) -> bool {
+        self.taken >= self.limit
+    }
+}
+
 /// What stays the same while the daemon runs.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -266,8 +272,8 @@ impl Scheduler {
             station.recover(now, &mut work);
         }
         // Every lane is counted before any of them triggers.
-        for image in &work.touched {
-            scheduler.count_places(image);
+        for station in scheduler.images.values_mut() {
+            station.count_places(&mut scheduler.accounts);
         }
         let step = scheduler.conclude(now, work);
         (scheduler, step)
@@ -420,89 +426,48 @@ impl Scheduler {
         for image in &touched {
             let station = self.images.get_mut(image).expect("lanes are never removed");
             station.pass_time(now, &mut work);
-            self.count_places(image);
+            station.count_places(&mut self.accounts);
         }
-        touched.extend(self.hand_out(now, &touched, &mut work));
+        touched.append(&mut self.starved);
+        self.hand_out(now, &touched, &mut work);
         for image in &touched {
-            self.ask(image, now, &mut work);
-            self.set_timer(image);
+            let station = self.images.get_mut(image).expect("lanes are never removed");
+            if station.is_due_to_ask(now) {
+                self.newest_question += 1;
+                let question = self.newest_question;
+                station.watch.asked = Some(Question { id: question, at: now, upto: self.newest });
+                work.effects.push(Effect::Observe { image: image.clone(), question });
+            }
+            let waits = self.hold.is_some() || self.starved.contains(image);
+            station.set_timer(waits, &mut self.timers);
         }
         self.ask_heads(now, &mut work);
         Step { changes: work.changes, effects: work.effects }
     }
 
     /// R3: hands out a build for every lane that may have one, in the order of need where accounts are short.
-    fn hand_out(&mut self, now: Timestamp, touched: &BTreeSet<ImageName>, work: &mut Work) -> BTreeSet<ImageName> {
+    fn hand_out(&mut self, now: Timestamp, touched: &BTreeSet<ImageName>, work: &mut Work) {
         let mut candidates: Vec<((bool, Seq), ImageName, GitRef)> = Vec::new();
-        for image in touched.union(&self.starved) {
+        for image in touched {
             if let Some((rank, git_ref)) = self.images[image].ready_key(self.hold.as_ref(), now) {
                 candidates.push((rank, image.clone(), git_ref));
             }
         }
-        let looked_at: BTreeSet<ImageName> = touched.union(&self.starved).cloned().collect();
-        self.starved.clear();
         candidates.sort();
         for (_, image, git_ref) in candidates {
-            let account = self.images[&image].policy.account.map(|account| account.0);
-            if account.is_some_and(|account| self.accounts[account].taken >= self.accounts[account].limit) {
+            let station = self.images.get_mut(&image).expect("a candidate is a lane");
+            if station.policy.account.is_some_and(|account| self.accounts[account.0].is_full()) {
                 self.starved.insert(image);
                 continue;
             }
             self.newest_build = BuildId(self.newest_build.0 + 1);
             work.changes.head = true;
             let (build, upto) = (self.newest_build, self.newest);
-            let station = self.images.get_mut(&image).expect("a candidate is a lane");
             station.lane.apply(Fact::Intended { build, git_ref: git_ref.clone(), upto, at: now }, &mut work.changes);
             let live = station.lane.live(build).expect("just handed out");
             let commit = live.carries.as_ref().and_then(|open| open.commit().cloned());
-            work.effects.push(Effect::Trigger(Order { build, image: image.clone(), git_ref, commit }));
-            self.count_places(&image);
-        }
-        looked_at
-    }
-
-    fn count_places(&mut self, image: &ImageName) {
-        let station = self.images.get_mut(image).expect("lanes are never removed");
-        let places = station.lane.places();
-        if let Some(account) = station.policy.account {
-            let account = &mut self.accounts[account.0];
-            account.taken = account.taken + places - station.counted;
-        }
-        station.counted = places;
-    }
-
-    /// Puts the next question to the back-end, when it is time for it.
-    fn ask(&mut self, image: &ImageName, now: Timestamp, work: &mut Work) {
-        let station = self.images.get_mut(image).expect("lanes are never removed");
-        if !station.is_worth_asking() {
-            station.watch = Watch::default();
-            return;
-        }
-        if station.watch.asked.as_ref().is_some_and(|asked| asked.at.plus(QUESTION_LIMIT) <= now) {
-            station.watch.asked = None;
-        }
-        let next_at = *station.watch.next_at.get_or_insert(now);
-        if station.watch.asked.is_none() && next_at <= now {
-            self.newest_question += 1;
-            let question = self.newest_question;
-            station.watch.asked = Some(Question { id: question, at: now, upto: self.newest });
-            work.effects.push(Effect::Observe { image: image.clone(), question });
-        }
-    }
-
-    fn set_timer(&mut self, image: &ImageName) {
-        let held = self.hold.is_some();
-        let starved = self.starved.contains(image);
-        let station = self.images.get_mut(image).expect("lanes are never removed");
-        let timer = station.next_timer(held || starved);
-        if timer != station.timer {
-            if let Some(old) = station.timer.take() {
-                self.timers.remove(&(old, image.clone()));
-            }
-            if let Some(new) = timer {
-                self.timers.insert((new, image.clone()));
-            }
-            station.timer = timer;
+            work.effects.push(Effect::Trigger(Order { build, image, git_ref, commit }));
+            station.count_places(&mut self.accounts);
         }
     }
 

@@ -1,16 +1,17 @@
 //! PURE: what one image does about answers, commands and the passing of time. `reconcile` is its other half: what it does
 //! about what its back-end shows.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::lane::{Lane, Phase};
 use super::policy::Policy;
 use super::record::{Cover, Fact};
 use super::standing::{Standing, back_off, next_due, rank, standing};
-use super::{Effect, Notice, PROBE_EVERY, QUESTION_LIMIT, REFUSED_NOTICE_AFTER, Work};
+use super::{Account, Effect, Notice, PROBE_EVERY, QUESTION_LIMIT, REFUSED_NOTICE_AFTER, Work};
 use crate::build::{Outcome, RowId, TriggerAnswer};
 use crate::event::End;
-use crate::model::{BuildId, GitRef, Seq, Timestamp};
+use crate::model::{BuildId, GitRef, ImageName, Seq, Timestamp};
 use crate::verb::{Command, Hold, Verb};
 
 /// One image: its rules, its stored state, and what is only known while we run.
@@ -227,7 +228,42 @@ impl Station {
         }
     }
 
-    pub(super) fn next_timer(&self, no_hand_out: bool) -> Option<Timestamp> {
+    pub(super) fn count_places(&mut self, accounts: &mut [Account]) {
+        let places = self.lane.places();
+        if let Some(account) = self.policy.account {
+            let account = &mut accounts[account.0];
+            account.taken = account.taken + places - self.counted;
+        }
+        self.counted = places;
+    }
+
+    /// Whether it is time for the next question to the back-end.
+    pub(super) fn is_due_to_ask(&mut self, now: Timestamp) -> bool {
+        if !self.is_worth_asking() {
+            self.watch = Watch::default();
+            return false;
+        }
+        if self.watch.asked.as_ref().is_some_and(|asked| asked.at.plus(QUESTION_LIMIT) <= now) {
+            self.watch.asked = None;
+        }
+        let next_at = *self.watch.next_at.get_or_insert(now);
+        self.watch.asked.is_none() && next_at <= now
+    }
+
+    /// Sets when this lane must be looked at next, though nothing happens.
+    pub(super) fn set_timer(&mut self, no_hand_out: bool, timers: &mut BTreeSet<(Timestamp, ImageName)>) {
+        let timer = self.next_timer(no_hand_out);
+        if timer == self.timer {
+            return;
+        }
+        if let Some(old) = self.timer.take() {
+            timers.remove(&(old, self.lane.image.clone()));
+        }
+        timers.extend(timer.map(|new| (new, self.lane.image.clone())));
+        self.timer = timer;
+    }
+
+    fn next_timer(&self, no_hand_out: bool) -> Option<Timestamp> {
         let watch = match &self.watch.asked {
             Some(asked) => Some(asked.at.plus(QUESTION_LIMIT)),
             None => self.watch.next_at,
@@ -247,7 +283,7 @@ impl Station {
     }
 
     /// Whether the back-end holds, or may hold, something that we must follow.
-    pub(super) fn is_worth_asking(&self) -> bool {
+    fn is_worth_asking(&self) -> bool {
         let queued = self.lane.queued.as_ref().is_some_and(|queued| queued.phase != Phase::Triggering);
         self.policy.observes && (queued || self.lane.running.is_some() || !self.lane.foreign.is_empty())
     }

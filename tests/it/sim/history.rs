@@ -12,7 +12,7 @@ use coalesced::emulator::{Fault, Hub, Reply, TrueBuild, Wanted};
 use coalesced::event::{Cause, CauseKind, Delivery, End, Event, Fingerprint, Intake, Touches, Verdict, Wish};
 use coalesced::journal::{Fate, MemoryJournal, encode};
 use coalesced::model::{BuildId, CommitId, GitRef, ImageName, Seq, Timestamp};
-use coalesced::scheduler::lane::Lane;
+use coalesced::scheduler::lane::{Lane, Live};
 use coalesced::scheduler::policy::{AccountId, LabelRule, Policy};
 use coalesced::scheduler::record::Fact;
 use coalesced::scheduler::{Decision, Effect, Input, Scheduler, Settings, Step, Ticket};
@@ -1227,7 +1227,9 @@ impl<'a> History<'a> {
         self.clock_changes.push(self.at);
         let mut images = Vec::new();
         for lane in self.scheduler.lanes() {
-            if let Some(queued) = lane.queued.as_ref().filter(|queued| queued.live.row.rows.is_empty()) {
+            // One whose row the answer named has not been seen, either, until a list shows it.
+            let unseen = |live: &Live| live.row.rows.is_empty() || live.named;
+            if let Some(queued) = lane.queued.as_ref().filter(|queued| unseen(&queued.live)) {
                 self.astray.insert(queued.live.row.id);
                 images.push(lane.image.clone());
             }
