@@ -9,6 +9,9 @@ mod journal;
 mod scheduler;
 mod table;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 type Part = (&'static str, fn(&mut Vec<table::Row>));
 
 const PARTS: [Part; 4] = [

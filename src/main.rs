@@ -1,5 +1,8 @@
 //! Parses the arguments, calls, and maps errors to exit codes.
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
