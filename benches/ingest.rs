@@ -5,11 +5,13 @@ pub(crate) mod load;
 mod plain;
 
 use std::fmt::Write as _;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+use coalesced::journal::Journal;
 
 use self::load::Outcome;
 pub(crate) use self::plain::{ROLE as PLAIN_ROLE, serve_until_left_alone as serve_plain};
@@ -22,6 +24,13 @@ pub(crate) const IMAGES: usize = 10;
 const CONNECTIONS: [usize; 4] = [1, 16, 64, 256];
 const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_secs(2);
+/// At which half load and overload are measured: what saturates it, and sixteen times as many, about all that it lets in.
+const SATURATED: usize = 64;
+const TOO_MANY: usize = 1_000;
+/// Within which an overloaded daemon is to answer.
+const OVERLOAD_ANSWER: Duration = Duration::from_secs(1);
+/// A push that waits for a group on its way to disk, and then for its own, waits for two and a bit.
+const GROUPS_WAITED_FOR: f64 = 3.0;
 /// For a first look.
 const QUICK_ROUNDS: usize = 3;
 const QUICK_ROUND: Duration = Duration::from_millis(700);
@@ -52,6 +61,9 @@ pub(crate) fn measure(rows: &mut Vec<Row>) {
             let answered = outcomes.iter().map(Outcome::accepted).sum::<u64>() as f64;
             spent.as_secs_f64() * 1e6 / answered
         };
+        if connections == SATURATED {
+            half_load(&daemon, median(durable.iter().map(Outcome::rate)) / 2.0, round * 2, rows);
+        }
         let rate = |outcomes: &[Outcome]| median(outcomes.iter().map(Outcome::rate));
         let p99 = |outcomes: &[Outcome]| median(outcomes.iter().map(Outcome::p99_ms));
         rows.push(Row {
@@ -72,6 +84,44 @@ pub(crate) fn measure(rows: &mut Vec<Row>) {
             wanted: wanted(connections),
         });
     }
+    if named.is_empty() {
+        overload(rounds, round, rows);
+    }
+}
+
+/// Pushes at a steady rate that leaves it time.
+fn half_load(daemon: &Daemon, rate: f64, length: Duration, rows: &mut Vec<Row>) {
+    let before = daemon.commits();
+    let outcome = load::paced(daemon.address, SATURATED, length, Some(rate));
+    let after = daemon.commits();
+    let group_ms = (after.0 - before.0) / (after.1 - before.1) * 1e3;
+    rows.push(Row {
+        what: format!("half load, {SATURATED} connections"),
+        ours: format!("{:.0}/s, p99 {:.1} ms", outcome.rate(), outcome.p99_ms()),
+        beside: format!("{GROUPS_WAITED_FOR} groups on their way to disk: {:.1} ms", GROUPS_WAITED_FOR * group_ms),
+        ratio: GROUPS_WAITED_FOR * group_ms / outcome.p99_ms(),
+        wanted: Some(1.0),
+    });
+}
+
+/// More clients than can be served, none of whom waits.
+fn overload(rounds: usize, round: Duration, rows: &mut Vec<Row>) {
+    let daemon = Daemon::start();
+    let outcomes: Vec<Outcome> = (0..rounds).map(|_| load::run(daemon.address, TOO_MANY, round)).collect();
+    let accepted: u64 = outcomes.iter().map(Outcome::accepted).sum();
+    let refused: u64 = outcomes.iter().map(|outcome| outcome.refused).sum();
+    let slowest = outcomes.iter().map(|outcome| outcome.slowest).max().expect("a round");
+    let (_journal, _reader, snapshot) = Journal::open(&daemon.kill().path().join("data")).expect("it opens");
+    // One push is one event, and numbers go up by one.
+    let kept = snapshot.newest.0;
+    assert!(kept >= accepted, "{accepted} answered 202, {kept} on disk");
+    rows.push(Row {
+        what: format!("overload, {TOO_MANY} connections"),
+        ours: format!("{accepted} answered 202 and kept, {refused} answered 503; the slowest in {slowest:.0?}"),
+        beside: format!("wanted: {OVERLOAD_ANSWER:?}"),
+        ratio: OVERLOAD_ANSWER.as_secs_f64() / slowest.as_secs_f64(),
+        wanted: Some(1.0),
+    });
 }
 
 /// What a process has taken of the processors so far, in user and kernel mode.
@@ -111,6 +161,26 @@ impl Daemon {
         let status = self.child.wait().expect("it ends");
         assert!(status.success(), "{status}");
         self.directory.take().expect("it was not ended before")
+    }
+
+    /// Ends it at once, as a crash does.
+    fn kill(mut self) -> tempfile::TempDir {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it ends");
+        self.directory.take().expect("it was not ended before")
+    }
+
+    /// How many seconds commits have taken, and how many there were.
+    fn commits(&self) -> (f64, f64) {
+        let mut stream = std::net::TcpStream::connect(self.address).expect("a connection");
+        write!(stream, "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").expect("sent");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).expect("an answer");
+        let value = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name)).expect("a metric");
+            line.trim().parse().expect("a number")
+        };
+        (value("coalesced_commit_seconds_sum"), value("coalesced_commit_seconds_count"))
     }
 
     /// The most bytes that were resident at once.

@@ -42,7 +42,7 @@ pub struct Cli {
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 done; 1 the thing asked for failed (a red build, an unknown event); 2 usage; \
+Exit codes: 0 done; 1 the thing asked for failed (a red build, an unknown event, an unsound journal); 2 usage; \
 69 the daemon is unreachable; 74 input or output failed; 77 not allowed; 78 the configuration is wrong.";
 
 #[derive(Debug, clap::Subcommand)]

@@ -35,6 +35,8 @@ const INBOX_MAX: usize = 4_096;
 const STEP_MAX: usize = 1_024;
 /// The most turns of the runtime for which requests are gathered before they are decided together.
 const GATHER_TURNS_MAX: usize = 16;
+/// Enough of them for one flush: while it goes to disk, the next are read.
+const GATHER_ENOUGH: usize = 96;
 /// In how many steps the oldest open event is looked for once.
 const LOOK_FOR_OPEN_EVERY: u64 = 16;
 /// How long the end waits for trigger calls under way, so that their outcome is known and not uncertain.
@@ -287,7 +289,7 @@ impl Driver {
         for _ in 0..GATHER_TURNS_MAX {
             tokio::task::yield_now().await;
             let now_waiting = self.inbox.len();
-            if now_waiting == waiting || now_waiting >= STEP_MAX {
+            if now_waiting == waiting || now_waiting >= GATHER_ENOUGH {
                 break;
             }
             waiting = now_waiting;

@@ -65,7 +65,7 @@ pub enum JournalError {
     InUse { directory: PathBuf, pid: Option<u32> },
     #[error("failed to {what} '{path}': {why}")]
     Io { what: &'static str, path: PathBuf, why: Arc<std::io::Error> },
-    #[error("failed to open the journal in '{directory}': {why}. Nothing in it was changed")]
+    #[error("failed to open the journal in '{directory}': {why}")]
     Unreadable { directory: PathBuf, why: String },
     #[error(
         "the journal in '{directory}' was written by another version of coalesced (schema {found}; this one reads {known}): use that version, or move the directory away to begin anew"
@@ -73,7 +73,7 @@ pub enum JournalError {
     OtherSchema { directory: PathBuf, found: u32, known: u32 },
     #[error(
         "the journal in '{directory}' is damaged: {why}. There is no whole export in '{exports}' to restore it from, so \
-         it was left as it is. Restore the data directory from a copy, or move both away to begin anew"
+         it was left in its place. Restore the data directory from a copy, or move both away to begin anew"
     )]
     Damaged { directory: PathBuf, exports: PathBuf, why: String },
     #[error("the export '{path}' is not whole: {why}")]

@@ -21,11 +21,16 @@ pub(super) struct Args {
 
 #[derive(clap::Subcommand, Clone, Debug)]
 enum Command {
-    /// Write the live state of a stopped daemon out, as JSON Lines with a checksum
+    /// Write the live state out, as JSON Lines with a checksum: what is open and under way, not the history that has ended
+    ///
+    /// The daemon must be stopped, but for --newest.
     Export(ExportArgs),
-    /// Make a journal of an export, in a data directory that holds none
+    /// Make a journal of an export, in a data directory that holds none; the daemon must be stopped
+    ///
+    /// Exports and journals that were put aside count, too. The numbers of events and builds jump ahead, so that none is
+    /// given twice.
     Import(ImportArgs),
-    /// Look whether the journal and its exports are sound; changes nothing
+    /// Look whether the journal and its exports are sound; changes nothing; the daemon must be stopped
     Check(CheckArgs),
 }
 

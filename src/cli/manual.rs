@@ -47,7 +47,7 @@ const EVERY_PAGE: &str = r#".SH "EXIT STATUS"
 Done.
 .TP
 1
-The thing asked for failed: a red build, an unknown event.
+The thing asked for failed: a red build, an unknown event, a journal that is not sound.
 .TP
 2
 The command line is wrong.
@@ -56,7 +56,8 @@ The command line is wrong.
 The daemon is unreachable.
 .TP
 74
-Input or output failed.
+Input or output failed: also where another daemon uses the data directory, or the journal is damaged and no whole export
+is there.
 .TP
 77
 Not allowed.
@@ -70,11 +71,22 @@ As \-\-url, \-\-token and \-\-data\-dir, which go first.
 .TP
 NO_COLOR
 Where it is set and not empty, nothing is coloured.
+.TP
+COALESCED_LOG
+What the daemon logs, as in "info" or "coalesced=debug"; RUST_LOG where it is not set.
+.TP
+STATE_DIRECTORY
+Where the data directory is, if the configuration does not say; systemd sets it.
 .SH FILES
 .TP
 client.json
 In the data directory: the daemon's address and a token, for its owner only. Without \-\-url and \-\-data\-dir it is
 looked for in $STATE_DIRECTORY, ./coalesced\-data and /var/lib/coalesced.
+.TP
+journal/, exports/
+In the data directory: the database, and the three newest exports of its live state. Back up the exports, never the
+database of a running daemon. A damaged database is put aside as journal.corrupt\-*, and the newest whole export takes its
+place.
 "#;
 
 /// The pages of commands to which the configuration matters have this beside.
@@ -90,7 +102,7 @@ paths = { include = ["**"], exclude = ["drafts/**"] }
 Every file that its commits touch is outside of these globs, and so is all that was pushed since the last started
 build of the branch. exclude wins over include; patterns with "!" are not known. What is not known for certain is
 built: a first build, a new branch, a forced push, an empty commit, a list that was cut off, or a push before it that
-never arrived. Tags are always built.
+never arrived. Tags are always built, but for skip markers.
 .TP
 ignore_authors = ["renovate[bot]"]
 Every commit is by one of these accounts, and one of them pushed. What somebody else merges is built, and so are tags.
