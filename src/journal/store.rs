@@ -27,6 +27,12 @@ const FORGOTTEN_BUILDS: usize = 32;
 /// No builds are looked for to forget more often than once in so many steps.
 const FORGET_BUILDS_EVERY: u32 = 16;
 
+/// sled lets go of what it holds only when pages of the same shard of its cache were looked at 64 times, so a page of
+/// history that is used once would stay in memory: reading a million events would hold 300 MB. A large row that was read
+/// or written is therefore looked at so often more.
+const LOOKED_AT_AGAIN: usize = 8;
+/// Smaller rows share their page of the database with many.
+const LARGE_ROW_BYTES: usize = 1_024;
 /// Rows that are copied, or loaded, at a time.
 const ROWS_AT_A_TIME: usize = 1_000;
 /// How long the rows are looked through when the database is opened.
@@ -107,9 +113,13 @@ impl Store {
         let mut tally = self.tally;
         tally.batches += 1;
         let mut batch = sled::Batch::default();
+        let mut large = Vec::new();
         for (key, value) in rows {
             let old = self.db.get(&key).map_err(failed)?;
             tally.replace(&key, old.as_deref(), value.as_deref());
+            if value.as_ref().is_some_and(|value| value.len() >= LARGE_ROW_BYTES) {
+                large.push(key.clone());
+            }
             match value {
                 Some(value) => batch.insert(key, value),
                 None => batch.remove(key),
@@ -121,7 +131,8 @@ impl Store {
         // sled's flush on Linux is sync_file_range: not durable. This is.
         self.file.sync_data().map_err(|error| io("sync", &self.directory.join("db"), error))?;
         self.tally = tally;
-        self.witness.note(tally.batches).map_err(|error| io("write the witness in", &self.directory, error))
+        self.witness.note(tally.batches).map_err(|error| io("write the witness in", &self.directory, error))?;
+        large.iter().try_for_each(|key| let_go(&self.db, key))
     }
 
     /// Fills an empty database with a whole state. It is on disk when it has been settled.
@@ -171,6 +182,9 @@ impl Store {
         for row in self.db.iter() {
             let (key, value) = row.map_err(|error| read_failed(&error))?;
             found.add(&key, &value);
+            if value.len() >= LARGE_ROW_BYTES {
+                let_go(&self.db, &key)?;
+            }
             survey.rows += 1;
             survey.bytes += (key.len() + value.len()) as u64;
             if survey.rows.is_multiple_of(ROWS_AT_A_TIME as u64) && deadline.is_over() {
@@ -246,12 +260,23 @@ impl Rows for Tree {
         let mut rows = self.tree.range(from..to);
         while let Some(row) = if newest_first { rows.next_back() } else { rows.next() } {
             let (key, value) = row.map_err(|error| read_failed(&error))?;
+            if value.len() >= LARGE_ROW_BYTES {
+                let_go(&self.tree, &key)?;
+            }
             if !take(&key, &value) {
                 break;
             }
         }
         Ok(())
     }
+}
+
+/// Has sled notice that a row was used, so that it lets go of others.
+fn let_go(tree: &sled::Tree, key: &[u8]) -> Result<(), JournalError> {
+    for _ in 0..LOOKED_AT_AGAIN {
+        let _same = tree.get(key).map_err(|error| read_failed(&error))?;
+    }
+    Ok(())
 }
 
 fn read_failed(error: &sled::Error) -> JournalError {
