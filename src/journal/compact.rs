@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::JournalError;
-use super::lock::Lock;
+use super::lock::{Lock, wait_until_free};
 use super::open::{Unopened, Whole, guarded, open_whole, read_whole};
 use super::places::{Deadline, Places, remove_directory, rename};
 use super::store::{Store, Survey};
@@ -93,6 +93,8 @@ fn copy(places: &Places, lock: &Arc<Lock>, whole: &Whole, deadline: Deadline) ->
         }
         smaller.settle()?;
         drop(smaller);
+        // Threads of sled's pool may hold it for a moment longer.
+        wait_until_free(&places.coming.join("db"), COPY_LIMIT, &places.data_dir)?;
         let back = read_whole(&places.coming, lock)?;
         if back.survey == whole.survey {
             Ok(true)

@@ -58,10 +58,12 @@ pub(super) fn open(data_dir: &Path, patience: Duration) -> Result<Opened, Journa
         }
         Trace::Journal => match try_first(&places, &lock).and_then(|()| open_whole(&places, &lock, patience)) {
             Ok(whole) => compact::when_worthwhile(&places, &lock, whole)?,
-            Err(Unopened::Damaged(why)) => restore(&places, &lock, &why, &mut restored)?,
+            Err(Unopened::Damaged(why)) => restore(&places, &lock, &why, patience, &mut restored)?,
             Err(Unopened::Failed(error)) => return Err(error),
         },
-        Trace::Other(what) => restore(&places, &lock, &format!("there is none, though {what}"), &mut restored)?,
+        Trace::Other(what) => {
+            restore(&places, &lock, &format!("there is none, though {what}"), patience, &mut restored)?
+        }
     };
     let Whole { mut store, snapshot, .. } = whole;
     store.settle()?;
@@ -147,6 +149,7 @@ fn restore(
     places: &Places,
     lock: &Arc<Lock>,
     why: &str,
+    patience: Duration,
     restored: &mut Option<Restored>,
 ) -> Result<Whole, JournalError> {
     let Some((export, head, mut state)) = export::newest_whole(&places.exports)? else {
@@ -160,7 +163,7 @@ fn restore(
     let quarantined = if places.journal.exists() { Some(places.quarantine()?) } else { None };
     // A kill between the two leaves what was put aside and no journal: the next start is here again.
     place(places, lock, |store| store.load(&state))?;
-    let whole = sure(open_whole(places, lock, Duration::ZERO), places)?;
+    let whole = sure(open_whole(places, lock, patience), places)?;
     places.forget_quarantined();
     let at = wall();
     let age = humantime::format_duration(Duration::from_secs(at.since(head.made_at).as_secs()));
