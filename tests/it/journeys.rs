@@ -198,10 +198,12 @@ async fn a_failed_build_is_red_and_not_repeated() {
 #[tokio::test(flavor = "multi_thread")]
 async fn somebody_elses_build_takes_its_place_and_ours_waits() {
     // Long enough that the foreign build is still queued when it is seen, also on a busy machine.
-    let build_time = Duration::from_secs(6);
+    let build_time = Duration::from_secs(9);
     let world = World::new(HubSettings { build_time, ..quick(Mode::Classic, TakesTip::WhenTriggered) }).await;
     world.push(1).await;
     world.daemon.until("/v1/images/acme/web", "running", |lane| !lane["running"].is_null()).await;
+    // A row made within four seconds after the call would be followed as one that may be of it.
+    tokio::time::sleep(Duration::from_secs(6)).await;
     world.hub.foreign_build(&world.image, &master());
     world.daemon.until("/v1/images/acme/web", "foreign", |lane| lane["foreign"] != json!([])).await;
     world.push(2).await;
