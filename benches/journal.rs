@@ -116,18 +116,18 @@ impl Ours {
         let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
         let (journal, _reader, snapshot) = Journal::open(data_dir).expect("it opens");
         let newest = snapshot.newest.0;
-        let settings = Settings {
-            policies: std::collections::BTreeMap::new(),
-            account_limits: Vec::new(),
-            button_fold: Settings::BUTTON_FOLD,
-            seed: 7,
-        };
-        let snapshot = Snapshot { newest: Seq(newest), ..Snapshot::default() };
-        let (scheduler, _nothing) = Scheduler::recover(settings, snapshot, Timestamp::from_millis(0));
+        let scheduler = scheduler_after(newest);
         Self { runtime, journal, scheduler, newest }
     }
 
-    pub(crate) fn close(self) {
+    /// Leaves it as a daemon does that goes on with the next number.
+    pub(crate) fn close(mut self) {
+        self.scheduler = scheduler_after(self.newest);
+        let changes = Changes { head: true, ..Changes::default() };
+        let nothing =
+            Retention { before: Timestamp::from_millis(0), below: Seq(0), builds_below: BuildId(0), keep_from: Seq(0) };
+        let puts = encode(&changes, &self.scheduler);
+        let _proof = self.runtime.block_on(self.journal.commit(puts, nothing)).expect("written");
         self.journal.close();
     }
 
@@ -157,6 +157,19 @@ impl Ours {
         let puts = encode(&changes, &self.scheduler);
         let _proof = self.runtime.block_on(self.journal.commit(puts, retention)).expect("written");
     }
+}
+
+/// One that has given this number.
+fn scheduler_after(newest: u64) -> Scheduler {
+    let settings = Settings {
+        policies: std::collections::BTreeMap::new(),
+        account_limits: Vec::new(),
+        button_fold: Settings::BUTTON_FOLD,
+        seed: 7,
+    };
+    let snapshot = Snapshot { newest: Seq(newest), ..Snapshot::default() };
+    let (scheduler, _nothing) = Scheduler::recover(settings, snapshot, Timestamp::from_millis(0));
+    scheduler
 }
 
 /// An event as a push of one of the measured images makes it.
