@@ -25,7 +25,7 @@ pub struct PathFilter {
 
 /// What `include` is where nothing is written: every file.
 pub(super) const EVERY_FILE: &str = "**";
-/// The longest author's name, in bytes. GitHub's accounts have 39 at most, with "[bot]" behind it for an app's.
+/// The longest author's name, in bytes. GitHub's accounts have 39 at most, with `[bot]` behind it for an app's.
 const AUTHOR_BYTES_MAX: usize = 100;
 
 impl PathFilter {
