@@ -14,7 +14,7 @@ const SIZES: [(u64, Duration, u64); 2] =
 const MIB: u64 = 1024 * 1024;
 /// What a long life sees, of which as many are kept as the configuration does unless told, and the disk that it may take.
 const WRITTEN: u64 = 3_000_000;
-const KEPT: u64 = 250_000;
+const KEPT: u64 = 200_000;
 const DISK_MAX: u64 = 96 * MIB;
 /// Events of one commit while a history is made.
 const GROUP: usize = 512;

@@ -33,7 +33,7 @@ const CONNECTIONS_MAX: u32 = 100_000;
 const HISTORY_DEFAULT: Duration = Duration::from_hours(90 * 24);
 const HISTORY_MIN: Duration = Duration::from_hours(1);
 /// The events, and the builds, that are kept at most.
-const HISTORY_EVENTS_DEFAULT: u32 = 250_000;
+const HISTORY_EVENTS_DEFAULT: u32 = 200_000;
 const HISTORY_EVENTS_MIN: u32 = 1_000;
 const HISTORY_EVENTS_MAX: u32 = 100_000_000;
 const DOCKER_HUB_API: &str = "https://hub.docker.com";
