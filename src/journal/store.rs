@@ -117,7 +117,7 @@ impl Store {
         for (key, value) in rows {
             let old = self.db.get(&key).map_err(failed)?;
             tally.replace(&key, old.as_deref(), value.as_deref());
-            if value.as_ref().is_some_and(|value| value.len() >= LARGE_ROW_BYTES) {
+            if value.as_deref().is_some_and(is_large) {
                 large.push(key.clone());
             }
             match value {
@@ -182,7 +182,7 @@ impl Store {
         for row in self.db.iter() {
             let (key, value) = row.map_err(|error| read_failed(&error))?;
             found.add(&key, &value);
-            if value.len() >= LARGE_ROW_BYTES {
+            if is_large(&value) {
                 let_go(&self.db, &key)?;
             }
             survey.rows += 1;
@@ -260,7 +260,7 @@ impl Rows for Tree {
         let mut rows = self.tree.range(from..to);
         while let Some(row) = if newest_first { rows.next_back() } else { rows.next() } {
             let (key, value) = row.map_err(|error| read_failed(&error))?;
-            if value.len() >= LARGE_ROW_BYTES {
+            if is_large(&value) {
                 let_go(&self.tree, &key)?;
             }
             if !take(&key, &value) {
@@ -269,6 +269,11 @@ impl Rows for Tree {
         }
         Ok(())
     }
+}
+
+/// Whether a row has a page of the database to itself, or nearly so.
+fn is_large(value: &[u8]) -> bool {
+    value.len() >= LARGE_ROW_BYTES
 }
 
 /// Has sled notice that a row was used, so that it lets go of others.
