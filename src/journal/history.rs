@@ -203,8 +203,9 @@ fn events_of(value: &[u8]) -> Result<Vec<StoredEvent<'_>>, JournalError> {
 fn fits(event: &StoredEvent<'_>, query: &EventQuery, sha: Option<&str>) -> bool {
     let image = query.image.as_ref().is_none_or(|image| event.image == Some(image.as_str()));
     let git_ref = query.git_ref.as_ref().is_none_or(|git_ref| event.git_ref == Some(git_ref.as_str()));
-    let delivery = query.delivery.is_none() || event.delivery == query.delivery.as_deref();
-    let sha = sha.is_none_or(|sha| event.commit.is_some_and(|commit| commit.starts_with(sha)));
+    let delivery = query.delivery.as_ref();
+    let delivery = delivery.is_none_or(|wanted| event.delivery.is_some_and(|delivery| delivery.text() == *wanted));
+    let sha = sha.is_none_or(|sha| event.commit.is_some_and(|commit| commit.text().starts_with(sha)));
     image && git_ref && delivery && sha
 }
 

@@ -5,7 +5,7 @@
 //! whole. What it holds is in postcard's format (its wire format is documented and stable), behind one byte that names
 //! the layout.
 
-use std::borrow::Borrow;
+use std::borrow::{Borrow, Cow};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -17,34 +17,89 @@ use crate::model::{Seq, Timestamp};
 use crate::scheduler::record::Remembered;
 
 /// The layout of what follows.
-const LAYOUT: u8 = 1;
+const LAYOUT: u8 = 2;
 /// A page is closed when it holds this many bytes: with one event more, of at most 4 KiB, it stays below what sled
 /// keeps beside its log and never syncs.
 const PAGE_BYTES: usize = 4 * 1024;
 
 /// What stands in a page, one after the other.
-#[derive(Serialize, Deserialize)]
 pub(super) enum Record<'a> {
     /// The delivery that made the events from a number on, and what it is known by when it comes again.
-    Seen { first: u64, count: u32, at: i64, fingerprints: Vec<[u8; 16]> },
-    #[serde(borrow)]
+    Seen {
+        first: u64,
+        count: u32,
+        at: i64,
+        fingerprints: Vec<[u8; 16]>,
+    },
     Event(StoredEvent<'a>),
 }
 
-/// An event as it is stored; its texts are borrowed from the page. The order of fields and variants is the format.
-#[derive(Serialize, Deserialize)]
+/// An event as it is stored; its texts are borrowed from the page.
 pub(super) struct StoredEvent<'a> {
     pub(super) seq: u64,
     pub(super) at: i64,
     pub(super) image: Option<&'a str>,
     pub(super) git_ref: Option<&'a str>,
-    pub(super) commit: Option<&'a str>,
+    pub(super) commit: Option<Commit<'a>>,
     kind: StoredKind,
     source: &'a str,
     actor: Option<&'a str>,
-    pub(super) delivery: Option<&'a str>,
+    pub(super) delivery: Option<DeliveryId<'a>>,
     reason: Option<&'a str>,
     pub(super) verdict: StoredVerdict<'a>,
+}
+
+/// A record as it lies in the page: the order of fields and variants here and below is the format.
+#[derive(Serialize, Deserialize)]
+enum Packed<'a> {
+    Seen {
+        first: u64,
+        count: u32,
+        at: i64,
+        fingerprints: Vec<[u8; 16]>,
+    },
+    #[serde(borrow)]
+    Event(PackedEvent<'a>),
+}
+
+#[derive(Serialize, Deserialize)]
+struct PackedEvent<'a> {
+    seq: u64,
+    at: i64,
+    image: Again<'a>,
+    git_ref: Again<'a>,
+    #[serde(borrow)]
+    commit: Option<Commit<'a>>,
+    kind: StoredKind,
+    source: Again<'a>,
+    actor: Again<'a>,
+    #[serde(borrow)]
+    delivery: Option<DeliveryId<'a>>,
+    reason: Again<'a>,
+    #[serde(borrow)]
+    verdict: StoredVerdict<'a>,
+}
+
+/// A text that may be the same as in the event before it in the page: in a burst most are.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+enum Again<'a> {
+    None,
+    Same,
+    Text(&'a str),
+}
+
+/// A commit: nearly all are 40 hexadecimal digits.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub(super) enum Commit<'a> {
+    Sha1([u8; 20]),
+    Other(&'a str),
+}
+
+/// The id of a delivery: GitHub, and most who send one, write a UUID.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub(super) enum DeliveryId<'a> {
+    Uuid([u8; 16]),
+    Other(&'a str),
 }
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
@@ -69,12 +124,12 @@ pub(super) enum StoredVerdict<'a> {
 pub(super) fn pack<E: Borrow<Event>>(events: &[E], remembered: &[(Fingerprint, Remembered)], puts: &mut Vec<Put>) {
     let mut page = Page::default();
     let mut deliveries = remembered.chunk_by(|(_, one), (_, other)| one.first == other.first).peekable();
-    let mut seen_upto = |seq: Option<Seq>, page: &mut Page, puts: &mut Vec<Put>| {
+    let mut seen_upto = |seq: Option<Seq>, page: &mut Page<'_>, puts: &mut Vec<Put>| {
         while let Some(delivery) = deliveries.next_if(|delivery| seq.is_none_or(|seq| delivery[0].1.first <= seq)) {
             let Remembered { first, count, at } = delivery[0].1;
             let fingerprints = delivery.iter().map(|(fingerprint, _)| fingerprint.0).collect();
             page.begin(first, puts);
-            page.add(&Record::Seen { first: first.0, count, at: at.as_millis(), fingerprints });
+            page.add(&Packed::Seen { first: first.0, count, at: at.as_millis(), fingerprints });
         }
     };
     for event in events {
@@ -84,7 +139,7 @@ pub(super) fn pack<E: Borrow<Event>>(events: &[E], remembered: &[(Fingerprint, R
         if page.first != Some(event.seq) {
             page.begin(event.seq, puts);
         }
-        page.add(&Record::Event(StoredEvent::of(event)));
+        page.add_event(event);
     }
     seen_upto(None, &mut page, puts);
     page.close(puts);
@@ -92,12 +147,23 @@ pub(super) fn pack<E: Borrow<Event>>(events: &[E], remembered: &[(Fingerprint, R
 
 /// The page that is being filled.
 #[derive(Default)]
-struct Page {
+struct Page<'a> {
     first: Option<Seq>,
     bytes: Vec<u8>,
+    last: Texts<'a>,
 }
 
-impl Page {
+/// What the last event of a page said.
+#[derive(Clone, Copy, Default)]
+struct Texts<'a> {
+    image: Option<&'a str>,
+    git_ref: Option<&'a str>,
+    source: Option<&'a str>,
+    actor: Option<&'a str>,
+    reason: Option<&'a str>,
+}
+
+impl<'a> Page<'a> {
     /// Makes room for what has this number.
     fn begin(&mut self, number: Seq, puts: &mut Vec<Put>) {
         if self.bytes.len() >= PAGE_BYTES {
@@ -110,49 +176,36 @@ impl Page {
         }
     }
 
-    fn add(&mut self, record: &Record<'_>) {
+    fn add(&mut self, record: &Packed<'_>) {
         let bytes = std::mem::take(&mut self.bytes);
         self.bytes = postcard::to_extend(record, bytes).expect("plain values can be written to memory");
     }
 
-    fn close(&mut self, puts: &mut Vec<Put>) {
-        if let Some(first) = self.first.take() {
-            puts.push(Put { key: page_key(first), value: Some(std::mem::take(&mut self.bytes)) });
-        }
-    }
-}
-
-/// Calls `take` with what stands in a page, oldest first.
-pub(super) fn read<'a>(page: &'a [u8], mut take: impl FnMut(Record<'a>)) -> Result<(), JournalError> {
-    let Some((&LAYOUT, mut rest)) = page.split_first() else {
-        return Err(parse_failed("a page of history has a layout that is not known"));
-    };
-    while !rest.is_empty() {
-        let (record, left) = postcard::take_from_bytes(rest).map_err(parse_failed)?;
-        rest = left;
-        take(record);
-    }
-    Ok(())
-}
-
-impl<'a> StoredEvent<'a> {
-    fn of(event: &'a Event) -> Self {
-        Self {
-            seq: event.seq.0,
-            at: event.accepted_at.as_millis(),
+    fn add_event(&mut self, event: &'a Event) {
+        let texts = Texts {
             image: event.image.as_ref().map(AsRef::as_ref),
             git_ref: event.git_ref.as_ref().map(AsRef::as_ref),
-            commit: event.commit.as_ref().map(AsRef::as_ref),
+            source: Some(&event.cause.source),
+            actor: event.cause.actor.as_deref(),
+            reason: event.cause.reason.as_deref(),
+        };
+        let last = std::mem::replace(&mut self.last, texts);
+        self.add(&Packed::Event(PackedEvent {
+            seq: event.seq.0,
+            at: event.accepted_at.as_millis(),
+            image: Again::of(texts.image, last.image),
+            git_ref: Again::of(texts.git_ref, last.git_ref),
+            commit: event.commit.as_ref().map(|commit| Commit::of(commit.as_str())),
             kind: match event.cause.kind {
                 CauseKind::Push => StoredKind::Push,
                 CauseKind::Button => StoredKind::Button,
                 CauseKind::Api => StoredKind::Api,
                 CauseKind::Recovered => StoredKind::Recovered,
             },
-            source: &event.cause.source,
-            actor: event.cause.actor.as_deref(),
-            delivery: event.cause.delivery.as_deref(),
-            reason: event.cause.reason.as_deref(),
+            source: Again::of(texts.source, last.source),
+            actor: Again::of(texts.actor, last.actor),
+            delivery: event.cause.delivery.as_deref().map(DeliveryId::of),
+            reason: Again::of(texts.reason, last.reason),
             verdict: match &event.verdict {
                 Verdict::Opened => StoredVerdict::Opened,
                 Verdict::AlreadyBuilt => StoredVerdict::AlreadyBuilt,
@@ -161,9 +214,128 @@ impl<'a> StoredEvent<'a> {
                 Verdict::RefDeleted => StoredVerdict::RefDeleted,
                 Verdict::DuplicateOf { event } => StoredVerdict::DuplicateOf(event),
             },
+        }));
+    }
+
+    fn close(&mut self, puts: &mut Vec<Put>) {
+        if let Some(first) = self.first.take() {
+            puts.push(Put { key: page_key(first), value: Some(std::mem::take(&mut self.bytes)) });
+        }
+        self.last = Texts::default();
+    }
+}
+
+/// Calls `take` with what stands in a page, oldest first.
+pub(super) fn read<'a>(page: &'a [u8], mut take: impl FnMut(Record<'a>)) -> Result<(), JournalError> {
+    let Some((&LAYOUT, mut rest)) = page.split_first() else {
+        return Err(parse_failed("a page of history has a layout that is not known"));
+    };
+    let mut last = Texts::default();
+    while !rest.is_empty() {
+        let (record, left) = postcard::take_from_bytes(rest).map_err(parse_failed)?;
+        rest = left;
+        take(match record {
+            Packed::Seen { first, count, at, fingerprints } => Record::Seen { first, count, at, fingerprints },
+            Packed::Event(event) => Record::Event(event.unpack(&mut last)?),
+        });
+    }
+    Ok(())
+}
+
+impl<'a> PackedEvent<'a> {
+    fn unpack(self, last: &mut Texts<'a>) -> Result<StoredEvent<'a>, JournalError> {
+        let texts = Texts {
+            image: self.image.text(last.image),
+            git_ref: self.git_ref.text(last.git_ref),
+            source: self.source.text(last.source),
+            actor: self.actor.text(last.actor),
+            reason: self.reason.text(last.reason),
+        };
+        *last = texts;
+        Ok(StoredEvent {
+            seq: self.seq,
+            at: self.at,
+            image: texts.image,
+            git_ref: texts.git_ref,
+            commit: self.commit,
+            kind: self.kind,
+            source: texts.source.ok_or_else(|| parse_failed("an event has no source"))?,
+            actor: texts.actor,
+            delivery: self.delivery,
+            reason: texts.reason,
+            verdict: self.verdict,
+        })
+    }
+}
+
+impl<'a> Again<'a> {
+    fn of(text: Option<&'a str>, last: Option<&str>) -> Self {
+        match text {
+            None => Self::None,
+            Some(_) if text == last => Self::Same,
+            Some(text) => Self::Text(text),
         }
     }
 
+    fn text(self, last: Option<&'a str>) -> Option<&'a str> {
+        match self {
+            Self::None => None,
+            Self::Same => last,
+            Self::Text(text) => Some(text),
+        }
+    }
+}
+
+impl<'a> Commit<'a> {
+    /// Of digits in lower case.
+    fn of(text: &'a str) -> Self {
+        let mut bytes = [0; 20];
+        match hex::decode_to_slice(text, &mut bytes) {
+            Ok(()) => Self::Sha1(bytes),
+            Err(_) => Self::Other(text),
+        }
+    }
+
+    pub(super) fn text(&self) -> Cow<'a, str> {
+        match self {
+            Self::Sha1(bytes) => hex::encode(bytes).into(),
+            Self::Other(text) => (*text).into(),
+        }
+    }
+}
+
+impl<'a> DeliveryId<'a> {
+    fn of(text: &'a str) -> Self {
+        let mut digits = [0; 32];
+        let mut bytes = [0; 16];
+        for (place, digit) in digits.iter_mut().zip(text.bytes().filter(|byte| *byte != b'-')) {
+            *place = digit;
+        }
+        match hex::decode_to_slice(digits, &mut bytes) {
+            // Only what is written just so: other ids come back as they were, too.
+            Ok(()) if uuid(bytes) == text => Self::Uuid(bytes),
+            _ => Self::Other(text),
+        }
+    }
+
+    pub(super) fn text(&self) -> Cow<'a, str> {
+        match self {
+            Self::Uuid(bytes) => uuid(*bytes).into(),
+            Self::Other(text) => (*text).into(),
+        }
+    }
+}
+
+/// As RFC 9562 writes it, in lower case.
+fn uuid(bytes: [u8; 16]) -> String {
+    let mut text = hex::encode(bytes);
+    for dash in [20, 16, 12, 8] {
+        text.insert(dash, '-');
+    }
+    text
+}
+
+impl StoredEvent<'_> {
     /// The event itself.
     pub(super) fn whole(&self) -> Result<Event, JournalError> {
         let name = |error: crate::model::NameError| parse_failed(error);
@@ -172,7 +344,7 @@ impl<'a> StoredEvent<'a> {
             accepted_at: Timestamp::from_millis(self.at),
             image: self.image.map(str::parse).transpose().map_err(name)?,
             git_ref: self.git_ref.map(str::parse).transpose().map_err(name)?,
-            commit: self.commit.map(str::parse).transpose().map_err(name)?,
+            commit: self.commit.map(|commit| commit.text().parse()).transpose().map_err(name)?,
             cause: Arc::new(Cause {
                 kind: match self.kind {
                     StoredKind::Push => CauseKind::Push,
@@ -182,7 +354,7 @@ impl<'a> StoredEvent<'a> {
                 },
                 source: self.source.to_owned(),
                 actor: self.actor.map(str::to_owned),
-                delivery: self.delivery.map(str::to_owned),
+                delivery: self.delivery.map(|delivery| delivery.text().into_owned()),
                 reason: self.reason.map(str::to_owned),
             }),
             verdict: match self.verdict {
@@ -201,16 +373,26 @@ impl<'a> StoredEvent<'a> {
 mod tests {
     use super::*;
 
+    /// Every third has a commit or a delivery of another form than nearly all have.
     fn event(seq: u32, verdict: Verdict) -> Arc<Event> {
+        let delivery = match seq % 3 {
+            0 => "D".repeat(36),
+            1 => format!("{seq:08X}-0000-4000-8000-0123456789AB"),
+            _ => format!("{seq:08x}-0000-4000-8000-0123456789ab"),
+        };
+        let digits = if seq.is_multiple_of(3) { 64 } else { 40 };
         let kind = [CauseKind::Push, CauseKind::Button, CauseKind::Api, CauseKind::Recovered][index(seq) % 4];
         Arc::new(Event {
             seq: Seq(u64::from(seq)),
             accepted_at: Timestamp::from_millis(1_795_428_000_000 + i64::from(seq)),
             image: seq.is_multiple_of(2).then(|| "acme/web".parse().expect("an image")),
             git_ref: Some("refs/heads/master".parse().expect("a ref")),
-            commit: Some(format!("{seq:040x}").parse().expect("a commit")),
+            commit: Some(format!("{seq:0digits$x}").parse().expect("a commit")),
             cause: Arc::new(
-                Cause::new(kind, "github").actor(Some("ada")).delivery(Some(&"d".repeat(36))).reason(Some("Zeile ü")),
+                Cause::new(kind, ["github", "desk"][index(seq) % 2])
+                    .actor((!seq.is_multiple_of(5)).then_some("ada"))
+                    .delivery(Some(&delivery))
+                    .reason(Some("Zeile ü")),
             ),
             verdict,
         })

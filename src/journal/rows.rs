@@ -24,7 +24,7 @@ use crate::scheduler::{Scheduler, Snapshot};
 use crate::verb::Hold;
 
 /// The version of this layout. Raised when an older daemon could misread a newer journal.
-pub(super) const SCHEMA: u32 = 2;
+pub(super) const SCHEMA: u32 = 3;
 /// The most bytes of a value: sled keeps larger ones in files that it never syncs.
 pub(super) const VALUE_BYTES_MAX: usize = 8 * 1024;
 

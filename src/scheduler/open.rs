@@ -3,9 +3,9 @@
 //! A burst of a million pushes is at most [`GROUPS_MAX`] groups. Folding may forget where inside a group an
 //! event stood, never that it is open: a group is covered whole or not at all.
 
-use std::time::Duration;
+mod stored;
 
-use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 use crate::model::{CommitId, Seq, Timestamp};
 
@@ -13,14 +13,13 @@ use crate::model::{CommitId, Seq, Timestamp};
 const GROUPS_MAX: usize = 8;
 
 /// Open events in the order of their numbers. Never empty: a key without open events has no `Open`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Open {
     groups: Vec<Group>,
 }
 
 /// Neighbouring open events, told apart no more.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
     pub first: Seq,
     pub last: Seq,
@@ -28,22 +27,16 @@ pub struct Group {
     pub last_at: Timestamp,
     pub count: u64,
     /// When the first of them came that does not wait for quiet.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub immediate_at: Option<Timestamp>,
     /// Whether a person asked for one of them.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub manual: bool,
     /// The commit that the newest of them named.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<CommitId>,
     /// The commit that the ref pointed to before the oldest of them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<CommitId>,
     /// Not all of them are surely in `commit`: some named none, or their deliveries overtook each other.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub mixed: bool,
     /// Later numbers may have ended otherwise while these were with a build: what becomes of these is told apart.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub sealed: bool,
 }
 
