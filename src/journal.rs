@@ -129,7 +129,7 @@ impl Journal {
             let Opened { mut store, snapshot, restored, stray_files } = opened;
             let vitals = Arc::new(Vitals::new(restored, stray_files));
             if sender.send(Ok((store.reader(), snapshot, vitals.clone()))).is_ok() {
-                serve(|step, retention| store.write(step, retention), &inbox, &vitals);
+                serve(&mut store, &inbox, &vitals);
             }
         };
         let unreadable = |why: String| JournalError::Unreadable { directory: data_dir.to_owned(), why };
@@ -179,23 +179,27 @@ pub fn import(data_dir: &Path, file: &Path) -> Result<export::Head, JournalError
     open::import(data_dir, file, COMMAND_PATIENCE).map(|(head, _)| head)
 }
 
+/// What the journal's thread works on.
+trait Writer {
+    /// Brings one step to disk.
+    fn write(&mut self, puts: Vec<Put>, retention: Retention) -> Result<(), JournalError>;
+    /// Tidies up after it, when nobody waits any more.
+    fn relax(&mut self) -> Result<(), JournalError>;
+}
+
 /// One batch, one flush, one sync a step, until the door is gone or something fails.
-fn serve(
-    mut write: impl FnMut(Vec<Put>, Retention) -> Result<(), JournalError>,
-    inbox: &std::sync::mpsc::Receiver<Commit>,
-    vitals: &Vitals,
-) {
+fn serve(writer: &mut impl Writer, inbox: &std::sync::mpsc::Receiver<Commit>, vitals: &Vitals) {
     let _serving = vitals.serving();
     while let Ok(Commit { puts, retention, done }) = inbox.recv() {
         let busy = vitals.busy();
-        let written = write(puts, retention).map(|()| Committed(()));
-        drop(busy);
+        let written = writer.write(puts, retention).map(|()| Committed(()));
         let failed = written.is_err();
         let _ = done.send(written);
-        if failed {
-            // Errors of sled stick, and a failed sync may not be repeated: the process is to end.
+        // Errors of sled stick, and a failed sync may not be repeated: the process is to end.
+        if failed || writer.relax().is_err() {
             return;
         }
+        drop(busy);
     }
 }
 

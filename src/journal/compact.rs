@@ -117,6 +117,7 @@ pub(super) fn finish(places: &Places) -> Result<(), JournalError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::journal::Writer as _;
     use crate::journal::open::open;
     use crate::journal::places::make_directory;
     use crate::journal::{Put, Retention};

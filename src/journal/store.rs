@@ -15,7 +15,7 @@ use super::retention::Oldest;
 use super::rows::{Head, SCHEMA, encode_state, head_key};
 use super::tally::{self, Tally};
 use super::witness::{self, Witness};
-use super::{JournalError, Put, Retention};
+use super::{JournalError, Put, Retention, Writer};
 use crate::model::{BuildId, Seq};
 
 /// Pages that sled keeps in memory, in bytes.
@@ -50,6 +50,8 @@ pub(super) struct Store {
     tally: Tally,
     witness: Witness,
     steps: u32,
+    /// Large rows of the last batch.
+    large: Vec<Vec<u8>>,
 }
 
 /// What looking through all rows came to.
@@ -80,25 +82,21 @@ impl Store {
         let kept = db.get(tally::KEY).map_err(|error| Unopened::by(&error, directory))?;
         let tally = kept.and_then(|bytes| Tally::decode(&bytes)).unwrap_or_default();
         let witness = Witness::open(directory).map_err(|error| io("open the witness in", directory, error))?;
-        Ok(Self { directory: directory.to_owned(), db, file, reader, oldest: None, tally, witness, steps: 0 })
+        Ok(Self {
+            directory: directory.to_owned(),
+            db,
+            file,
+            reader,
+            oldest: None,
+            tally,
+            witness,
+            steps: 0,
+            large: Vec::new(),
+        })
     }
 
     pub(super) fn reader(&self) -> Reader {
         self.reader.clone()
-    }
-
-    /// Writes one step as one batch and brings it to disk. After an error the store is not to be used again.
-    pub(super) fn write(&mut self, puts: Vec<Put>, retention: Retention) -> Result<(), JournalError> {
-        // The last word on a row counts.
-        let mut rows: BTreeMap<_, _> = puts.into_iter().map(|Put { key, value }| (key, value)).collect();
-        self.steps += 1;
-        if self.steps.is_multiple_of(FORGET_BUILDS_EVERY) {
-            let outdated = self.reader.outdated_builds(&retention, FORGOTTEN_BUILDS)?;
-            rows.extend(outdated.into_iter().map(|key| (key, None)));
-        }
-        let outdated = self.reader.outdated_pages(&retention, FORGOTTEN_PAGES, &mut self.oldest)?;
-        rows.extend(outdated.into_iter().map(|key| (key, None)));
-        self.apply(rows)
     }
 
     /// A fresh database says what it is before anything else is in it.
@@ -113,12 +111,11 @@ impl Store {
         let mut tally = self.tally;
         tally.batches += 1;
         let mut batch = sled::Batch::default();
-        let mut large = Vec::new();
         for (key, value) in rows {
             let old = self.db.get(&key).map_err(failed)?;
             tally.replace(&key, old.as_deref(), value.as_deref());
             if value.as_deref().is_some_and(is_large) {
-                large.push(key.clone());
+                self.large.push(key.clone());
             }
             match value {
                 Some(value) => batch.insert(key, value),
@@ -131,8 +128,7 @@ impl Store {
         // sled's flush on Linux is sync_file_range: not durable. This is.
         self.file.sync_data().map_err(|error| io("sync", &self.directory.join("db"), error))?;
         self.tally = tally;
-        self.witness.note(tally.batches).map_err(|error| io("write the witness in", &self.directory, error))?;
-        large.iter().try_for_each(|key| let_go(&self.db, key))
+        self.witness.note(tally.batches).map_err(|error| io("write the witness in", &self.directory, error))
     }
 
     /// Fills an empty database with a whole state. It is on disk when it has been settled.
@@ -140,6 +136,7 @@ impl Store {
         let puts = encode_state(state);
         for some in puts.chunks(ROWS_AT_A_TIME) {
             self.apply(some.iter().map(|Put { key, value }| (key.clone(), value.clone())).collect())?;
+            self.relax()?;
         }
         Ok(())
     }
@@ -234,6 +231,27 @@ impl Store {
             let _ = sync(above);
         }
         Ok(())
+    }
+}
+
+impl Writer for Store {
+    /// Writes one step as one batch and brings it to disk. After an error the store is not to be used again.
+    fn write(&mut self, puts: Vec<Put>, retention: Retention) -> Result<(), JournalError> {
+        // The last word on a row counts.
+        let mut rows: BTreeMap<_, _> = puts.into_iter().map(|Put { key, value }| (key, value)).collect();
+        self.steps += 1;
+        if self.steps.is_multiple_of(FORGET_BUILDS_EVERY) {
+            let outdated = self.reader.outdated_builds(&retention, FORGOTTEN_BUILDS)?;
+            rows.extend(outdated.into_iter().map(|key| (key, None)));
+        }
+        let outdated = self.reader.outdated_pages(&retention, FORGOTTEN_PAGES, &mut self.oldest)?;
+        rows.extend(outdated.into_iter().map(|key| (key, None)));
+        self.apply(rows)
+    }
+
+    /// Lets go of what was written and is not needed again soon. Nobody need wait for it.
+    fn relax(&mut self) -> Result<(), JournalError> {
+        self.large.drain(..).try_for_each(|key| let_go(&self.db, &key))
     }
 }
 
