@@ -1,8 +1,10 @@
-//! Signed pushes over HTTP: the real daemon, which answers when they are on disk, beside a server that checks and parses
-//! them as it does and stores nothing.
+//! Signed pushes over HTTP: the real daemon, which answers when they are on disk, beside the same that keeps its journal
+//! in memory, and beside a server that only checks and parses them.
 
 pub(crate) mod load;
 mod plain;
+mod server;
+mod twin;
 
 use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
@@ -14,7 +16,7 @@ use std::time::{Duration, Instant};
 use coalesced::journal::Journal;
 
 use self::load::Outcome;
-pub(crate) use self::plain::{ROLE as PLAIN_ROLE, serve_until_left_alone as serve_plain};
+use self::server::Server;
 use crate::table::{Row, median, quick};
 
 pub(crate) const SECRET: &str = "test-secret-of-the-measured-hook";
@@ -40,52 +42,81 @@ fn wanted(connections: usize) -> Option<f64> {
     (connections >= 64).then_some(0.8)
 }
 
+/// Is one of the servers that the daemon stands beside, if this process was started to be it.
+pub(crate) fn serve_if_told() -> bool {
+    let told = |role| std::env::args().any(|word| word == role);
+    if told(plain::ROLE) {
+        server::serve_until_left_alone(plain::serve());
+    } else if told(twin::ROLE) {
+        server::serve_until_left_alone(twin::serve());
+    } else {
+        return false;
+    }
+    true
+}
+
+/// The daemon and the two beside it.
+const SERVERS: usize = 3;
+
 pub(crate) fn measure(rows: &mut Vec<Row>) {
     let (rounds, round) = if quick() { (QUICK_ROUNDS, QUICK_ROUND) } else { (ROUNDS, ROUND) };
-    let plain = plain::Server::start();
     let named: Vec<usize> = std::env::args().filter_map(|word| word.parse().ok()).collect();
     for connections in CONNECTIONS.into_iter().filter(|connections| named.is_empty() || named.contains(connections)) {
-        let (mut bare, mut durable) = (Vec::new(), Vec::new());
-        // A fresh daemon for each width; rounds in turn, so that what the machine does meanwhile hits both.
-        let daemon = Daemon::start();
-        let mut spent = [Duration::ZERO; 2];
+        // Fresh ones for each width; rounds in turn, so that what the machine does meanwhile hits all.
+        let (daemon, twin, plain) = (Daemon::start(), Server::start(twin::ROLE), Server::start(plain::ROLE));
+        let servers: [(SocketAddr, &Child); SERVERS] =
+            [(daemon.address, &daemon.child), (twin.address, &twin.child), (plain.address, &plain.child)];
+        let mut runs: [Runs; SERVERS] = Default::default();
         for _ in 0..rounds {
-            let before = [&plain.child, &daemon.child].map(processor_time);
-            bare.push(load::run(plain.address, connections, round));
-            durable.push(load::run(daemon.address, connections, round));
-            let after = [&plain.child, &daemon.child].map(processor_time);
-            spent = [0, 1].map(|which| spent[which] + after[which].saturating_sub(before[which]));
+            for (runs, (address, child)) in runs.iter_mut().zip(servers) {
+                let before = processor_time(child);
+                runs.outcomes.push(load::run(address, connections, round));
+                runs.spent += processor_time(child).saturating_sub(before);
+            }
         }
-        let each = |spent: Duration, outcomes: &[Outcome]| {
-            #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
-            let answered = outcomes.iter().map(Outcome::accepted).sum::<u64>() as f64;
-            spent.as_secs_f64() * 1e6 / answered
-        };
+        let [durable, in_memory, plain] = runs;
         if connections == SATURATED {
-            half_load(&daemon, median(durable.iter().map(Outcome::rate)) / 2.0, rounds, round, rows);
+            half_load(&daemon, durable.rate() / 2.0, rounds, round, rows);
         }
-        let rate = |outcomes: &[Outcome]| median(outcomes.iter().map(Outcome::rate));
-        let p99 = |outcomes: &[Outcome]| median(outcomes.iter().map(Outcome::p99_ms));
         rows.push(Row {
             what: format!("ingest, {connections} connections"),
-            ours: format!(
-                "{:.0}/s, p99 {:.1} ms, {:.0} µs of processor each",
-                rate(&durable),
-                p99(&durable),
-                each(spent[1], &durable)
-            ),
-            beside: format!(
-                "storing nothing: {:.0}/s, p99 {:.1} ms, {:.0} µs each",
-                rate(&bare),
-                p99(&bare),
-                each(spent[0], &bare)
-            ),
-            ratio: rate(&durable) / rate(&bare),
+            ours: durable.told(),
+            beside: format!("its journal in memory: {}", in_memory.told()),
+            ratio: durable.rate() / in_memory.rate(),
             wanted: wanted(connections),
+        });
+        rows.push(Row {
+            what: String::new(),
+            ours: String::new(),
+            beside: format!("nothing decided: {}", plain.told()),
+            ratio: durable.rate() / plain.rate(),
+            wanted: None,
         });
     }
     if named.is_empty() {
         overload(rounds, round, rows);
+    }
+}
+
+/// What all rounds of one server came to.
+#[derive(Default)]
+struct Runs {
+    outcomes: Vec<Outcome>,
+    /// Of all processors.
+    spent: Duration,
+}
+
+impl Runs {
+    fn rate(&self) -> f64 {
+        median(self.outcomes.iter().map(Outcome::rate))
+    }
+
+    fn told(&self) -> String {
+        let p99 = median(self.outcomes.iter().map(Outcome::p99_ms));
+        #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+        let answered = self.outcomes.iter().map(Outcome::accepted).sum::<u64>() as f64;
+        let each = self.spent.as_secs_f64() * 1e6 / answered;
+        format!("{:.0}/s, p99 {p99:.1} ms, {each:.0} µs each", self.rate())
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use coalesced::event::{Cause, CauseKind, Event, Fingerprint, Verdict};
-use coalesced::journal::{Journal, Retention, encode};
+use coalesced::journal::{Journal, Prover as _, Retention, encode};
 use coalesced::model::{BuildId, Seq, Timestamp};
 use coalesced::scheduler::record::{Changes, Remembered};
 use coalesced::scheduler::{Scheduler, Settings, Snapshot};
@@ -21,7 +21,7 @@ const ROUND: Duration = Duration::from_secs(1);
 /// The most that one flush serves, as in the driver.
 const GROUP_MAX: usize = 1_024;
 /// About what an event takes in a page.
-const RECORD_BYTES: usize = 230;
+const RECORD_BYTES: usize = 115;
 
 fn wanted(writers: usize) -> Option<f64> {
     match writers {

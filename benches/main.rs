@@ -22,8 +22,8 @@ const PARTS: [Part; 4] = [
 ];
 
 fn main() {
-    if std::env::args().any(|word| word == ingest::PLAIN_ROLE) {
-        return ingest::serve_plain();
+    if ingest::serve_if_told() {
+        return;
     }
     let is_name = |word: &String| word.starts_with(|first: char| first.is_alphabetic());
     let words: Vec<String> = std::env::args().skip(1).filter(is_name).collect();

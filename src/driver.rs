@@ -21,7 +21,7 @@ use self::counters::Counters;
 pub use self::handle::Handle;
 use crate::backend::Backend;
 use crate::event::Delivery;
-use crate::journal::{Journal, JournalError, Reader, Retention, encode};
+use crate::journal::{JournalError, Prover, Reader, Retention, Vitals, encode};
 use crate::model::{BuildId, EventId, GitRef, ImageName, Seq, Timestamp};
 use crate::refs::Remotes;
 use crate::scheduler::policy::Policy;
@@ -43,9 +43,10 @@ const LOOK_FOR_OPEN_EVERY: u64 = 16;
 const ENDING_LIMIT: Duration = Duration::from_secs(10);
 
 /// The one owner of the scheduler.
-pub struct Driver {
+pub struct Driver<J> {
     scheduler: Scheduler,
-    journal: Journal,
+    journal: J,
+    vitals: Arc<Vitals>,
     backends: Arc<BTreeMap<ImageName, Backend>>,
     remotes: Arc<Remotes>,
     inbox: mpsc::Receiver<Message>,
@@ -68,8 +69,8 @@ pub struct Driver {
 }
 
 /// What the driver is made of.
-pub struct Parts {
-    pub journal: Journal,
+pub struct Parts<J> {
+    pub journal: J,
     pub reader: Reader,
     pub snapshot: Snapshot,
     pub settings: Settings,
@@ -166,20 +167,22 @@ pub const LIST_LIMIT_MAX: usize = 1_000;
 /// The rows of a page when nobody says.
 pub const LIST_LIMIT_DEFAULT: usize = 100;
 
-impl Driver {
+impl<J: Prover> Driver<J> {
     /// Takes up where the journal ends. Nothing runs yet; the first step is written by [`drive`](Self::drive).
-    pub fn new(parts: Parts) -> (Self, Handle, Step) {
+    pub fn new(parts: Parts<J>) -> (Self, Handle, Step) {
         let policies: Arc<BTreeMap<ImageName, Policy>> = Arc::new(parts.settings.policies.clone());
         let mut clock = Clock::new();
         let (scheduler, first_step) = Scheduler::recover(parts.settings, parts.snapshot, clock.now());
         let (sender, inbox) = mpsc::channel(INBOX_MAX);
         let (picture, picture_seen) = watch::channel(Picture::of(&scheduler, policies));
         let (counters, counters_seen) = watch::channel(Counters::default());
-        let journal = (parts.reader, parts.journal.vitals());
+        let vitals = parts.journal.vitals();
+        let journal = (parts.reader, vitals.clone());
         let handle = Handle::new(sender, picture_seen, counters_seen, journal, parts.receipts_url);
         let driver = Self {
             scheduler,
             journal: parts.journal,
+            vitals,
             backends: Arc::new(parts.backends),
             remotes: Arc::new(parts.remotes),
             inbox,
@@ -299,7 +302,7 @@ impl Driver {
     /// Tells the service manager that the loop turns and the journal writes, as often as it wants to hear it.
     fn feed_watchdog(&mut self) {
         let now = self.clock.now();
-        let is_well = self.journal.vitals().is_well();
+        let is_well = self.vitals.is_well();
         if is_well && self.watchdog.is_some_and(|period| now.since(self.fed_at) >= period / 2) {
             self.fed_at = now;
             crate::telemetry::alive();

@@ -52,6 +52,22 @@ pub struct Journal {
     vitals: Arc<Vitals>,
 }
 
+/// Where a driver has its steps proven: the [`Journal`], or its twin in memory, which shows what the disk costs.
+pub trait Prover: Send + 'static {
+    /// Writes one step, whole, and waits until it is as safe as it will be.
+    fn commit(
+        &self,
+        puts: Vec<Put>,
+        retention: Retention,
+    ) -> impl Future<Output = Result<Committed, JournalError>> + Send;
+
+    /// How it is.
+    fn vitals(&self) -> Arc<Vitals>;
+
+    /// Ends it: after this nothing is written any more.
+    fn close(self);
+}
+
 struct Commit {
     puts: Vec<Put>,
     retention: Retention,
@@ -142,14 +158,10 @@ impl Journal {
             opened.map_err(|_| unreadable(format!("no answer within {} s", OPEN_LIMIT.as_secs())))??;
         Ok((Self { commands, thread, vitals }, reader, snapshot))
     }
+}
 
-    /// How the journal is.
-    pub fn vitals(&self) -> Arc<Vitals> {
-        self.vitals.clone()
-    }
-
-    /// Writes one step, whole, and waits until it is on disk.
-    pub async fn commit(&self, puts: Vec<Put>, retention: Retention) -> Result<Committed, JournalError> {
+impl Prover for Journal {
+    async fn commit(&self, puts: Vec<Put>, retention: Retention) -> Result<Committed, JournalError> {
         if puts.is_empty() {
             // All that came before is on disk already, since one step follows the other.
             return Ok(Committed(()));
@@ -159,9 +171,12 @@ impl Journal {
         answer.await.map_err(|_| JournalError::Ended)?
     }
 
-    /// Lets the thread end and waits for it: after this nothing is written any more. The directory is free when the
-    /// last [`Reader`] is gone.
-    pub fn close(self) {
+    fn vitals(&self) -> Arc<Vitals> {
+        self.vitals.clone()
+    }
+
+    /// Lets the thread end and waits for it. The directory is free when the last [`Reader`] is gone.
+    fn close(self) {
         drop(self.commands);
         if self.thread.join().is_err() {
             tracing::error!("the journal's thread panicked at its end");

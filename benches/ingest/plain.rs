@@ -1,9 +1,6 @@
-//! The server that stores nothing: the same HTTP parts with the same deadlines, the same check of the signature, the
-//! same parser and the same receipt, and then nothing.
+//! The least that can be done: the same HTTP library with the same deadlines, the same check of the signature, the same
+//! parser and a receipt, and nothing decided.
 
-use std::io::{BufRead, BufReader, Read};
-use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -32,43 +29,14 @@ struct Plain {
 /// The word by which this program is told to be this server.
 pub(crate) const ROLE: &str = "--serve-plain";
 
-/// A process of its own, as the daemon is one; it ends with this one.
-pub(super) struct Server {
-    pub(super) address: SocketAddr,
-    pub(super) child: Child,
+/// Serves, with as many workers as the daemon has.
+pub(crate) async fn serve() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bound");
+    println!("{}", listener.local_addr().expect("an address"));
+    serve_all(listener).await;
 }
 
-impl Server {
-    pub(super) fn start() -> Self {
-        let program = std::env::current_exe().expect("this program");
-        let mut child =
-            Command::new(program).arg(ROLE).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it starts");
-        let mut line = String::new();
-        let said = child.stdout.take().expect("piped");
-        BufReader::new(said).read_line(&mut line).expect("a line");
-        Self { address: line.trim().parse().expect("an address"), child }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ended = self.child.kill();
-        let _reaped = self.child.wait();
-    }
-}
-
-/// Serves, with as many workers as the daemon has, until whoever started it is gone.
-pub(crate) fn serve_until_left_alone() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
-    runtime.spawn(async {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bound");
-        println!("{}", listener.local_addr().expect("an address"));
-        serve(listener).await;
-    });
-    let _end = std::io::stdin().read_to_end(&mut Vec::new());
-}
-
-async fn serve(listener: tokio::net::TcpListener) {
+async fn serve_all(listener: tokio::net::TcpListener) {
     let text = super::configuration();
     let config = Config::parse(&text, "bench.toml", std::path::Path::new("."), &|_| None).expect("a configuration");
     let plain = Arc::new(Plain { config, picture: Picture::default(), newest: AtomicU64::new(0) });

@@ -1,11 +1,11 @@
-//! The journal's twin in memory: the same rows, the same order, no disk. For simulation and tests.
+//! The journal's twin in memory: the same rows, the same order, no disk. For simulation, tests and measurements.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::history::Rows;
-use super::{Committed, JournalError, Put, Reader};
+use super::{Committed, JournalError, Prover, Put, Reader, Retention, Vitals};
 use crate::scheduler::Snapshot;
 
 /// Keeps what is committed for as long as it lives.
@@ -38,6 +38,19 @@ impl MemoryJournal {
     pub fn reader(&self) -> Reader {
         Reader::new(self.rows.clone())
     }
+}
+
+impl Prover for MemoryJournal {
+    /// Nothing is forgotten: it does not live long.
+    async fn commit(&self, puts: Vec<Put>, _: Retention) -> Result<Committed, JournalError> {
+        Ok(Self::commit(self, puts))
+    }
+
+    fn vitals(&self) -> Arc<Vitals> {
+        Arc::new(Vitals::new(None, 0))
+    }
+
+    fn close(self) {}
 }
 
 impl Rows for Map {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use coalesced::driver::EventQuery;
 use coalesced::event::{Event, Verdict};
-use coalesced::journal::{Fate, Journal, JournalError, Reader};
+use coalesced::journal::{Fate, Journal, JournalError, Prover as _, Reader};
 use coalesced::model::EventId;
 use coalesced::scheduler::Snapshot;
 use coalesced::scheduler::lane::Lane;

@@ -1,0 +1,39 @@
+//! A server beside the daemon: this program again, in a process of its own, as the daemon is one.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+
+/// It ends with this process.
+pub(super) struct Server {
+    pub(super) address: SocketAddr,
+    pub(super) child: Child,
+}
+
+impl Server {
+    /// Starts this program with a word that says which server it is to be; it prints its address when it is ready.
+    pub(super) fn start(role: &str) -> Self {
+        let program = std::env::current_exe().expect("this program");
+        let mut command = Command::new(program);
+        command.arg(role).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().expect("it starts");
+        let mut line = String::new();
+        let said = child.stdout.take().expect("piped");
+        BufReader::new(said).read_line(&mut line).expect("a line");
+        Self { address: line.trim().parse().expect("an address"), child }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ended = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+/// Serves until whoever started it is gone.
+pub(super) fn serve_until_left_alone(server: impl Future<Output = ()> + Send + 'static) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    runtime.spawn(server);
+    let _end = std::io::stdin().read_to_end(&mut Vec::new());
+}
