@@ -39,10 +39,12 @@ pub(super) async fn hook(
     let source = app.config.sources.get(&name).ok_or_else(|| Problem::not_found("no source of this name"))?;
     let (parts, body) = request.into_parts();
     let body = shared.bodies.read(&parts.headers, body, HOOK_BYTES_MAX).await?;
-    match source::read(&name, source, &app.config.images, &parts.headers, &body.bytes)? {
+    let reading = source::read(&name, source, &app.config.images, &parts.headers, &body.bytes)?;
+    // Whoever waits for the disk holds no more than the delivery.
+    drop((parts, body));
+    match reading {
         Reading::Nothing { reason } => Ok(Json(HookAnswer::nothing(reason)).into_response()),
         Reading::Delivery(delivery) => {
-            drop(body);
             let wants = |of: fn(&Intake) -> bool| delivery.wishes.iter().any(|wish| of(&wish.intake));
             let builds = wants(|intake| matches!(intake, Intake::Build { .. }));
             let may_build = wants(|intake| matches!(intake, Intake::Outside { .. }));
