@@ -34,7 +34,7 @@ const INBOX_MAX: usize = 4_096;
 /// The most requests that one step takes in.
 const STEP_MAX: usize = 1_024;
 /// The most turns of the runtime for which requests are gathered before they are decided together.
-const GATHER_TURNS_MAX: usize = 16;
+const GATHER_TURNS_MAX: usize = 4;
 /// Enough of them for one flush: while it goes to disk, the next are read.
 const GATHER_ENOUGH: usize = 96;
 /// In how many steps the oldest open event is looked for once.
