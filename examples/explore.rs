@@ -10,7 +10,7 @@ mod explorer;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use explorer::{Budget, Scope, WRONGS, Wrong, explore, large, small};
+use explorer::{Budget, Scope, WRONGS, Wrong, explore, large, small, story_of};
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().collect();
@@ -56,10 +56,8 @@ fn main() -> ExitCode {
 
 /// Success where the wrong design is found.
 fn prove(wrong: Wrong, threads: usize) -> ExitCode {
-    let found =
-        small().into_iter().find_map(|scope| explore(&Scope { wrong: Some(wrong), ..scope }, threads, |_, _| {}).err());
     println!("{wrong:?}");
-    let Some(story) = found else {
+    let Some(story) = story_of(wrong, threads) else {
         println!("it was not noticed");
         return ExitCode::FAILURE;
     };

@@ -72,6 +72,11 @@ impl Known {
     }
 }
 
+/// The story of the first broken promise, with a wrong design around the scheduler; None where no small scope shows one.
+pub(crate) fn story_of(wrong: Wrong, threads: usize) -> Option<String> {
+    small().into_iter().find_map(|scope| explore(&Scope { wrong: Some(wrong), ..scope }, threads, |_, _| {}).err())
+}
+
 /// Explores a scope to its end, or to the first broken promise, which is told as a story. `told` hears of each layer: how
 /// many turns it is from the beginning, and how many states are in it.
 pub(crate) fn explore(scope: &Scope, threads: usize, told: impl Fn(u32, usize)) -> Result<Count, String> {
