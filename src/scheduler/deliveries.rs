@@ -92,6 +92,7 @@ fn place(number: u64, forgotten: u64) -> usize {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::collections::btree_map::Entry;
 
     use super::*;
     use crate::model::Seq;
@@ -121,9 +122,9 @@ mod tests {
             let moment = number * (week / 500);
             let print = fingerprint(dice >> 50);
             assert_eq!(deliveries.find(&[print]), map.get(&print).copied(), "{number}");
-            if !map.contains_key(&print) {
+            if let Entry::Vacant(place) = map.entry(print) {
                 deliveries.remember(print, remembered(moment));
-                map.insert(print, remembered(moment));
+                place.insert(remembered(moment));
             }
             let now = remembered(moment).at;
             deliveries.forget(now);
