@@ -133,31 +133,44 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
-/// A list, or an empty one where something else stands.
-#[derive(Clone, Debug)]
-pub(super) struct List<T>(pub(super) Vec<T>);
+/// What is asked of each element of a list.
+pub(super) trait Asked {
+    fn answer(&self) -> bool;
+}
 
-impl<T> Default for List<T> {
+/// Whether every element of a list answers yes. Never so for an empty list, for one of `MAX` elements or more, which may
+/// have been cut off, or where something else stands. From the first no on the list is skipped, and none of it is kept.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Every<T, const MAX: usize> {
+    pub(super) answer: bool,
+    of: PhantomData<T>,
+}
+
+impl<T, const MAX: usize> Default for Every<T, MAX> {
     fn default() -> Self {
-        Self(Vec::new())
+        Self { answer: false, of: PhantomData }
     }
 }
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for List<T> {
+impl<'de, T: Asked + Deserialize<'de>, const MAX: usize> Deserialize<'de> for Every<T, MAX> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ListVisitor<T>(PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for ListVisitor<T> {
-            type Value = List<T>;
+        struct EveryVisitor<T, const MAX: usize>(PhantomData<T>);
+        impl<'de, T: Asked + Deserialize<'de>, const MAX: usize> Visitor<'de> for EveryVisitor<T, MAX> {
+            type Value = Every<T, MAX>;
             other_types_are_absent!(str bool scalar map);
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<List<T>, A::Error> {
-                let mut list = List::default();
-                while let Some(element) = seq.next_element()? {
-                    list.0.push(element);
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+                for count in 0..MAX {
+                    match seq.next_element::<T>()? {
+                        Some(element) if element.answer() => {}
+                        Some(_) => break,
+                        None => return Ok(Every { answer: count > 0, of: PhantomData }),
+                    }
                 }
-                Ok(list)
+                while seq.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Every::default())
             }
         }
-        deserializer.deserialize_any(ListVisitor(PhantomData))
+        deserializer.deserialize_any(EveryVisitor(PhantomData))
     }
 }

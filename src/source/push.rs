@@ -6,8 +6,8 @@
 use serde::Deserialize;
 
 use super::SourceError;
-use super::lenient::{Flag, List, Object, Text};
-use super::skip::Marked;
+use super::lenient::{Asked, Every, Flag, Object, Text};
+use super::skip::{COMMITS_LISTED_MAX, Marked, carries_marker};
 use crate::model::CommitId;
 
 /// A push whose ref and repository are known to be there.
@@ -47,14 +47,13 @@ impl Push {
         let head = raw.head_commit.0.unwrap_or_default();
         let after = raw.after.get().and_then(|text| text.parse::<CommitId>().ok());
         let after_is_zero = after.as_ref().is_some_and(CommitId::is_zero);
-        let messages: Vec<&str> = raw.commits.0.iter().map(Object::message).collect();
         Ok(Self {
             repository: format!("{host}/{full_name}").to_ascii_lowercase(),
             default_branch: repository.default_branch.get().map(str::to_owned),
             deleted: raw.deleted.0 || after_is_zero,
             commit: head.id.get().and_then(commit_of).or(after).filter(|commit| !commit.is_zero()),
             before: raw.before.get().and_then(commit_of),
-            marked: Marked::of(head.message.get(), messages.into_iter()),
+            marked: Marked { all: raw.commits.answer, head: head.message.get().is_some_and(carries_marker) },
             actor: raw
                 .sender
                 .0
@@ -79,8 +78,8 @@ struct RawPush<'a> {
     deleted: Flag,
     #[serde(borrow, default)]
     head_commit: Object<RawCommit<'a>>,
-    #[serde(borrow, default)]
-    commits: List<Object<RawCommit<'a>>>,
+    #[serde(bound(deserialize = "'de: 'a"), default)]
+    commits: Every<Object<RawCommit<'a>>, COMMITS_LISTED_MAX>,
     #[serde(borrow, default)]
     repository: Object<RawRepository<'a>>,
     #[serde(borrow, default)]
@@ -121,10 +120,10 @@ struct RawPusher<'a> {
     name: Text<'a>,
 }
 
-impl Object<RawCommit<'_>> {
-    /// The commit's message; an entry without one carries no marker and so is never skipped.
-    fn message(&self) -> &str {
-        self.0.as_ref().and_then(|commit| commit.message.get()).unwrap_or_default()
+impl Asked for Object<RawCommit<'_>> {
+    /// Whether the commit carries a skip marker; an entry without a message carries none.
+    fn answer(&self) -> bool {
+        self.0.as_ref().and_then(|commit| commit.message.get()).is_some_and(carries_marker)
     }
 }
 
@@ -197,6 +196,31 @@ mod tests {
         }))
         .expect("a push");
         assert!(!odd_commits.marked.all);
+    }
+
+    #[test]
+    fn all_are_marked_only_where_every_commit_of_a_whole_list_is() {
+        let all = |messages: &[&str]| {
+            let commits: Vec<_> = messages.iter().map(|message| serde_json::json!({"message": message})).collect();
+            let push = serde_json::json!({
+                "ref": "refs/heads/x", "repository": {"full_name": "a/b"}, "commits": commits, "before": "ae95164",
+            });
+            let push = read(&push).expect("a push");
+            assert!(push.before.is_some(), "what stands behind the list is read");
+            push.marked.all
+        };
+        assert!(all(&["a [skip ci]", "b [no ci]"]));
+        assert!(!all(&["a [skip ci]", "b"]));
+        assert!(!all(&["a", "b [skip ci]"]));
+        assert!(!all(&[]));
+        assert!(all(&["a [skip ci]"; COMMITS_LISTED_MAX - 1]));
+        assert!(!all(&["a [skip ci]"; COMMITS_LISTED_MAX]));
+    }
+
+    #[test]
+    fn a_list_that_is_skipped_must_be_json_all_the_same() {
+        let body = r#"{"ref": "refs/heads/x", "commits": [{"message": "a"}, {"message": b}], "repository": {"full_name": "a/b"}}"#;
+        assert!(Push::read(body.as_bytes()).is_err());
     }
 
     #[test]

@@ -20,11 +20,6 @@ pub struct Marked {
 }
 
 impl Marked {
-    pub fn of<'a>(head: Option<&str>, messages: impl ExactSizeIterator<Item = &'a str>) -> Self {
-        let whole_list = (1..COMMITS_LISTED_MAX).contains(&messages.len());
-        Self { all: whole_list && { messages }.all(carries_marker), head: head.is_some_and(carries_marker) }
-    }
-
     /// Why `rule` skips such a push; None where it doesn't.
     pub fn skipped_by(self, rule: SkipRule) -> Option<&'static str> {
         match rule {
@@ -84,16 +79,6 @@ mod tests {
         ] {
             assert!(!carries_marker(plain), "{plain:?}");
         }
-    }
-
-    #[test]
-    fn all_needs_every_commit_of_a_whole_list() {
-        let all = |messages: &[&str]| Marked::of(None, messages.iter().copied()).all;
-        assert!(all(&["a [skip ci]", "b [no ci]"]));
-        assert!(!all(&["a [skip ci]", "b"]));
-        assert!(!all(&[]));
-        assert!(all(&["a [skip ci]"; COMMITS_LISTED_MAX - 1]));
-        assert!(!all(&["a [skip ci]"; COMMITS_LISTED_MAX]));
     }
 
     #[test]
