@@ -89,7 +89,7 @@ enum Command {
 pub async fn run(cli: Cli) -> Result<(), CliError> {
     let reach = cli.reach;
     match cli.command {
-        Command::Serve(args) => serve::run(args).await,
+        Command::Serve(args) => serve::run(args, &reach).await,
         Command::Demo(args) => demo::run(args).await,
         Command::Init(args) => Ok(init::run(&args)?),
         Command::Check(args) => Ok(check::run(&args)?),

@@ -1,8 +1,9 @@
 //! `coalesced serve`: the daemon.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::CliError;
+use super::locate::Reach;
 use crate::config::{Config, ConfigError};
 use crate::daemon::Daemon;
 use crate::telemetry;
@@ -16,13 +17,27 @@ pub(super) struct Args {
 
 /// Serves until SIGTERM or SIGINT, then ends in order: requests under way are answered, what was accepted is on
 /// disk.
-pub(super) async fn run(args: Args) -> Result<(), CliError> {
+pub(super) async fn run(args: Args, reach: &Reach) -> Result<(), CliError> {
     telemetry::init();
     let config = load(&args)?;
+    if let Some(elsewhere) = reach.data_dir.as_deref().filter(|named| !is_same(named, &config.data_dir)) {
+        return Err(CliError::Usage(format!(
+            "the configuration says where the daemon keeps its data ('{}'), and --data-dir or COALESCED_DATA_DIR says \
+             '{}'. They are for the commands that look for a daemon: leave them out, or change data_dir",
+            config.data_dir.display(),
+            elsewhere.display()
+        )));
+    }
     let ending = until_told()?;
     let daemon = Daemon::start(config).await?;
     telemetry::ready(&format!("serving {}", daemon.url));
     Ok(daemon.run(ending).await?)
+}
+
+/// Whether both name one directory, or the configuration's would come to be where the other one points.
+fn is_same(named: &Path, configured: &Path) -> bool {
+    let whole = |path: &Path| path.canonicalize().or_else(|_| std::path::absolute(path)).ok();
+    named.as_os_str().is_empty() || whole(named) == whole(configured)
 }
 
 fn load(args: &Args) -> Result<Config, ConfigError> {

@@ -427,6 +427,10 @@ async fn the_commands_tell_what_happens_and_their_exit_codes_too() {
     let second = world.daemon.run(&["serve", "--config", "coalesced.toml"]);
     assert_eq!(second.status.code(), Some(74));
     assert!(text(&second.stderr).contains("another coalesced"), "{}", text(&second.stderr));
+    // One that is told of two directories does not choose between them.
+    let torn = run_in(world.daemon.directory.path(), &["--data-dir", "no", "serve", "--config", "coalesced.toml"]);
+    assert_eq!(torn.status.code(), Some(2), "{}", text(&torn.stderr));
+    assert!(text(&torn.stderr).contains("change data_dir"), "{}", text(&torn.stderr));
     assert_eq!(world.daemon.terminate(), Some(0));
     world.daemon.restart().await;
     assert_eq!(world.daemon.get("/v1/builds").await.1[0]["outcome"], "success");
