@@ -1,7 +1,7 @@
 //! How open events are stored: short, because the row of a key is written again with every burst.
 //!
 //! A group is a list of values without names, what ends it stands as a distance from what begins it, and a commit that
-//! the group before it has named is not said again.
+//! the group before it has named is not said again. Exports of before this was so hold names, and are read still.
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -19,6 +19,37 @@ const MIXED: u8 = 2;
 const SEALED: u8 = 4;
 /// It began at the commit that the group before it named.
 const FOLLOWS: u8 = 8;
+const FLAGS: u8 = MANUAL | MIXED | SEALED | FOLLOWS;
+
+/// A group as it may be found.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Found {
+    Short(Stored<CommitId>),
+    Named(Named),
+}
+
+/// A group of schema 2.
+#[derive(Deserialize)]
+struct Named {
+    first: Seq,
+    last: Seq,
+    first_at: Timestamp,
+    last_at: Timestamp,
+    count: u64,
+    #[serde(default)]
+    immediate_at: Option<Timestamp>,
+    #[serde(default)]
+    manual: bool,
+    #[serde(default)]
+    commit: Option<CommitId>,
+    #[serde(default)]
+    before: Option<CommitId>,
+    #[serde(default)]
+    mixed: bool,
+    #[serde(default)]
+    sealed: bool,
+}
 
 impl Serialize for Open {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -30,9 +61,14 @@ impl Serialize for Open {
 impl<'de> Deserialize<'de> for Open {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut groups: Vec<Group> = Vec::new();
-        for stored in Vec::<Stored<CommitId>>::deserialize(deserializer)? {
-            let last_named = groups.last().and_then(|group| group.commit.clone());
-            groups.push(stored.group(last_named));
+        for found in Vec::<Found>::deserialize(deserializer)? {
+            groups.push(match found {
+                Found::Short(stored) => {
+                    let last_named = groups.last().and_then(|group| group.commit.clone());
+                    stored.group(last_named).map_err(D::Error::custom)?
+                }
+                Found::Named(named) => named.group(),
+            });
         }
         if groups.is_empty() {
             return Err(D::Error::custom("a list of open events is empty"));
@@ -45,7 +81,8 @@ impl<'a> Stored<&'a CommitId> {
     fn of(group: &'a Group, last_named: &mut Option<&'a CommitId>) -> Self {
         let commit = group.commit.as_ref();
         let before = group.before.as_ref();
-        let follows = before.is_some() && before == std::mem::replace(last_named, commit);
+        let named_before = std::mem::replace(last_named, commit);
+        let follows = before.is_some() && before == named_before;
         let flags = [(group.manual, MANUAL), (group.mixed, MIXED), (group.sealed, SEALED), (follows, FOLLOWS)];
         Self(
             group.first.0,
@@ -62,10 +99,18 @@ impl<'a> Stored<&'a CommitId> {
 }
 
 impl Stored<CommitId> {
-    fn group(self, last_named: Option<CommitId>) -> Group {
+    fn group(self, last_named: Option<CommitId>) -> Result<Group, &'static str> {
         let Self(first, more, first_at, took, count, flags, immediate_at, commit, before) = self;
         let has = |flag| flags & flag != 0;
-        Group {
+        if flags & !FLAGS != 0 {
+            return Err("a group of events has a flag that is not known");
+        }
+        let before = match (has(FOLLOWS), last_named, before) {
+            (false, _, before) => before,
+            (true, Some(last_named), None) => Some(last_named),
+            (true, ..) => return Err("a group of events follows on no commit, or on two"),
+        };
+        Ok(Group {
             first: Seq(first),
             last: Seq(first.saturating_add(more)),
             first_at: Timestamp::from_millis(first_at),
@@ -74,10 +119,17 @@ impl Stored<CommitId> {
             immediate_at,
             manual: has(MANUAL),
             commit,
-            before: if has(FOLLOWS) { last_named } else { before },
+            before,
             mixed: has(MIXED),
             sealed: has(SEALED),
-        }
+        })
+    }
+}
+
+impl Named {
+    fn group(self) -> Group {
+        let Self { first, last, first_at, last_at, count, immediate_at, manual, commit, before, mixed, sealed } = self;
+        Group { first, last, first_at, last_at, count, immediate_at, manual, commit, before, mixed, sealed }
     }
 }
 
@@ -104,17 +156,39 @@ mod tests {
 
     #[test]
     fn what_is_stored_comes_back_as_it_was() {
-        let groups = vec![
-            group(10, Some(1), None),
-            group(20, Some(2), Some(1)),
-            group(30, None, Some(2)),
-            group(45, Some(4), None),
-            group(60, Some(5), Some(3)),
-            group(70, Some(6), Some(5)),
-        ];
-        let open = Open { groups };
-        let text = serde_json::to_string(&open).expect("plain values");
-        assert_eq!(serde_json::from_str::<Open>(&text).expect("read back"), open);
+        // Every way in which four groups can name, and begin at, none or one of two commits.
+        let names = [None, Some(1), Some(2)];
+        for pattern in 0..9_usize.pow(4) {
+            let groups = (0..4).map(|place| {
+                let kind = pattern / 9_usize.pow(place) % 9;
+                group(u64::from(place) * 15 + 10, names[kind % 3], names[kind / 3])
+            });
+            let open = Open { groups: groups.collect() };
+            let text = serde_json::to_string(&open).expect("plain values");
+            assert_eq!(serde_json::from_str::<Open>(&text).expect("read back"), open, "{text}");
+        }
+    }
+
+    #[test]
+    fn groups_of_older_exports_are_read() {
+        let text = r#"[{"first":7,"last":9,"first_at":1795428000000,"last_at":1795428000900,"count":3,"manual":true,
+            "commit":"ae95164c0ffee0000000000000000000000000aa"},{"first":12,"last":12,"first_at":1795428001000,
+            "last_at":1795428001000,"count":1,"immediate_at":1795428001000,"before":"ae95164c","mixed":true}]"#;
+        let open: Open = serde_json::from_str(text).expect("read");
+        let [one, two] = open.groups() else { panic!("{open:?}") };
+        assert_eq!((one.first, one.last, one.count, one.manual, one.sealed), (Seq(7), Seq(9), 3, true, false));
+        assert_eq!((two.immediate_at, two.mixed), (Some(Timestamp::from_millis(1_795_428_001_000)), true));
+        assert_eq!(two.before.as_ref().map(CommitId::as_str), Some("ae95164c"));
+    }
+
+    #[test]
+    fn what_no_writer_makes_is_an_error() {
+        let follows_nothing = "[[7,0,5,0,1,8,null,null,null]]";
+        let follows_two = r#"[[7,0,5,0,1,0,null,"ae95164c",null],[8,0,5,0,1,8,null,null,"bbbbbbbb"]]"#;
+        let of_unknown_flag = "[[7,0,5,0,1,16,null,null,null]]";
+        for text in [follows_nothing, follows_two, of_unknown_flag] {
+            assert!(serde_json::from_str::<Open>(text).is_err(), "{text}");
+        }
     }
 
     #[test]
