@@ -84,7 +84,9 @@ pub enum JournalError {
     #[error("failed to open the journal in '{directory}': {why}")]
     Unreadable { directory: PathBuf, why: String },
     #[error(
-        "the journal in '{directory}' was written by another version of coalesced (schema {found}; this one reads {known}): use that version, or move the directory away to begin anew"
+        "the journal in '{directory}' was written by another version of coalesced (schema {found}; this one reads {known}). \
+         Stop it there, take its state along with 'coalesced journal export' of that version, move the whole data \
+         directory away, and load it with 'coalesced journal import' of this one"
     )]
     OtherSchema { directory: PathBuf, found: u32, known: u32 },
     #[error(
@@ -205,16 +207,25 @@ trait Writer {
 /// One batch, one flush, one sync a step, until the door is gone or something fails.
 fn serve(writer: &mut impl Writer, inbox: &std::sync::mpsc::Receiver<Commit>, vitals: &Vitals) {
     let _serving = vitals.serving();
+    let mut failed = None;
     while let Ok(Commit { puts, retention, done }) = inbox.recv() {
         let busy = vitals.busy();
-        let written = writer.write(puts, retention).map(|()| Committed(()));
-        let failed = written.is_err();
+        let written = match failed.take() {
+            Some(error) => Err(error),
+            None => writer.write(puts, retention).map(|()| Committed(())),
+        };
+        drop(busy);
+        let is_written = written.is_ok();
         let _ = done.send(written);
-        // Errors of sled stick, and a failed sync may not be repeated: the process is to end.
-        if failed || writer.relax().is_err() {
+        if !is_written {
+            // Errors of sled stick, and a failed sync may not be repeated: the process is to end.
             return;
         }
-        drop(busy);
+        if let Err(error) = writer.relax() {
+            // What was written is on disk, so nobody waits for this error; the next who writes is told.
+            tracing::error!("the journal can't be read: {error}; the next step will end the daemon");
+            failed = Some(error);
+        }
     }
 }
 

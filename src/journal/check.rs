@@ -104,7 +104,7 @@ fn look_at_copy(directory: &Path, lock: Option<Lock>) -> Result<JournalFindings,
         return Ok(findings);
     }
     let looked = guarded(|| {
-        let Whole { store, survey, .. } = read_whole(copy.path(), &Arc::new(lock))?;
+        let Whole { store, survey, .. } = read_whole(copy.path(), directory, &Arc::new(lock))?;
         (findings.rows, findings.bytes) = (survey.rows, survey.bytes);
         findings.size_on_disk = store.size_on_disk()?;
         Ok(judge(&store, &mut findings)?)

@@ -95,7 +95,7 @@ fn copy(places: &Places, lock: &Arc<Lock>, whole: &Whole, deadline: Deadline) ->
         drop(smaller);
         // Threads of sled's pool may hold it for a moment longer.
         wait_until_free(&places.coming.join("db"), COPY_LIMIT, &places.data_dir)?;
-        let back = read_whole(&places.coming, lock)?;
+        let back = read_whole(&places.coming, &places.journal, lock)?;
         if back.survey == whole.survey {
             Ok(true)
         } else {

@@ -190,7 +190,7 @@ fn try_first(places: &Places, lock: &Arc<Lock>) -> Result<(), Unopened> {
     has_file(places)?;
     make_directory(&places.coming)?;
     let tried = match copy_directory(&places.journal, &places.coming) {
-        Ok(()) => guarded(|| read_whole(&places.coming, lock)).map(drop),
+        Ok(()) => guarded(|| read_whole(&places.coming, &places.journal, lock)).map(drop),
         // It may be that there is no space for two.
         Err(error) => {
             tracing::debug!("opening the journal without having tried it on a copy: {error}");
@@ -204,7 +204,7 @@ fn try_first(places: &Places, lock: &Arc<Lock>) -> Result<(), Unopened> {
 /// Opens the journal and reads all of it, so that damage is told from data.
 pub(super) fn open_whole(places: &Places, lock: &Arc<Lock>, patience: Duration) -> Result<Whole, Unopened> {
     wait_until_free(&has_file(places)?, patience, &places.data_dir)?;
-    let whole = guarded(|| read_whole(&places.journal, lock))?;
+    let whole = guarded(|| read_whole(&places.journal, &places.journal, lock))?;
     not_behind_its_export(places, &whole.snapshot)?;
     Ok(whole)
 }
@@ -222,13 +222,13 @@ fn has_file(places: &Places) -> Result<PathBuf, Unopened> {
     }
 }
 
-/// Opens a database and reads every row of it. Without a panic's guard.
-pub(super) fn read_whole(directory: &Path, lock: &Arc<Lock>) -> Result<Whole, Unopened> {
+/// Opens a database, which may be a copy of `original`, and reads every row of it. Without a panic's guard.
+pub(super) fn read_whole(directory: &Path, original: &Path, lock: &Arc<Lock>) -> Result<Whole, Unopened> {
     let damaged = |error: JournalError| Unopened::Damaged(error.to_string());
     let store = Store::open(directory, lock.clone())?;
     // Rows of another layout are no damage.
     if let Some(found) = store.reader().schema().map_err(damaged)?.filter(|found| *found != SCHEMA) {
-        let directory = directory.to_owned();
+        let directory = original.to_owned();
         return Err(Unopened::Failed(JournalError::OtherSchema { directory, found, known: SCHEMA }));
     }
     let survey = store.survey().map_err(damaged)?;

@@ -284,6 +284,21 @@ fn without_an_export_a_damaged_journal_is_left_as_it_is() {
 }
 
 #[test]
+fn a_journal_of_another_layout_is_named_and_left_as_it_is() {
+    let (directory, places) = stored(&state());
+    let mut store = open(directory.path(), PATIENCE).expect("opened").store;
+    let head = br#"{"schema":99,"newest":3,"newest_build":7}"#.to_vec();
+    store.write(vec![Put { key: b"h".to_vec(), value: Some(head) }], Retention::NOTHING).expect("written");
+    drop(store);
+    let refused = open(directory.path(), PATIENCE).map(drop).expect_err("another layout");
+    assert!(matches!(&refused, JournalError::OtherSchema { found: 99, .. }), "{refused}");
+    // Where there is no export a copy is looked at first, but that is not what is named.
+    assert!(refused.to_string().contains(&format!("'{}'", places.journal.display())), "{refused}");
+    assert!(places.journal.exists() && !places.coming.exists());
+    assert!(places.quarantined().expect("listed").is_empty());
+}
+
+#[test]
 fn a_damaged_export_is_passed_over_for_an_older_one() {
     let (directory, places) = stored(&state());
     let older = export::write(directory.path(), &state(), &quiet()).expect("written");
@@ -384,8 +399,8 @@ fn the_check_tells_of_a_damaged_journal() {
     }
 }
 
-/// Writes as it is told.
-struct Told<F>(F);
+/// Writes as it is told, and tidies up with this outcome.
+struct Told<F>(F, Result<(), JournalError>);
 
 impl<F: FnMut(Vec<Put>, Retention) -> Result<(), JournalError>> Writer for Told<F> {
     fn write(&mut self, puts: Vec<Put>, retention: Retention) -> Result<(), JournalError> {
@@ -393,16 +408,20 @@ impl<F: FnMut(Vec<Put>, Retention) -> Result<(), JournalError>> Writer for Told<
     }
 
     fn relax(&mut self) -> Result<(), JournalError> {
-        Ok(())
+        self.1.clone()
     }
 }
 
 /// A journal whose thread does what `write` says.
 fn served(write: impl FnMut(Vec<Put>, Retention) -> Result<(), JournalError> + Send + 'static) -> Journal {
+    served_by(Told(write, Ok(())))
+}
+
+fn served_by(mut writer: impl Writer + Send + 'static) -> Journal {
     let (commands, inbox) = std::sync::mpsc::sync_channel(COMMANDS_MAX);
     let vitals = Arc::new(quiet());
     let of_thread = vitals.clone();
-    let thread = std::thread::spawn(move || serve(&mut Told(write), &inbox, &of_thread));
+    let thread = std::thread::spawn(move || serve(&mut writer, &inbox, &of_thread));
     Journal { commands, thread, vitals }
 }
 
@@ -414,6 +433,26 @@ async fn commit_one(journal: &Journal) -> Result<Committed, JournalError> {
 async fn a_write_that_fails_is_the_last_one() {
     let journal = served(|_, _| Err(JournalError::Write("no space".to_owned())));
     assert!(matches!(commit_one(&journal).await, Err(JournalError::Write(_))));
+    assert!(matches!(commit_one(&journal).await, Err(JournalError::Ended)));
+    let vitals = journal.vitals();
+    journal.close();
+    assert!(!vitals.is_well());
+}
+
+#[tokio::test]
+async fn what_fails_after_a_step_is_told_to_the_next_and_ends_the_thread() {
+    let mut steps = 0;
+    let write = move |_, _| {
+        steps += 1;
+        assert_eq!(steps, 1, "nothing is written after a failure");
+        Ok(())
+    };
+    let journal = served_by(Told(write, Err(JournalError::Write("not readable".to_owned()))));
+    assert!(commit_one(&journal).await.is_ok(), "it is on disk");
+    match commit_one(&journal).await {
+        Err(JournalError::Write(why)) => assert_eq!(why, "not readable"),
+        other => panic!("{other:?}"),
+    }
     assert!(matches!(commit_one(&journal).await, Err(JournalError::Ended)));
     let vitals = journal.vitals();
     journal.close();
