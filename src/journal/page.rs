@@ -245,11 +245,11 @@ pub(super) fn read<'a>(page: &'a [u8], mut take: impl FnMut(Record<'a>)) -> Resu
 impl<'a> PackedEvent<'a> {
     fn unpack(self, last: &mut Texts<'a>) -> Result<StoredEvent<'a>, JournalError> {
         let texts = Texts {
-            image: self.image.text(last.image),
-            git_ref: self.git_ref.text(last.git_ref),
-            source: self.source.text(last.source),
-            actor: self.actor.text(last.actor),
-            reason: self.reason.text(last.reason),
+            image: self.image.text(last.image)?,
+            git_ref: self.git_ref.text(last.git_ref)?,
+            source: self.source.text(last.source)?,
+            actor: self.actor.text(last.actor)?,
+            reason: self.reason.text(last.reason)?,
         };
         *last = texts;
         Ok(StoredEvent {
@@ -277,11 +277,12 @@ impl<'a> Again<'a> {
         }
     }
 
-    fn text(self, last: Option<&'a str>) -> Option<&'a str> {
+    fn text(self, last: Option<&'a str>) -> Result<Option<&'a str>, JournalError> {
         match self {
-            Self::None => None,
-            Self::Same => last,
-            Self::Text(text) => Some(text),
+            Self::None => Ok(None),
+            Self::Same if last.is_none() => Err(parse_failed("an event repeats what the one before it does not say")),
+            Self::Same => Ok(last),
+            Self::Text(text) => Ok(Some(text)),
         }
     }
 }
@@ -385,11 +386,11 @@ mod tests {
         Arc::new(Event {
             seq: Seq(u64::from(seq)),
             accepted_at: Timestamp::from_millis(1_795_428_000_000 + i64::from(seq)),
-            image: seq.is_multiple_of(2).then(|| "acme/web".parse().expect("an image")),
+            image: (seq % 8 > 2).then(|| ["acme/web", "acme/api"][index(seq / 16) % 2].parse().expect("an image")),
             git_ref: Some("refs/heads/master".parse().expect("a ref")),
             commit: Some(format!("{seq:0digits$x}").parse().expect("a commit")),
             cause: Arc::new(
-                Cause::new(kind, ["github", "desk"][index(seq) % 2])
+                Cause::new(kind, ["github", "desk"][index(seq / 4) % 2])
                     .actor((!seq.is_multiple_of(5)).then_some("ada"))
                     .delivery(Some(&delivery))
                     .reason(Some("Zeile ü")),
@@ -462,5 +463,20 @@ mod tests {
         for broken in [&[][..], &[9], &page[..page.len() - 3]] {
             assert!(read(broken, |_| {}).is_err(), "{broken:?}");
         }
+        let event = PackedEvent {
+            seq: 7,
+            at: 5,
+            image: Again::Same,
+            git_ref: Again::None,
+            commit: None,
+            kind: StoredKind::Push,
+            source: Again::Text("github"),
+            actor: Again::None,
+            delivery: None,
+            reason: Again::None,
+            verdict: StoredVerdict::Opened,
+        };
+        let first_repeats = postcard::to_extend(&Packed::Event(event), vec![LAYOUT]).expect("written");
+        assert!(read(&first_repeats, |_| {}).is_err(), "there is nothing before it");
     }
 }

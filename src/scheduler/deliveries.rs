@@ -114,7 +114,7 @@ mod tests {
     fn it_knows_what_a_map_would_know() {
         let mut deliveries = Deliveries::default();
         let mut map: BTreeMap<Fingerprint, Remembered> = BTreeMap::new();
-        // More than a week in steps of a second, so that the oldest are forgotten all the time.
+        // In steps of a 500th of a week, so that the oldest are forgotten all the time.
         let week = REMEMBERED_FOR.as_secs();
         let mut dice = 7_u64;
         for number in 0..20_000 {
