@@ -15,7 +15,9 @@ impl Server {
     pub(super) fn start(role: &str) -> Self {
         let program = std::env::current_exe().expect("this program");
         let mut command = Command::new(program);
-        command.arg(role).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        // Its log goes to a file, as the daemon's does.
+        let log = tempfile::tempfile().expect("a log");
+        command.arg(role).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
         let mut child = command.spawn().expect("it starts");
         let mut line = String::new();
         let said = child.stdout.take().expect("piped");

@@ -23,7 +23,7 @@ pub struct Reach {
     /// The token to show; without it, the data directory tells
     #[arg(long, global = true, env = "COALESCED_TOKEN", hide_env_values = true, value_name = "TOKEN", value_parser = secret)]
     pub token: Option<Secret>,
-    /// The data directory of the daemon, where it runs on this machine
+    /// The data directory of the daemon, where it runs on this machine; `serve` takes its own from the configuration
     #[arg(long, global = true, env = "COALESCED_DATA_DIR", hide_env_values = true, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
 }

@@ -67,7 +67,7 @@ The configuration is wrong.
 .SH ENVIRONMENT
 .TP
 COALESCED_URL, COALESCED_TOKEN, COALESCED_DATA_DIR
-As \-\-url, \-\-token and \-\-data\-dir, which go first.
+As \-\-url, \-\-token and \-\-data\-dir, which go first. A data directory that is not the configuration's stops serve.
 .TP
 NO_COLOR
 Where it is set and not empty, nothing is coloured.

@@ -36,7 +36,11 @@ pub(super) async fn run(args: Args, reach: &Reach) -> Result<(), CliError> {
 
 /// Whether both name one directory, or the configuration's would come to be where the other one points.
 fn is_same(named: &Path, configured: &Path) -> bool {
-    let whole = |path: &Path| path.canonicalize().or_else(|_| std::path::absolute(path)).ok();
+    // What is not there yet has a place below what is.
+    let whole = |path: &Path| {
+        let path = std::path::absolute(path).ok()?;
+        path.ancestors().find_map(|above| Some(above.canonicalize().ok()?.join(path.strip_prefix(above).ok()?)))
+    };
     named.as_os_str().is_empty() || whole(named) == whole(configured)
 }
 
