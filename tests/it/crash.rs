@@ -59,6 +59,8 @@ impl World {
             hub: self.hub.url().to_owned(),
             login: Some((HUB_USER.to_owned(), HUB_PASSWORD.to_owned())),
             quiet: "150ms",
+            // Nothing is forgotten, however long a run is.
+            defaults: "history_events = 10000000",
             more: others.collect(),
             ..Wanted::default()
         };

@@ -94,6 +94,9 @@ async fn no_failing_call_is_answered_202_or_loses_anything() {
         let mut runs = tokio::task::JoinSet::new();
         for fault in some {
             let (world, fault) = (world.clone(), fault.clone());
+            if all {
+                println!("{fault:?}");
+            }
             runs.spawn(async move {
                 let outcome = suffer(&world, &fault).await;
                 (fault, outcome)

@@ -8,6 +8,9 @@ use serde_json::{Value, json};
 
 use crate::daemon::{BINARY, PATIENCE};
 
+/// A database that does not answer is given up by the daemon after a minute.
+const START_PATIENCE: Duration = Duration::from_secs(75);
+
 /// A daemon in a directory that outlives it.
 pub(crate) struct Process {
     pub(crate) directory: PathBuf,
@@ -57,7 +60,7 @@ impl Process {
             if self.is_ready() {
                 return Ok(self.begun.elapsed());
             }
-            assert!(self.begun.elapsed() < PATIENCE, "neither ready nor ended: {}", self.log());
+            assert!(self.begun.elapsed() < START_PATIENCE, "neither ready nor ended: {}", self.log());
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
