@@ -20,6 +20,13 @@ pub(super) struct Index {
 }
 
 impl Index {
+    pub(super) fn with_room_for(entries: usize) -> Self {
+        if entries == 0 {
+            return Self::default();
+        }
+        Self { places: vec![FREE; (entries * 2).next_power_of_two().max(PLACES_MIN)], taken: 0 }
+    }
+
     pub(super) fn find(&self, fingerprint: Fingerprint, of: impl Fn(u64) -> Fingerprint) -> Option<u64> {
         let mut at = self.home(fingerprint)?;
         loop {
