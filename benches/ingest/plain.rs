@@ -27,16 +27,12 @@ struct Plain {
 }
 
 /// The word by which this program is told to be this server.
-pub(crate) const ROLE: &str = "--serve-plain";
+pub(super) const ROLE: &str = "--serve-plain";
 
-/// Serves, with as many workers as the daemon has.
-pub(crate) async fn serve() {
+/// Says where it listens, and serves.
+pub(super) async fn serve() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("bound");
     println!("{}", listener.local_addr().expect("an address"));
-    serve_all(listener).await;
-}
-
-async fn serve_all(listener: tokio::net::TcpListener) {
     let text = super::configuration();
     let config = Config::parse(&text, "bench.toml", std::path::Path::new("."), &|_| None).expect("a configuration");
     let plain = Arc::new(Plain { config, picture: Picture::default(), newest: AtomicU64::new(0) });

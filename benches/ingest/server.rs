@@ -33,7 +33,7 @@ impl Drop for Server {
     }
 }
 
-/// Serves until whoever started it is gone.
+/// Serves, with as many workers as the daemon has, until whoever started it is gone.
 pub(super) fn serve_until_left_alone(server: impl Future<Output = ()> + Send + 'static) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     runtime.spawn(server);

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use coalesced::backend::Backend;
 use coalesced::config::{Config, Listen};
@@ -15,10 +14,10 @@ use coalesced::scheduler::{Settings, Snapshot};
 use coalesced::telemetry;
 
 /// The word by which this program is told to be this server.
-pub(crate) const ROLE: &str = "--serve-in-memory";
+pub(super) const ROLE: &str = "--serve-in-memory";
 
-/// Serves, with as many workers as the daemon has.
-pub(crate) async fn serve() {
+/// Says where it listens, and serves.
+pub(super) async fn serve() {
     telemetry::init();
     let text = super::configuration();
     let config = Config::parse(&text, "bench.toml", Path::new("."), &|_| None).expect("a configuration");
@@ -43,7 +42,7 @@ pub(crate) async fn serve() {
         remotes: Remotes::of(&config),
         history: HistoryLimit { age: config.history, events: u64::from(config.history_events) },
         receipts_url: format!("http://{address}/v1/events"),
-        watchdog: None::<Duration>,
+        watchdog: None,
     });
     println!("{address}");
     let driver = tokio::spawn(driver.drive(first_step, std::future::pending()));
