@@ -125,8 +125,8 @@ fn half_load(daemon: &Daemon, twin: &Server, rate: f64, (rounds, round): (usize,
     let before = daemon.commits();
     let (mut durable, mut in_memory) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
-        durable.push(load::paced(daemon.address, SATURATED, round, Some(rate)));
-        in_memory.push(load::paced(twin.address, SATURATED, round, Some(rate)));
+        durable.push(load::paced(daemon.address, SATURATED, round, rate));
+        in_memory.push(load::paced(twin.address, SATURATED, round, rate));
     }
     let p99 = |outcomes: &[Outcome]| median(outcomes.iter().map(Outcome::p99_ms));
     let (rate, p99_ms, twins_p99_ms) = (median(durable.iter().map(Outcome::rate)), p99(&durable), p99(&in_memory));

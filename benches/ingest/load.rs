@@ -1,13 +1,15 @@
-//! A closed loop of clients: each sends a signed push of its own making, waits for the answer, and sends the next.
+//! Clients, each of which sends a signed push of its own making, waits for the answer, and sends the next: at once, or when
+//! it is due.
 
+use std::io::{Read as _, Write as _};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::{IMAGES, SECRET};
 
@@ -18,6 +20,7 @@ const BODY_BYTES: usize = 8 * 1024;
 static SENT: AtomicU64 = AtomicU64::new(1);
 
 /// What a run of clients met.
+#[derive(Default)]
 pub(crate) struct Outcome {
     took: Duration,
     /// Answered 202, each with how long it took.
@@ -43,33 +46,63 @@ impl Outcome {
     pub(crate) fn accepted(&self) -> u64 {
         self.accepted.len() as u64
     }
+
+    fn met(&mut self, status: u16, after: Duration) {
+        match status {
+            202 => self.accepted.push(after),
+            503 => self.refused += 1,
+            other => panic!("answered {other}"),
+        }
+        self.slowest = self.slowest.max(after);
+    }
+
+    fn add(&mut self, other: Self) {
+        self.accepted.extend(other.accepted);
+        self.refused += other.refused;
+        self.slowest = self.slowest.max(other.slowest);
+    }
 }
 
 /// Lets `connections` clients send as fast as they are answered.
-pub(crate) fn run(address: SocketAddr, connections: usize, length: Duration) -> Outcome {
-    paced(address, connections, length, None)
-}
-
-/// The same with at most `rate` requests a second in all, where one is given.
 #[expect(clippy::disallowed_methods, reason = "this measures")]
-pub(crate) fn paced(address: SocketAddr, connections: usize, length: Duration, rate: Option<f64>) -> Outcome {
+pub(crate) fn run(address: SocketAddr, connections: usize, length: Duration) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
-        let maker = std::sync::Arc::new(Maker::new());
+        let maker = Arc::new(Maker::new());
         let begun = Instant::now();
         let mut clients = tokio::task::JoinSet::new();
-        for number in 0..connections {
-            let (all, number) = (u32::try_from(connections).expect("few"), u32::try_from(number).expect("few"));
-            let pause = rate.map(|rate| Duration::from_secs_f64(f64::from(all) / rate));
-            let offset = pause.map(|pause| pause * number / all);
-            clients.spawn(client(address, maker.clone(), begun, length, pause.zip(offset)));
+        for _ in 0..connections {
+            clients.spawn(hurried(address, maker.clone(), begun, length));
         }
-        let mut outcome = Outcome { took: Duration::ZERO, accepted: Vec::new(), refused: 0, slowest: Duration::ZERO };
+        let mut outcome = Outcome::default();
         while let Some(done) = clients.join_next().await {
-            let (accepted, refused, slowest) = done.expect("a client ends");
-            outcome.accepted.extend(accepted);
-            outcome.refused += refused;
-            outcome.slowest = outcome.slowest.max(slowest);
+            outcome.add(done.expect("a client ends"));
+        }
+        outcome.took = begun.elapsed();
+        outcome
+    })
+}
+
+/// Lets them send `rate` requests a second in all, evenly.
+///
+/// Each client is a thread that sleeps until its next request is due. Timers of a runtime go in steps of a millisecond:
+/// with them, all requests of a step would come at once.
+#[expect(clippy::disallowed_methods, reason = "this measures")]
+pub(crate) fn paced(address: SocketAddr, connections: usize, length: Duration, rate: f64) -> Outcome {
+    let maker = Maker::new();
+    let clients = u32::try_from(connections).expect("few");
+    let pause = Duration::from_secs_f64(f64::from(clients) / rate);
+    let begun = Instant::now();
+    std::thread::scope(|scope| {
+        let started: Vec<_> = (0..clients)
+            .map(|number| {
+                let (maker, first) = (&maker, begun + pause * number / clients);
+                scope.spawn(move || steady(address, maker, (first, pause), begun + length))
+            })
+            .collect();
+        let mut outcome = Outcome::default();
+        for client in started {
+            outcome.add(client.join().expect("a client ends"));
         }
         outcome.took = begun.elapsed();
         outcome
@@ -77,54 +110,70 @@ pub(crate) fn paced(address: SocketAddr, connections: usize, length: Duration, r
 }
 
 #[expect(clippy::disallowed_methods, reason = "this measures")]
-async fn client(
-    address: SocketAddr,
-    maker: std::sync::Arc<Maker>,
-    begun: Instant,
-    length: Duration,
-    pace: Option<(Duration, Duration)>,
-) -> (Vec<Duration>, u64, Duration) {
-    let (mut accepted, mut refused, mut slowest) = (Vec::new(), 0, Duration::ZERO);
-    let mut stream = TcpStream::connect(address).await.expect("a connection");
+async fn hurried(address: SocketAddr, maker: Arc<Maker>, begun: Instant, length: Duration) -> Outcome {
+    let mut outcome = Outcome::default();
+    let mut stream = tokio::net::TcpStream::connect(address).await.expect("a connection");
     stream.set_nodelay(true).expect("an option");
-    let mut request = Vec::with_capacity(BODY_BYTES + 1024);
-    let mut answer = vec![0; 16 * 1024];
-    let mut next = pace.map(|(_, offset)| begun + offset);
+    let (mut request, mut answer) = buffers();
     while begun.elapsed() < length {
-        if let (Some(at), Some((pause, _))) = (&mut next, pace) {
-            tokio::time::sleep_until((*at).into()).await;
-            *at += pause;
-        }
         maker.make(&mut request);
         let asked = Instant::now();
         stream.write_all(&request).await.expect("sent");
-        match status_of(&mut stream, &mut answer).await {
-            202 => accepted.push(asked.elapsed()),
-            503 => refused += 1,
-            other => panic!("answered {other}: {}", String::from_utf8_lossy(&answer[..400])),
-        }
-        slowest = slowest.max(asked.elapsed());
+        let mut read = 0;
+        let status = loop {
+            let more = stream.read(&mut answer[read..]).await.expect("an answer");
+            assert!(more > 0, "the connection ended");
+            read += more;
+            if let Some(status) = status_of(&answer[..read]) {
+                break status;
+            }
+        };
+        outcome.met(status, asked.elapsed());
     }
-    (accepted, refused, slowest)
+    outcome
 }
 
-/// Reads one answer, whole.
-async fn status_of(stream: &mut TcpStream, buffer: &mut [u8]) -> u16 {
-    let mut read = 0;
-    loop {
-        let more = stream.read(&mut buffer[read..]).await.expect("an answer");
-        assert!(more > 0, "the connection ended: {}", String::from_utf8_lossy(&buffer[..read]));
-        read += more;
-        let Some(head) = buffer[..read].windows(4).position(|four| four == b"\r\n\r\n") else { continue };
-        let text = std::str::from_utf8(&buffer[..head]).expect("a header");
-        let length: usize = text
-            .lines()
-            .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse().ok())
-            .expect("a length");
-        if read >= head + 4 + length {
-            return text[9..12].parse().expect("a status");
-        }
+#[expect(clippy::disallowed_methods, reason = "this measures")]
+fn steady(address: SocketAddr, maker: &Maker, (mut next, pause): (Instant, Duration), end: Instant) -> Outcome {
+    let mut outcome = Outcome::default();
+    let mut stream = std::net::TcpStream::connect(address).expect("a connection");
+    stream.set_nodelay(true).expect("an option");
+    let (mut request, mut answer) = buffers();
+    while next < end {
+        std::thread::sleep(next.saturating_duration_since(Instant::now()));
+        next += pause;
+        maker.make(&mut request);
+        let asked = Instant::now();
+        stream.write_all(&request).expect("sent");
+        let mut read = 0;
+        let status = loop {
+            let more = stream.read(&mut answer[read..]).expect("an answer");
+            assert!(more > 0, "the connection ended");
+            read += more;
+            if let Some(status) = status_of(&answer[..read]) {
+                break status;
+            }
+        };
+        outcome.met(status, asked.elapsed());
     }
+    outcome
+}
+
+/// For a request, and for its answer.
+fn buffers() -> (Vec<u8>, Vec<u8>) {
+    (Vec::with_capacity(BODY_BYTES + 1024), vec![0; 16 * 1024])
+}
+
+/// Of an answer, once it is whole.
+fn status_of(read: &[u8]) -> Option<u16> {
+    let head = read.windows(4).position(|four| four == b"\r\n\r\n")?;
+    let text = std::str::from_utf8(&read[..head]).expect("a header");
+    let length: usize = text
+        .lines()
+        .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse().ok())
+        .expect("a length");
+    let status: u16 = text[9..12].parse().expect("a status");
+    (read.len() >= head + 4 + length).then_some(status)
 }
 
 /// Makes signed pushes cheaply: what they share is hashed once, and what differs stands at the end.
@@ -144,7 +193,6 @@ impl Maker {
     }
 
     fn make(&self, request: &mut Vec<u8>) {
-        use std::io::Write as _;
         let number = SENT.fetch_add(1, Ordering::Relaxed);
         let (shared, mac) = &self.images[usize::try_from(number).unwrap_or_default() % IMAGES];
         let own = format!("\"before\":\"{:040x}\",\"after\":\"{number:040x}\"}}", number - 1);

@@ -1,7 +1,7 @@
 //! Opening: what is found below the data directory, and what is made of it. Never begins empty where data was.
 //!
 //! A journal takes its name by a rename, when it is whole and on disk. So whatever bears the name and can't be read
-//! was damaged: it is put aside, and the newest whole export takes its place. Without an export nothing is touched.
+//! was damaged: it is put aside, and the newest whole export takes its place. Without a whole one nothing is touched.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -184,7 +184,7 @@ fn restore(
 
 /// Opening damaged files changes them, so where no export could take their place, a copy is opened first.
 fn try_first(places: &Places, lock: &Arc<Lock>) -> Result<(), Unopened> {
-    if !export::list(&places.exports)?.is_empty() {
+    if export::one_is_whole(&places.exports)? {
         return Ok(());
     }
     has_file(places)?;

@@ -167,7 +167,12 @@ fn no_flipped_bit_and_no_missing_end_passes_for_a_whole_export() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = export::write(directory.path(), &state(), &quiet()).expect("written");
     let right = std::fs::read(&path).expect("readable");
-    let is_whole = |bytes: &[u8]| export::read_from(bytes, &path).is_ok();
+    let is_whole = |bytes: &[u8]| {
+        std::fs::write(&path, bytes).expect("written");
+        let whole = export::one_is_whole(path.parent().expect("a directory")).expect("listed");
+        assert_eq!(whole, export::read_from(bytes, &path).is_ok(), "seen by one of the two ways only");
+        whole
+    };
     assert!(is_whole(&right));
     for at in 0..right.len() {
         let mut wrong = right.clone();
@@ -280,6 +285,21 @@ fn without_an_export_a_damaged_journal_is_left_as_it_is() {
         assert!(matches!(error, JournalError::Damaged { .. }), "{what}: {error}");
         assert_eq!(content(directory.path()), before, "{what}");
         assert!(places.quarantined().expect("listed").is_empty(), "{what}");
+    }
+}
+
+#[test]
+fn without_a_whole_export_a_damaged_journal_is_left_as_it_is() {
+    for (what, damage) in &DAMAGES[..DAMAGES.len() - 1] {
+        let (directory, places) = stored(&state());
+        let export = export::write(directory.path(), &state(), &quiet()).expect("written");
+        let whole = std::fs::read(&export).expect("readable");
+        std::fs::write(&export, &whole[..whole.len() / 2]).expect("written");
+        damage(&places);
+        let before = content(directory.path());
+        let error = open(directory.path(), PATIENCE).err().unwrap_or_else(|| panic!("{what}: it opened"));
+        assert!(matches!(error, JournalError::Damaged { .. }), "{what}: {error}");
+        assert_eq!(content(directory.path()), before, "{what}");
     }
 }
 
