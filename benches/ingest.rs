@@ -1,6 +1,7 @@
 //! Signed pushes over HTTP: the real daemon, which answers when they are on disk, beside the same that keeps its journal
 //! in memory, and beside a server that only checks and parses them.
 
+mod appended;
 pub(crate) mod load;
 mod plain;
 mod server;
@@ -47,51 +48,54 @@ pub(crate) fn serve_if_told() -> bool {
     let told = |role| std::env::args().any(|word| word == role);
     if told(plain::ROLE) {
         server::serve_until_left_alone(plain::serve());
-    } else if told(twin::ROLE) {
-        server::serve_until_left_alone(twin::serve());
+    } else if told(twin::IN_MEMORY) {
+        server::serve_until_left_alone(twin::serve_in_memory());
+    } else if told(twin::APPENDED) {
+        server::serve_until_left_alone(twin::serve_appended());
     } else {
         return false;
     }
     true
 }
 
-/// The daemon and the two beside it.
-const SERVERS: usize = 3;
+/// What the daemon stands beside, from the one that is most like it.
+const BESIDE: [(&str, &str); 3] = [
+    ("its rows appended to a file", twin::APPENDED),
+    ("its journal in memory", twin::IN_MEMORY),
+    ("nothing decided", plain::ROLE),
+];
+/// Of these, the one that is no other than the daemon, but stores nothing.
+const NO_STORE: &str = twin::IN_MEMORY;
 
 pub(crate) fn measure(rows: &mut Vec<Row>) {
     let (rounds, round) = if quick() { (QUICK_ROUNDS, QUICK_ROUND) } else { (ROUNDS, ROUND) };
     let named: Vec<usize> = std::env::args().filter_map(|word| word.parse().ok()).collect();
     for connections in CONNECTIONS.into_iter().filter(|connections| named.is_empty() || named.contains(connections)) {
         // Fresh ones for each width; rounds in turn, so that what the machine does meanwhile hits all.
-        let (daemon, twin, plain) = (Daemon::start(), Server::start(twin::ROLE), Server::start(plain::ROLE));
-        let servers: [(SocketAddr, &Child); SERVERS] =
-            [(daemon.address, &daemon.child), (twin.address, &twin.child), (plain.address, &plain.child)];
-        let mut runs: [Runs; SERVERS] = Default::default();
+        let daemon = Daemon::start();
+        let beside = BESIDE.map(|(_, role)| Server::start(role));
+        let mut durable = Runs::default();
+        let mut others = BESIDE.map(|_| Runs::default());
         for _ in 0..rounds {
-            for (runs, (address, child)) in runs.iter_mut().zip(servers) {
-                let before = processor_time(child);
-                runs.outcomes.push(load::run(address, connections, round));
-                runs.spent += processor_time(child).saturating_sub(before);
+            durable.add(daemon.address, &daemon.child, (connections, round));
+            for (runs, server) in others.iter_mut().zip(&beside) {
+                runs.add(server.address, &server.child, (connections, round));
             }
         }
-        let [durable, in_memory, plain] = runs;
         if connections == SATURATED {
-            half_load(&daemon, &twin, durable.rate() / 2.0, (rounds, round), rows);
+            half_load(&daemon, &beside, durable.rate() / 2.0, (rounds, round), rows);
         }
-        rows.push(Row {
-            what: format!("ingest, {connections} connections"),
-            ours: durable.told(),
-            beside: format!("its journal in memory: {}", in_memory.told()),
-            ratio: durable.rate() / in_memory.rate(),
-            wanted: wanted(connections),
-        });
-        rows.push(Row {
-            what: String::new(),
-            ours: String::new(),
-            beside: format!("nothing decided: {}", plain.told()),
-            ratio: durable.rate() / plain.rate(),
-            wanted: None,
-        });
+        let mut what = (format!("ingest, {connections} connections"), durable.told());
+        for ((name, role), runs) in BESIDE.iter().zip(others) {
+            let (what, ours) = std::mem::take(&mut what);
+            rows.push(Row {
+                what,
+                ours,
+                beside: format!("{name}: {}", runs.told()),
+                ratio: durable.rate() / runs.rate(),
+                wanted: if *role == NO_STORE { wanted(connections) } else { None },
+            });
+        }
     }
     if named.is_empty() {
         overload(rounds, round, rows);
@@ -107,6 +111,12 @@ struct Runs {
 }
 
 impl Runs {
+    fn add(&mut self, address: SocketAddr, server: &Child, (connections, round): (usize, Duration)) {
+        let before = processor_time(server);
+        self.outcomes.push(load::run(address, connections, round));
+        self.spent += processor_time(server).saturating_sub(before);
+    }
+
     fn rate(&self) -> f64 {
         median(self.outcomes.iter().map(Outcome::rate))
     }
@@ -121,15 +131,18 @@ impl Runs {
 }
 
 /// Pushes at a steady rate that leaves it time.
-fn half_load(daemon: &Daemon, twin: &Server, rate: f64, (rounds, round): (usize, Duration), rows: &mut Vec<Row>) {
+fn half_load(daemon: &Daemon, beside: &[Server], rate: f64, (rounds, round): (usize, Duration), rows: &mut Vec<Row>) {
     let before = daemon.commits();
-    let (mut durable, mut in_memory) = (Vec::new(), Vec::new());
+    let mut durable = Vec::new();
+    let mut others = BESIDE.map(|_| Vec::new());
     for _ in 0..rounds {
         durable.push(load::paced(daemon.address, SATURATED, round, rate));
-        in_memory.push(load::paced(twin.address, SATURATED, round, rate));
+        for (outcomes, server) in others.iter_mut().zip(beside) {
+            outcomes.push(load::paced(server.address, SATURATED, round, rate));
+        }
     }
     let p99 = |outcomes: &[Outcome]| median(outcomes.iter().map(Outcome::p99_ms));
-    let (rate, p99_ms, twins_p99_ms) = (median(durable.iter().map(Outcome::rate)), p99(&durable), p99(&in_memory));
+    let (rate, p99_ms) = (median(durable.iter().map(Outcome::rate)), p99(&durable));
     let after = daemon.commits();
     let group_ms = (after.0 - before.0) / (after.1 - before.1) * 1e3;
     rows.push(Row {
@@ -139,13 +152,16 @@ fn half_load(daemon: &Daemon, twin: &Server, rate: f64, (rounds, round): (usize,
         ratio: GROUPS_WAITED_FOR * group_ms / p99_ms,
         wanted: Some(1.0),
     });
-    rows.push(Row {
-        what: String::new(),
-        ours: String::new(),
-        beside: format!("its journal in memory: p99 {twins_p99_ms:.1} ms"),
-        ratio: twins_p99_ms / p99_ms,
-        wanted: None,
-    });
+    for ((name, _), outcomes) in BESIDE.iter().zip(others) {
+        let others_ms = p99(&outcomes);
+        rows.push(Row {
+            what: String::new(),
+            ours: String::new(),
+            beside: format!("{name}: p99 {others_ms:.1} ms"),
+            ratio: others_ms / p99_ms,
+            wanted: None,
+        });
+    }
 }
 
 /// More clients than can be served, none of whom waits.

@@ -1,4 +1,5 @@
-//! The daemon without a disk: all of its parts, but the journal is the twin that keeps its rows in memory.
+//! The daemon without its store: all of its parts, but the journal is the twin that keeps its rows in memory. Before each
+//! answer it may append them to a file, which is the least that a disk costs.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,16 +9,30 @@ use coalesced::backend::Backend;
 use coalesced::config::{Config, Listen};
 use coalesced::driver::{Driver, HistoryLimit, Parts};
 use coalesced::http::{self, App, Listeners};
-use coalesced::journal::MemoryJournal;
+use coalesced::journal::{MemoryJournal, Prover};
 use coalesced::refs::Remotes;
 use coalesced::scheduler::{Settings, Snapshot};
 use coalesced::telemetry;
 
-/// The word by which this program is told to be this server.
-pub(super) const ROLE: &str = "--serve-in-memory";
+use super::appended::Appended;
+
+/// The word by which this program is told to be the one that keeps all in memory.
+pub(super) const IN_MEMORY: &str = "--serve-in-memory";
+/// The word by which it is told to be the one that appends to a file.
+pub(super) const APPENDED: &str = "--serve-appended";
+
+pub(super) async fn serve_in_memory() {
+    let memory = MemoryJournal::default();
+    serve(memory.clone(), memory).await;
+}
+
+pub(super) async fn serve_appended() {
+    let memory = MemoryJournal::default();
+    serve(memory.clone(), Appended::new(memory)).await;
+}
 
 /// Says where it listens, and serves.
-pub(super) async fn serve() {
+async fn serve(rows: MemoryJournal, journal: impl Prover + Sync) {
     telemetry::init();
     let text = super::configuration();
     let config = Config::parse(&text, "bench.toml", Path::new("."), &|_| None).expect("a configuration");
@@ -25,11 +40,10 @@ pub(super) async fn serve() {
     let listeners = Listeners::bind(&config).expect("bound");
     let addresses = listeners.addresses();
     let Some(Listen::Tcp(address)) = addresses.first() else { panic!("it listens at {addresses:?}") };
-    let journal = MemoryJournal::default();
     let policies: BTreeMap<_, _> =
         config.images.iter().map(|(image, rules)| (image.clone(), rules.policy.clone())).collect();
     let (driver, handle, first_step) = Driver::new(Parts {
-        reader: journal.reader(),
+        reader: rows.reader(),
         journal,
         snapshot: Snapshot::default(),
         settings: Settings {
