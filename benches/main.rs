@@ -4,6 +4,7 @@
 //! docs/performance.md says how.
 
 mod history;
+mod idle;
 mod ingest;
 mod journal;
 mod scheduler;
@@ -14,11 +15,12 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 type Part = (&'static str, fn(&mut Vec<table::Row>));
 
-const PARTS: [Part; 4] = [
+const PARTS: [Part; 5] = [
     ("scheduler", scheduler::measure),
     ("journal", journal::measure),
     ("ingest", ingest::measure),
     ("history", history::measure),
+    ("idle", idle::measure),
 ];
 
 fn main() {

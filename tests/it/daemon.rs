@@ -132,6 +132,14 @@ impl Daemon {
         }
     }
 
+    /// What the process holds in memory beside pages of files.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn anonymous_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).expect("a line of Linux 4.5 or later");
+        line.trim().trim_end_matches(" kB").parse().expect("a number")
+    }
+
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
     }

@@ -49,6 +49,21 @@ async fn a_kill_in_the_middle_of_a_burst_loses_nothing() {
     }
 }
 
+/// sled's tables are nearly empty, and must not be filled with zeros out of memory that was used before.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_daemon_that_starts_again_holds_no_more_memory_than_at_first() {
+    const MORE_KIB_MAX: u64 = 3 * 1024;
+    let mut stage = Stage::set(builds_take(200), quiet("1s")).await;
+    let at_first = stage.daemon.anonymous_kib();
+    for again in 1..=2 {
+        stage.daemon.terminate();
+        stage.daemon.restart().await;
+        let now = stage.daemon.anonymous_kib();
+        assert!(now <= at_first + MORE_KIB_MAX, "{at_first} KiB at first, {now} KiB after {again} more");
+    }
+}
+
 /// The Hub has counted the call; what the daemon knows of it is chance, and must not matter.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_kill_right_after_the_call_began_costs_one_build_at_most() {
