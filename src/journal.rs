@@ -107,13 +107,18 @@ pub enum JournalError {
     NotEmpty { directory: PathBuf },
     #[error("failed to write the journal: {0}")]
     Write(String),
+    #[error("failed to read the journal: {0}")]
+    Read(String),
+    /// What is read is not what was written.
+    #[error("{0}")]
+    Unsound(String),
     #[error("the journal has ended")]
     Ended,
 }
 
 /// A row that is not what we write.
 fn parse_failed(why: impl std::fmt::Display) -> JournalError {
-    JournalError::Write(format!("a row can't be read back: {why}"))
+    JournalError::Unsound(format!("a row can't be read back: {why}"))
 }
 
 /// A storage that does not answer for this long counts as failed.

@@ -167,7 +167,7 @@ impl Store {
     /// the last batch left and with the witness beside the database.
     pub(super) fn survey(&self) -> Result<Survey, JournalError> {
         let deadline = Deadline::after(SURVEY_LIMIT);
-        let lost = |why: String| Err(JournalError::Write(why));
+        let lost = |why: String| Err(JournalError::Unsound(why));
         if let Some(missing) = witness::missing(&self.directory, self.tally.batches) {
             return lost(format!(
                 "the newest {missing} batches that were written to it are gone. If an older copy was put there on \
@@ -303,7 +303,7 @@ fn let_go(tree: &sled::Tree, key: &[u8]) -> Result<(), JournalError> {
 }
 
 fn read_failed(error: &sled::Error) -> JournalError {
-    JournalError::Write(error.to_string())
+    JournalError::Read(error.to_string())
 }
 
 /// A kill while sled wrote a snapshot leaves an unfinished one, and every later open would fail on it. The one

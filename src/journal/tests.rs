@@ -283,6 +283,7 @@ fn without_an_export_a_damaged_journal_is_left_as_it_is() {
         let before = content(directory.path());
         let error = open(directory.path(), PATIENCE).err().unwrap_or_else(|| panic!("{what}: it opened"));
         assert!(matches!(error, JournalError::Damaged { .. }), "{what}: {error}");
+        assert!(!error.to_string().contains("failed to write"), "{what}: {error}");
         assert_eq!(content(directory.path()), before, "{what}");
         assert!(places.quarantined().expect("listed").is_empty(), "{what}");
     }
