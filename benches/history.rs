@@ -6,12 +6,11 @@ use std::time::{Duration, Instant};
 use crate::ingest::load;
 use crate::ingest::{Daemon, configuration};
 use crate::journal::Ours;
-use crate::table::{Row, median, quick};
+use crate::table::{MIB, Row, median, mib, quick};
 
 /// How many events are there, how soon the daemon must be ready with them, and in how many bytes of memory.
 const SIZES: [(u64, Duration, u64); 2] =
     [(100_000, Duration::from_millis(500), 64 * MIB), (1_000_000, Duration::from_secs(2), 128 * MIB)];
-const MIB: u64 = 1024 * 1024;
 /// What a long life sees, of which as many are kept as the configuration does unless told, and the disk that it may take.
 const WRITTEN: u64 = 3_000_000;
 const KEPT: u64 = 200_000;
@@ -113,9 +112,4 @@ fn size_of(directory: &Path) -> u64 {
         if meta.is_dir() { size_of(&entry.path()) } else { meta.len() }
     };
     entries.map(size).sum()
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a figure for people")]
-fn mib(bytes: u64) -> f64 {
-    bytes as f64 / MIB as f64
 }

@@ -32,3 +32,10 @@ pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
 pub(crate) fn quick() -> bool {
     std::env::args().any(|word| word == "--quick")
 }
+
+pub(crate) const MIB: u64 = 1024 * 1024;
+
+#[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+pub(crate) fn mib(bytes: u64) -> f64 {
+    bytes as f64 / MIB as f64
+}
