@@ -25,6 +25,9 @@ mod status;
 mod terminal;
 mod verbs;
 
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{CommandFactory as _, FromArgMatches as _};
 pub use client::ClientError;
 pub use error::CliError;
 use locate::Reach;
@@ -85,6 +88,58 @@ enum Command {
     Completions(manual::CompletionArgs),
 }
 
+impl Cli {
+    /// Reads the command line of this process; ends it with a word of help where it can't be understood.
+    pub fn of_process() -> Self {
+        Self::understood(std::env::args_os()).unwrap_or_else(|error| error.exit())
+    }
+
+    /// An option that has no meaning for the command is a mistake, not something to pass over. In the environment it may
+    /// be meant for other commands.
+    fn understood(words: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Self, clap::Error> {
+        let mut definition = Self::command();
+        let matches = definition.try_get_matches_from_mut(words)?;
+        let cli = Self::from_arg_matches(&matches)?;
+        let by_hand = |name: &&&str| matches.value_source(name) == Some(ValueSource::CommandLine);
+        match cli.command.passes_over().iter().find(by_hand) {
+            None => Ok(cli),
+            Some(name) => {
+                let option = name.replace('_', "-");
+                let why = format!(
+                    "--{option} has no meaning here: '{}' asks no daemon",
+                    matches.subcommand_name().unwrap_or_default()
+                );
+                Err(definition.error(ErrorKind::ArgumentConflict, why))
+            }
+        }
+    }
+}
+
+impl Command {
+    /// Of the options that say which daemon is meant, those that mean nothing to the command.
+    fn passes_over(&self) -> &'static [&'static str] {
+        match self {
+            Self::Serve(_) | Self::Journal(_) => &["url", "token"],
+            Self::Demo(_)
+            | Self::Init(_)
+            | Self::Check(_)
+            | Self::EmulateHub(_)
+            | Self::Man(_)
+            | Self::Completions(_) => &["url", "token", "data_dir"],
+            Self::Build(_)
+            | Self::Status(_)
+            | Self::Explain(_)
+            | Self::Events(_)
+            | Self::Builds(_)
+            | Self::Pause(_)
+            | Self::Resume(_)
+            | Self::Start(_)
+            | Self::Drop(_)
+            | Self::Cancel(_) => &[],
+        }
+    }
+}
+
 /// Carries out what the command line asks for.
 pub async fn run(cli: Cli) -> Result<(), CliError> {
     let reach = cli.reach;
@@ -115,6 +170,10 @@ mod tests {
     use clap::{CommandFactory as _, Parser as _};
 
     use super::Cli;
+
+    fn understood(line: &str) -> Result<Cli, clap::Error> {
+        Cli::understood(line.split(' ').map(Into::into))
+    }
 
     #[test]
     fn the_definition_of_the_command_line_is_sound() {
@@ -149,6 +208,26 @@ mod tests {
         ] {
             let error = Cli::try_parse_from(line.split(' ')).expect_err(line);
             assert_eq!(error.exit_code(), 2, "{line}");
+        }
+    }
+
+    #[test]
+    fn an_option_without_meaning_for_the_command_is_a_usage_error() {
+        for line in [
+            "coalesced --url http://127.0.0.1:1 serve",
+            "coalesced serve --token test-token-cli",
+            "coalesced check --data-dir data",
+            "coalesced journal --url http://127.0.0.1:1 check",
+            "coalesced --data-dir data demo",
+        ] {
+            let error = understood(line).expect_err(line);
+            assert_eq!(error.exit_code(), 2, "{line}");
+            assert!(error.to_string().contains("has no meaning here"), "{line}: {error}");
+        }
+        for line in
+            ["coalesced --data-dir data serve", "coalesced journal check --data-dir data", "coalesced status --url x"]
+        {
+            assert!(understood(line).is_ok(), "{line}");
         }
     }
 

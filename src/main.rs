@@ -7,14 +7,13 @@ use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser as _;
 use coalesced::cli::{self, Cli, CliError};
 
 /// How long the end waits for threads that still read: one that hangs in storage must not keep the process.
 const THREADS_LIMIT: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::of_process();
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => return told(&CliError::Io { what: "failed to start threads".to_owned(), source: error }),
