@@ -1,5 +1,5 @@
-//! Signed pushes over HTTP: the real daemon, which answers when they are on disk, beside the same that keeps its journal
-//! in memory, and beside a server that only checks and parses them.
+//! Signed pushes over HTTP: the real daemon, which answers when they are on disk, beside the same that appends its rows to
+//! a file, the same that keeps its journal in memory, and a server that only checks and parses them.
 
 mod appended;
 pub(crate) mod load;
@@ -64,7 +64,7 @@ const BESIDE: [(&str, &str); 3] = [
     ("its journal in memory", twin::IN_MEMORY),
     ("nothing decided", plain::ROLE),
 ];
-/// Of these, the one that is no other than the daemon, but stores nothing.
+/// The daemon itself, storing nothing.
 const NO_STORE: &str = twin::IN_MEMORY;
 
 pub(crate) fn measure(rows: &mut Vec<Row>) {

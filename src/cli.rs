@@ -94,38 +94,36 @@ impl Cli {
         Self::understood(std::env::args_os()).unwrap_or_else(|error| error.exit())
     }
 
-    /// An option that has no meaning for the command is a mistake, not something to pass over. In the environment it may
-    /// be meant for other commands.
+    /// Whoever says which daemon to speak to, to a command that speaks to none, means something by it: that is a mistake,
+    /// not something to pass over. In the environment it may be meant for other commands.
     fn understood(words: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Self, clap::Error> {
         let mut definition = Self::command();
         let matches = definition.try_get_matches_from_mut(words)?;
         let cli = Self::from_arg_matches(&matches)?;
-        let by_hand = |name: &&&str| matches.value_source(name) == Some(ValueSource::CommandLine);
-        match cli.command.passes_over().iter().find(by_hand) {
-            None => Ok(cli),
-            Some(name) => {
-                let option = name.replace('_', "-");
-                let why = format!(
-                    "--{option} has no meaning here: '{}' asks no daemon",
-                    matches.subcommand_name().unwrap_or_default()
-                );
+        let by_hand = |name: &&str| matches.value_source(name) == Some(ValueSource::CommandLine);
+        match ["url", "token"].into_iter().find(by_hand) {
+            Some(option) if !cli.command.asks_a_daemon() => {
+                let command = matches.subcommand_name().unwrap_or_default();
+                let why = format!("'{command}' takes no --{option}: it asks no daemon");
                 Err(definition.error(ErrorKind::ArgumentConflict, why))
             }
+            _ => Ok(cli),
         }
     }
 }
 
 impl Command {
-    /// Of the options that say which daemon is meant, those that mean nothing to the command.
-    fn passes_over(&self) -> &'static [&'static str] {
+    /// Whether it speaks to a daemon that runs.
+    fn asks_a_daemon(&self) -> bool {
         match self {
-            Self::Serve(_) | Self::Journal(_) => &["url", "token"],
-            Self::Demo(_)
+            Self::Serve(_)
+            | Self::Demo(_)
             | Self::Init(_)
             | Self::Check(_)
             | Self::EmulateHub(_)
+            | Self::Journal(_)
             | Self::Man(_)
-            | Self::Completions(_) => &["url", "token", "data_dir"],
+            | Self::Completions(_) => false,
             Self::Build(_)
             | Self::Status(_)
             | Self::Explain(_)
@@ -135,7 +133,7 @@ impl Command {
             | Self::Resume(_)
             | Self::Start(_)
             | Self::Drop(_)
-            | Self::Cancel(_) => &[],
+            | Self::Cancel(_) => true,
         }
     }
 }
@@ -212,17 +210,16 @@ mod tests {
     }
 
     #[test]
-    fn an_option_without_meaning_for_the_command_is_a_usage_error() {
+    fn a_daemon_named_to_a_command_that_asks_none_is_a_usage_error() {
         for line in [
             "coalesced --url http://127.0.0.1:1 serve",
             "coalesced serve --token test-token-cli",
-            "coalesced check --data-dir data",
             "coalesced journal --url http://127.0.0.1:1 check",
-            "coalesced --data-dir data demo",
+            "coalesced --token test-token-cli demo",
         ] {
             let error = understood(line).expect_err(line);
             assert_eq!(error.exit_code(), 2, "{line}");
-            assert!(error.to_string().contains("has no meaning here"), "{line}: {error}");
+            assert!(error.to_string().contains("it asks no daemon"), "{line}: {error}");
         }
         for line in
             ["coalesced --data-dir data serve", "coalesced journal check --data-dir data", "coalesced status --url x"]

@@ -1,4 +1,4 @@
-//! The least that a disk costs: the rows of each step are appended to a file that is synced, and kept in memory. Nothing
+//! About the least that a disk costs: the rows of each step are appended to a file that is synced, and kept in memory. Nothing
 //! could be read back from it after a crash.
 
 use std::fs::File;

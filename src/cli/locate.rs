@@ -17,10 +17,10 @@ use crate::config::Secret;
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Which daemon")]
 pub struct Reach {
-    /// The daemon's address; without it, the data directory tells
+    /// The daemon's address, for commands that ask one; without it, the data directory tells
     #[arg(long, global = true, env = "COALESCED_URL", hide_env_values = true, value_name = "URL")]
     pub url: Option<String>,
-    /// The token to show; without it, the data directory tells
+    /// The token to show it; without it, the data directory tells
     #[arg(long, global = true, env = "COALESCED_TOKEN", hide_env_values = true, value_name = "TOKEN", value_parser = secret)]
     pub token: Option<Secret>,
     /// The data directory of the daemon, where it runs on this machine; `serve` takes its own from the configuration

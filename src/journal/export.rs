@@ -49,6 +49,13 @@ pub struct Head {
     pub hold: Option<Hold>,
 }
 
+impl Head {
+    /// Whether a newer coalesced wrote it, so that it could be misread.
+    fn is_newer(&self) -> bool {
+        self.format > FORMAT || self.schema > SCHEMA
+    }
+}
+
 /// One line.
 #[expect(clippy::large_enum_variant, reason = "one line is held at a time")]
 #[derive(Serialize, Deserialize)]
@@ -206,7 +213,7 @@ pub(super) fn read_from(lines: impl BufRead, path: &Path) -> Result<(Head, LiveS
         return Err(broken("it does not begin as an export".to_owned()));
     };
     let head = head.into_owned();
-    if head.format > FORMAT || head.schema > SCHEMA {
+    if head.is_newer() {
         return Err(JournalError::NewerExport { path: path.to_owned(), version: head.version });
     }
     let snapshot = Snapshot {
@@ -257,12 +264,17 @@ pub(super) fn newest_whole(exports: &Path) -> Result<Option<(PathBuf, Head, Live
     Ok(None)
 }
 
-/// Whether the newest export with a right checksum is one that could take the journal's place. Nothing of it is read but
-/// its first line and its last: far sooner told than by taking it in.
+/// Whether [`newest_whole`] would find one, by checksums alone: far sooner told than by taking an export in.
 pub(super) fn one_is_whole(exports: &Path) -> Result<bool, JournalError> {
-    let whole = list(exports)?.into_iter().rev().find(|path| checksum_is_right(path).unwrap_or(false));
-    let head = whole.and_then(|path| read_head(&path).ok());
-    Ok(head.is_some_and(|head| head.format <= FORMAT && head.schema <= SCHEMA))
+    for path in list(exports)?.into_iter().rev() {
+        if read_head(&path).is_ok_and(|head| head.is_newer()) {
+            return Ok(false);
+        }
+        if checksum_is_right(&path).unwrap_or(false) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn checksum_is_right(path: &Path) -> std::io::Result<bool> {

@@ -224,7 +224,10 @@ fn has_file(places: &Places) -> Result<PathBuf, Unopened> {
 
 /// Opens a database, which may be a copy of `original`, and reads every row of it. Without a panic's guard.
 pub(super) fn read_whole(directory: &Path, original: &Path, lock: &Arc<Lock>) -> Result<Whole, Unopened> {
-    let damaged = |error: JournalError| Unopened::Damaged(error.to_string());
+    let damaged = |error: JournalError| match error {
+        JournalError::Read(why) => JournalError::Unreadable { directory: original.to_owned(), why }.into(),
+        other => Unopened::Damaged(other.to_string()),
+    };
     let store = Store::open(directory, lock.clone())?;
     // Rows of another layout are no damage.
     if let Some(found) = store.reader().schema().map_err(damaged)?.filter(|found| *found != SCHEMA) {
@@ -274,22 +277,24 @@ fn sure(whole: Result<Whole, Unopened>, places: &Places) -> Result<Whole, Journa
     whole.map_err(|unopened| unopened.into_error(&places.journal))
 }
 
+/// Whether the system said so. What it says of a file (no right, no space, no more descriptors, a failing disk) is no
+/// damage: the file may be whole, and the next start may read it.
+pub(super) fn is_of_the_system(error: &sled::Error) -> bool {
+    use std::io::ErrorKind as Kind;
+    let sled::Error::Io(io) = error else { return false };
+    io.raw_os_error().is_some()
+        || error.to_string().contains("could not acquire lock")
+        || !matches!(io.kind(), Kind::UnexpectedEof | Kind::InvalidData | Kind::InvalidInput | Kind::Other)
+}
+
 impl Unopened {
-    /// What sled's error means. What the system says of a file (no right, no space, no more descriptors, a failing
-    /// disk) is no damage: the file may be whole, and the next start may read it.
+    /// What sled's error at opening means.
     pub(super) fn by(error: &sled::Error, directory: &Path) -> Self {
-        use std::io::ErrorKind as Kind;
-        let text = error.to_string();
-        match error {
-            sled::Error::Io(io) if text.contains("could not acquire lock") || io.raw_os_error().is_some() => {
-                Self::Failed(JournalError::Unreadable { directory: directory.to_owned(), why: text })
-            }
-            sled::Error::Io(io)
-                if !matches!(io.kind(), Kind::UnexpectedEof | Kind::InvalidData | Kind::InvalidInput | Kind::Other) =>
-            {
-                Self::Failed(JournalError::Unreadable { directory: directory.to_owned(), why: text })
-            }
-            _ => Self::Damaged(text),
+        let why = error.to_string();
+        if is_of_the_system(error) {
+            Self::Failed(JournalError::Unreadable { directory: directory.to_owned(), why })
+        } else {
+            Self::Damaged(why)
         }
     }
 

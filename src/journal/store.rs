@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::history::{Reader, Rows};
 use super::live::LiveState;
 use super::lock::Lock;
-use super::open::Unopened;
+use super::open::{Unopened, is_of_the_system};
 use super::places::{Deadline, io, make_directory, named, sync};
 use super::retention::Oldest;
 use super::rows::{Head, SCHEMA, encode_state, head_key};
@@ -303,7 +303,8 @@ fn let_go(tree: &sled::Tree, key: &[u8]) -> Result<(), JournalError> {
 }
 
 fn read_failed(error: &sled::Error) -> JournalError {
-    JournalError::Read(error.to_string())
+    let why = error.to_string();
+    if is_of_the_system(error) { JournalError::Read(why) } else { JournalError::Unsound(why) }
 }
 
 /// A kill while sled wrote a snapshot leaves an unfinished one, and every later open would fail on it. The one

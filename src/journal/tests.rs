@@ -331,8 +331,30 @@ fn a_damaged_export_is_passed_over_for_an_older_one() {
     bytes[200] ^= 4;
     std::fs::write(&newest, bytes).expect("written");
     std::fs::remove_file(places.journal.join("db")).expect("removed");
+    assert!(export::one_is_whole(&places.exports).expect("listed"), "the older one is");
     let opened = open(directory.path(), PATIENCE).expect("restored");
     assert_eq!(opened.restored.and_then(|restored| restored.export_made_at), Some(made_at));
+}
+
+#[test]
+fn behind_an_export_of_a_newer_version_no_older_one_is_taken() {
+    let (directory, places) = stored(&state());
+    export::write(directory.path(), &state(), &quiet()).expect("written");
+    let mut later = state();
+    later.snapshot.newest = Seq(4);
+    let newest = export::write(directory.path(), &later, &quiet()).expect("written");
+    let text = std::fs::read_to_string(&newest).expect("readable");
+    std::fs::write(&newest, text.replacen("\"format\":1", "\"format\":2", 1)).expect("written");
+    assert!(!export::one_is_whole(&places.exports).expect("listed"));
+    assert!(matches!(export::newest_whole(&places.exports), Err(JournalError::NewerExport { .. })));
+}
+
+#[test]
+fn what_the_system_says_of_a_file_is_no_damage() {
+    let failing = sled::Error::Io(std::io::Error::from_raw_os_error(5));
+    let torn = sled::Error::Io(std::io::ErrorKind::UnexpectedEof.into());
+    assert!(open::is_of_the_system(&failing) && !open::is_of_the_system(&torn));
+    assert!(!open::is_of_the_system(&sled::Error::Corruption { at: None, bt: () }));
 }
 
 #[test]

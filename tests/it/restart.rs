@@ -63,7 +63,15 @@ async fn a_daemon_that_starts_again_holds_no_more_memory_than_at_first() {
     for again in 1..=2 {
         stage.daemon.terminate();
         stage.daemon.restart().await;
-        let now = stage.daemon.anonymous_kib();
+        // What starting needed is given back in a moment.
+        let mut now = stage.daemon.anonymous_kib();
+        for _ in 0..30 {
+            if now <= at_first + MORE_KIB_MAX {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            now = stage.daemon.anonymous_kib();
+        }
         assert!(now <= at_first + MORE_KIB_MAX, "{at_first} KiB at first, {now} KiB after {again} more");
     }
 }
