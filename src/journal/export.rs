@@ -208,7 +208,7 @@ pub fn read(path: &Path) -> Result<(Head, LiveState), JournalError> {
 /// Reads what must be a whole export; `path` is where it came from.
 pub(super) fn read_from(lines: impl BufRead, path: &Path) -> Result<(Head, LiveState), JournalError> {
     let broken = |why: String| JournalError::BrokenExport { path: path.to_owned(), why };
-    let mut reading = Reading { lines, sha256: Sha256::new(), count: 0 };
+    let mut reading = Reading::of(lines);
     let Some(Line::Export(head)) = reading.next().map_err(broken)? else {
         return Err(broken("it does not begin as an export".to_owned()));
     };
@@ -224,10 +224,9 @@ pub(super) fn read_from(lines: impl BufRead, path: &Path) -> Result<(Head, LiveS
     };
     let mut state = LiveState { snapshot, events: Vec::new() };
     loop {
-        let known = hex::encode(reading.sha256.clone().finalize());
         match reading.next().map_err(broken)? {
             Some(Line::End { lines, sha256 }) => {
-                if lines + 1 != reading.count || sha256 != known {
+                if !reading.fits(lines, &sha256) {
                     return Err(broken("its checksum is not that of its content".to_owned()));
                 }
                 return match reading.next() {
@@ -245,7 +244,7 @@ pub(super) fn read_from(lines: impl BufRead, path: &Path) -> Result<(Head, LiveS
 pub(super) fn read_head(path: &Path) -> Result<Head, JournalError> {
     let broken = |why: String| JournalError::BrokenExport { path: path.to_owned(), why };
     let file = File::open(path).map_err(|error| io("open", path, error))?;
-    match (Reading { lines: BufReader::new(file), sha256: Sha256::new(), count: 0 }).next().map_err(broken)? {
+    match Reading::of(BufReader::new(file)).next().map_err(broken)? {
         Some(Line::Export(head)) => Ok(head.into_owned()),
         _ => Err(broken("it does not begin as an export".to_owned())),
     }
@@ -277,45 +276,56 @@ pub(super) fn one_is_whole(exports: &Path) -> Result<bool, JournalError> {
     Ok(false)
 }
 
-fn checksum_is_right(path: &Path) -> std::io::Result<bool> {
-    let mut file = BufReader::new(File::open(path)?);
-    let (mut sha256, mut count) = (Sha256::new(), 0);
-    let (mut last, mut line) = (Vec::new(), Vec::new());
-    while file.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line)? > 0 {
-        sha256.update(&last);
-        count += 1;
-        std::mem::swap(&mut last, &mut line);
-        line.clear();
-    }
-    Ok(match serde_json::from_slice(&last) {
-        Ok(Line::End { lines, sha256: said }) => {
-            last.ends_with(b"\n") && lines + 1 == count && said == hex::encode(sha256.finalize())
-        }
-        _ => false,
-    })
+fn checksum_is_right(path: &Path) -> Result<bool, String> {
+    let mut reading = Reading::of(BufReader::new(File::open(path).map_err(|error| error.to_string())?));
+    while reading.advance()? {}
+    Ok(matches!(reading.line()?, Line::End { lines, sha256 } if reading.fits(lines, &sha256)))
 }
 
+/// Goes through an export line by line.
 struct Reading<R> {
     lines: R,
+    /// The line that it is at.
+    text: Vec<u8>,
+    /// Of all lines before that one.
     sha256: Sha256,
+    /// The lines so far, with that one.
     count: u64,
 }
 
 impl<R: BufRead> Reading<R> {
-    /// The next line; None at the end of the file.
-    fn next(&mut self) -> Result<Option<Line<'static>>, String> {
-        let mut text = Vec::new();
-        let mut limited = self.lines.by_ref().take(LINE_BYTES_MAX);
-        limited.read_until(b'\n', &mut text).map_err(|error| error.to_string())?;
-        if text.is_empty() {
-            return Ok(None);
+    fn of(lines: R) -> Self {
+        Self { lines, text: Vec::new(), sha256: Sha256::new(), count: 0 }
+    }
+
+    /// Goes to the next line; false where it is at the last.
+    fn advance(&mut self) -> Result<bool, String> {
+        if self.lines.fill_buf().map_err(|error| error.to_string())?.is_empty() {
+            return Ok(false);
         }
+        self.sha256.update(&self.text);
+        self.text.clear();
+        let mut limited = self.lines.by_ref().take(LINE_BYTES_MAX);
+        limited.read_until(b'\n', &mut self.text).map_err(|error| error.to_string())?;
         self.count += 1;
-        if text.last() != Some(&b'\n') {
+        if self.text.last() != Some(&b'\n') {
             return Err(format!("line {} is cut off", self.count));
         }
-        self.sha256.update(&text);
-        serde_json::from_slice(&text).map(Some).map_err(|error| format!("line {} can't be read: {error}", self.count))
+        Ok(true)
+    }
+
+    fn line(&self) -> Result<Line<'static>, String> {
+        serde_json::from_slice(&self.text).map_err(|error| format!("line {} can't be read: {error}", self.count))
+    }
+
+    /// The next line; None at the end of the file.
+    fn next(&mut self) -> Result<Option<Line<'static>>, String> {
+        if self.advance()? { self.line().map(Some) } else { Ok(None) }
+    }
+
+    /// Whether an end that says this is right where it stands.
+    fn fits(&self, lines: u64, sha256: &str) -> bool {
+        lines + 1 == self.count && sha256 == hex::encode(self.sha256.clone().finalize())
     }
 }
 
