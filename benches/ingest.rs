@@ -85,17 +85,13 @@ pub(crate) fn measure(rows: &mut Vec<Row>) {
         if connections == SATURATED {
             half_load(&daemon, &beside, durable.rate() / 2.0, (rounds, round), rows);
         }
-        let mut what = (format!("ingest, {connections} connections"), durable.told());
+        let first = rows.len();
         for ((name, role), runs) in BESIDE.iter().zip(others) {
-            let (what, ours) = std::mem::take(&mut what);
-            rows.push(Row {
-                what,
-                ours,
-                beside: format!("{name}: {}", runs.told()),
-                ratio: durable.rate() / runs.rate(),
-                wanted: if *role == NO_STORE { wanted(connections) } else { None },
-            });
+            let wanted = if *role == NO_STORE { wanted(connections) } else { None };
+            rows.push(Row::beside(format!("{name}: {}", runs.told()), durable.rate() / runs.rate(), wanted));
         }
+        rows[first].what = format!("ingest, {connections} connections");
+        rows[first].ours = durable.told();
     }
     if named.is_empty() {
         overload(rounds, round, rows);
@@ -154,13 +150,7 @@ fn half_load(daemon: &Daemon, beside: &[Server], rate: f64, (rounds, round): (us
     });
     for ((name, _), outcomes) in BESIDE.iter().zip(others) {
         let others_ms = p99(&outcomes);
-        rows.push(Row {
-            what: String::new(),
-            ours: String::new(),
-            beside: format!("{name}: p99 {others_ms:.1} ms"),
-            ratio: others_ms / p99_ms,
-            wanted: None,
-        });
+        rows.push(Row::beside(format!("{name}: p99 {others_ms:.1} ms"), others_ms / p99_ms, None));
     }
 }
 

@@ -9,6 +9,13 @@ pub(crate) struct Row {
     pub(crate) wanted: Option<f64>,
 }
 
+impl Row {
+    /// One more thing beside what the row before tells.
+    pub(crate) fn beside(beside: String, ratio: f64, wanted: Option<f64>) -> Self {
+        Self { what: String::new(), ours: String::new(), beside, ratio, wanted }
+    }
+}
+
 pub(crate) fn print(rows: &[Row]) {
     let width = |cell: fn(&Row) -> &str| rows.iter().map(|row| cell(row).chars().count()).max().unwrap_or(0);
     let (what, ours, beside) = (width(|row| &row.what), width(|row| &row.ours), width(|row| &row.beside));

@@ -47,11 +47,12 @@ impl Outcome {
         self.accepted.len() as u64
     }
 
+    /// Answered 202 or 503.
     fn met(&mut self, status: u16, after: Duration) {
-        match status {
-            202 => self.accepted.push(after),
-            503 => self.refused += 1,
-            other => panic!("answered {other}"),
+        if status == 202 {
+            self.accepted.push(after);
+        } else {
+            self.refused += 1;
         }
         self.slowest = self.slowest.max(after);
     }
@@ -114,17 +115,14 @@ async fn hurried(address: SocketAddr, maker: Arc<Maker>, begun: Instant, length:
     let mut outcome = Outcome::default();
     let mut stream = tokio::net::TcpStream::connect(address).await.expect("a connection");
     stream.set_nodelay(true).expect("an option");
-    let (mut request, mut answer) = buffers();
+    let (mut request, mut answer) = (Vec::with_capacity(BODY_BYTES + 1024), Answer::default());
     while begun.elapsed() < length {
         maker.make(&mut request);
         let asked = Instant::now();
         stream.write_all(&request).await.expect("sent");
-        let mut read = 0;
         let status = loop {
-            let more = stream.read(&mut answer[read..]).await.expect("an answer");
-            assert!(more > 0, "the connection ended");
-            read += more;
-            if let Some(status) = status_of(&answer[..read]) {
+            let more = stream.read(answer.room()).await.expect("an answer");
+            if let Some(status) = answer.grew(more) {
                 break status;
             }
         };
@@ -138,19 +136,16 @@ fn steady(address: SocketAddr, maker: &Maker, (mut next, pause): (Instant, Durat
     let mut outcome = Outcome::default();
     let mut stream = std::net::TcpStream::connect(address).expect("a connection");
     stream.set_nodelay(true).expect("an option");
-    let (mut request, mut answer) = buffers();
+    let (mut request, mut answer) = (Vec::with_capacity(BODY_BYTES + 1024), Answer::default());
     while next < end {
         std::thread::sleep(next.saturating_duration_since(Instant::now()));
         next += pause;
         maker.make(&mut request);
         let asked = Instant::now();
         stream.write_all(&request).expect("sent");
-        let mut read = 0;
         let status = loop {
-            let more = stream.read(&mut answer[read..]).expect("an answer");
-            assert!(more > 0, "the connection ended");
-            read += more;
-            if let Some(status) = status_of(&answer[..read]) {
+            let more = stream.read(answer.room()).expect("an answer");
+            if let Some(status) = answer.grew(more) {
                 break status;
             }
         };
@@ -159,21 +154,46 @@ fn steady(address: SocketAddr, maker: &Maker, (mut next, pause): (Instant, Durat
     outcome
 }
 
-/// For a request, and for its answer.
-fn buffers() -> (Vec<u8>, Vec<u8>) {
-    (Vec::with_capacity(BODY_BYTES + 1024), vec![0; 16 * 1024])
+/// The longest answer.
+const ANSWER_BYTES_MAX: usize = 16 * 1024;
+
+/// An answer as it comes in; the next one takes the place of a whole one.
+struct Answer {
+    buffer: Vec<u8>,
+    read: usize,
 }
 
-/// Of an answer, once it is whole.
-fn status_of(read: &[u8]) -> Option<u16> {
-    let head = read.windows(4).position(|four| four == b"\r\n\r\n")?;
-    let text = std::str::from_utf8(&read[..head]).expect("a header");
-    let length: usize = text
-        .lines()
-        .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse().ok())
-        .expect("a length");
-    let status: u16 = text[9..12].parse().expect("a status");
-    (read.len() >= head + 4 + length).then_some(status)
+impl Default for Answer {
+    fn default() -> Self {
+        Self { buffer: vec![0; ANSWER_BYTES_MAX], read: 0 }
+    }
+}
+
+impl Answer {
+    fn room(&mut self) -> &mut [u8] {
+        &mut self.buffer[self.read..]
+    }
+
+    /// So many bytes have come; the status once it is whole.
+    fn grew(&mut self, more: usize) -> Option<u16> {
+        self.read += more;
+        let text = &self.buffer[..self.read];
+        let shown = || String::from_utf8_lossy(text);
+        assert!(more > 0, "the connection ended: {}", shown());
+        let head = text.windows(4).position(|four| four == b"\r\n\r\n")?;
+        let header = std::str::from_utf8(&text[..head]).expect("a header");
+        let length: usize = header
+            .lines()
+            .find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse().ok())
+            .expect("a length");
+        if self.read < head + 4 + length {
+            return None;
+        }
+        let status = header[9..12].parse().expect("a status");
+        assert!(matches!(status, 202 | 503), "answered {}", shown());
+        self.read = 0;
+        Some(status)
+    }
 }
 
 /// Makes signed pushes cheaply: what they share is hashed once, and what differs stands at the end.

@@ -1,5 +1,5 @@
 //! The daemon without its store: all of its parts, but the journal is the twin that keeps its rows in memory. Before each
-//! answer it may append them to a file, which is the least that a disk costs.
+//! answer it may append them to a file, which is about the least that a disk costs.
 
 use std::collections::BTreeMap;
 use std::path::Path;
