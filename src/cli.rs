@@ -5,7 +5,7 @@
 //! daemon that is stopped.
 //!
 //! To add a command: a module below with `pub struct Args` (a [`clap::Args`]) and `run`, one line in [`Command`],
-//! and its arm in [`run`]. Manual and completions follow by themselves.
+//! and its arms in [`Command::asks_a_daemon`] and [`run`]. Manual and completions follow by themselves.
 
 mod build;
 mod check;
