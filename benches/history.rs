@@ -88,7 +88,7 @@ fn with_history(events: u64, soon: Duration, memory: u64, mut directory: tempfil
 /// Writes so many events of the last days, as a daemon that takes them in by the hundreds.
 fn write(data_dir: &Path, events: u64, kept: u64) {
     let mut journal = Ours::open(data_dir);
-    let now = coalesced::driver::clock::wall();
+    let now = coalesced::clock::wall();
     let mut written = 0;
     while written < events {
         let age = Duration::from_millis((events - written) * 50);

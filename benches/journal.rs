@@ -132,7 +132,7 @@ impl Ours {
     }
 
     fn commit(&mut self, count: usize) {
-        let now = coalesced::driver::clock::wall();
+        let now = coalesced::clock::wall();
         self.commit_at(count, now, u64::MAX);
     }
 

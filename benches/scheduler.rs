@@ -8,7 +8,7 @@ use coalesced::journal::{MemoryJournal, encode};
 use coalesced::model::{GitRef, ImageName, Timestamp};
 use coalesced::scheduler::policy::Policy;
 use coalesced::scheduler::{Input, Scheduler, Settings, Snapshot, Ticket};
-use coalesced::verb::{Command, Scope, Verb};
+use coalesced::command::{Command, Scope, Verb};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 

@@ -32,7 +32,7 @@ pub use client::ClientError;
 pub use error::CliError;
 use locate::Reach;
 
-use crate::driver::clock::wall as now;
+use crate::clock::wall as now;
 
 /// Many pushes become few builds, and the last push is never lost.
 #[derive(Debug, clap::Parser)]

@@ -16,7 +16,7 @@ use self::exports::Exports;
 use crate::backend::{Backend, BackendError, retirement_warning};
 use crate::cli::locate::ClientFile;
 use crate::config::{BackendConfig, Config, Listen, Secret};
-use crate::driver::clock::wall;
+use crate::clock::wall;
 use crate::driver::{Driver, Handle, HistoryLimit, Parts};
 use crate::http::{self, App, BindError, Drained, Listeners};
 use crate::journal::{Journal, JournalError};

@@ -4,7 +4,6 @@
 //! Effects run as tasks with time limits, and what comes of them comes back as inputs. Only this room knows the
 //! time; only `handle.rs` lets others in.
 
-pub mod clock;
 mod counters;
 mod effects;
 mod handle;
@@ -16,10 +15,10 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
-use self::clock::{Clock, Stopwatch};
 use self::counters::Counters;
 pub use self::handle::Handle;
 use crate::backend::Backend;
+use crate::clock::{Clock, Stopwatch};
 use crate::event::Delivery;
 use crate::journal::{JournalError, Prover, Reader, Retention, Vitals, encode};
 use crate::model::{BuildId, EventId, GitRef, ImageName, Seq, Timestamp};
@@ -27,7 +26,7 @@ use crate::refs::Remotes;
 use crate::scheduler::policy::Policy;
 use crate::scheduler::{Decision, Effect, Input, Scheduler, Settings, Snapshot, Step, Ticket};
 use crate::status::{Picture, Receipt};
-use crate::verb::Command;
+use crate::command::Command;
 
 /// Requests on their way to the driver. Beyond it they are refused with 503, at once.
 const INBOX_MAX: usize = 4_096;

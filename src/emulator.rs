@@ -29,7 +29,7 @@ use tokio::task::JoinHandle;
 
 pub use self::alone::{AloneReport, alone};
 pub use self::hub::{Counters, Fault, Hub, HubSettings, Mode, Reply, TakesTip, TrueBuild, Wanted};
-use crate::driver::clock::wall;
+use crate::clock::wall;
 use crate::model::{CommitId, GitRef, ImageName};
 
 /// An emulated Docker Hub that serves until it is dropped or stopped.

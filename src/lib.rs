@@ -2,7 +2,7 @@
 //!
 //! The map, in the order in which things happen (ARCHITECTURE.md has it at length):
 //!
-//! - `model`, `event`, `build`, `verb`: the plain values
+//! - `model`, `event`, `build`, `command`: the plain values
 //! - `http`, `source`: requests come in, are authenticated, parsed and routed
 //! - `driver`: the one owner; takes in what waits, lets it be decided and written, and only then acts
 //! - `scheduler`: decides; pure
@@ -17,6 +17,8 @@
 pub mod backend;
 pub mod build;
 pub mod cli;
+pub mod clock;
+pub mod command;
 pub mod config;
 pub mod daemon;
 pub mod driver;
@@ -30,4 +32,3 @@ pub mod scheduler;
 pub mod source;
 pub mod status;
 pub mod telemetry;
-pub mod verb;

@@ -33,7 +33,7 @@ use crate::build::{CancelAnswer, Observation, ObserveError, Order, RowId, Trigge
 use crate::event::{Delivery, Event, Fingerprint};
 use crate::journal::Committed;
 use crate::model::{BuildId, GitRef, ImageName, Seq, Timestamp};
-use crate::verb::{Command, Hold, Scope, Verb};
+use crate::command::{Command, Hold, Scope, Verb};
 
 /// A blocked image is tried again this often.
 pub const PROBE_EVERY: Duration = Duration::from_mins(30);

@@ -14,7 +14,7 @@ use crate::build::Outcome;
 use crate::event::CauseKind;
 use crate::journal::Restored;
 use crate::model::{BuildId, CommitId, GitRef, ImageName};
-use crate::verb::Hold;
+use crate::command::Hold;
 
 pub use self::picture::Picture;
 pub use self::view::{build_view, lane_view, receipt};

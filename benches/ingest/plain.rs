@@ -74,7 +74,7 @@ async fn hook(
     let body = body.map_err(|_| StatusCode::REQUEST_TIMEOUT)?.map_err(|_| StatusCode::BAD_REQUEST)?.to_bytes();
     let reading = source::read(&name, source, &plain.config.images, &parts.headers, &body);
     let Ok(Reading::Delivery(delivery)) = reading else { return Err(StatusCode::UNAUTHORIZED) };
-    let now = coalesced::driver::clock::wall();
+    let now = coalesced::clock::wall();
     let cause = Arc::new(delivery.cause);
     let receipts = delivery.wishes.into_iter().map(|wish| {
         let reason = match wish.intake {

@@ -21,7 +21,7 @@ use self::trace::{Happening, What};
 use super::CliError;
 use crate::config::Config;
 use crate::daemon::Daemon;
-use crate::driver::clock::wall;
+use crate::clock::wall;
 use crate::emulator::{AloneReport, EmulatedHub, HubSettings, TakesTip, alone};
 use crate::model::{GitRef, ImageName, Timestamp};
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::clock::wall;
+use crate::clock::wall;
 use super::counters::{self, Counters};
 use super::{Acceptance, BuildQuery, CommandError, EventQuery, HistoryError, LIST_LIMIT_MAX, Message, Unavailable};
 use crate::event::{Closure, Delivery, End, Event};
@@ -13,7 +13,7 @@ use crate::model::{BuildId, EventId, ImageName, Seq};
 use crate::scheduler::Decision;
 use crate::scheduler::record::BuildRow;
 use crate::status::{self, BuildView, Health, HealthStatus, LaneView, Picture, Receipt, RestoredView};
-use crate::verb::Command;
+use crate::command::Command;
 
 /// The way to the driver for everyone else: cheap to clone, shared by all requests.
 #[derive(Clone)]

@@ -24,7 +24,7 @@ use tower::ServiceExt as _;
 
 use super::hub::{Fault, Reply};
 use super::{SESSION, Shared, wire};
-use crate::driver::clock::wall;
+use crate::clock::wall;
 use crate::model::{CommitId, GitRef, ImageName, Timestamp};
 
 /// A login's token and its end.

@@ -16,7 +16,7 @@ use crate::config::TokenScope;
 use crate::event::Cause;
 use crate::model::Timestamp;
 use crate::status::LaneView;
-use crate::verb::{Command, Scope, Verb};
+use crate::command::{Command, Scope, Verb};
 
 /// The longest pause that ends by itself: longer ones are meant to be resumed by somebody.
 const PAUSE_MAX: Duration = Duration::from_hours(366 * 24);

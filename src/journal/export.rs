@@ -21,7 +21,7 @@ use crate::model::{BuildId, CommitId, GitRef, ImageName, Seq, Timestamp};
 use crate::scheduler::Snapshot;
 use crate::scheduler::lane::{Key, Lane};
 use crate::scheduler::record::Remembered;
-use crate::verb::Hold;
+use crate::command::Hold;
 
 /// The version of this format. Raised when an older daemon could misread a newer export.
 const FORMAT: u32 = 1;

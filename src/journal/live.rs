@@ -11,7 +11,7 @@ use crate::scheduler::Snapshot;
 use crate::scheduler::lane::Lane;
 use crate::scheduler::open::Open;
 use crate::scheduler::record::BuildRow;
-use crate::verb::Hold;
+use crate::command::Hold;
 
 /// The most events that go along, the newest. Of others the state knows that they are open, and builds them, but
 /// their receipts can't be read any more.

@@ -16,7 +16,7 @@ use super::rows::SCHEMA;
 use super::store::{Store, Survey};
 use super::vitals::Restored;
 use super::{JournalError, compact};
-use crate::driver::clock::wall;
+use crate::clock::wall;
 use crate::scheduler::Snapshot;
 
 /// What opening came to.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::JournalError;
-use crate::driver::clock::wall;
+use crate::clock::wall;
 use crate::model::Timestamp;
 
 /// What begins the names of journals that were found damaged; a moment follows.

@@ -21,7 +21,7 @@ use super::page;
 use crate::model::{BuildId, GitRef, ImageName, Seq};
 use crate::scheduler::record::{BuildRow, Changes};
 use crate::scheduler::{Scheduler, Snapshot};
-use crate::verb::Hold;
+use crate::command::Hold;
 
 /// The version of this layout. Raised when an older daemon could misread a newer journal.
 pub(super) const SCHEMA: u32 = 3;

@@ -15,7 +15,7 @@ use super::record::{BuildRow, Changes, Cover, Fact, Foreign, Record, Tap};
 use crate::build::{BuildState, Outcome, RowId};
 use crate::event::{Closure, End};
 use crate::model::{BuildId, CommitId, GitRef, ImageName, Seq, Timestamp};
-use crate::verb::Hold;
+use crate::command::Hold;
 
 /// How many of the back-end's rows of ended builds are remembered, so that none is taken for a new build.
 const CLAIMED_MAX: usize = 24;

@@ -9,7 +9,7 @@ use super::open::Group;
 use crate::build::{BuildState, Outcome, RowId};
 use crate::event::{Closure, End, Event, Fingerprint, Touches};
 use crate::model::{BuildId, CommitId, GitRef, ImageName, Seq, Timestamp};
-use crate::verb::Hold;
+use crate::command::Hold;
 
 /// One fact about one image.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::lane::{Key, Lane, Phase};
 use super::policy::Policy;
 use crate::model::{BuildId, GitRef, Timestamp};
-use crate::verb::Hold;
+use crate::command::Hold;
 
 /// What an open key waits for. The first that applies, in the order of this list.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use super::{Account, Effect, Notice, PROBE_EVERY, QUESTION_LIMIT, REFUSED_NOTICE
 use crate::build::{Outcome, RowId, TriggerAnswer};
 use crate::event::End;
 use crate::model::{BuildId, GitRef, ImageName, Seq, Timestamp};
-use crate::verb::{Command, Hold, Verb};
+use crate::command::{Command, Hold, Verb};
 
 /// One image: its rules, its stored state, and what is only known while we run.
 #[derive(Clone, Debug)]

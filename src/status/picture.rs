@@ -10,7 +10,7 @@ use crate::scheduler::policy::Policy;
 use crate::scheduler::record::Changes;
 use crate::scheduler::standing::{Standing, standing};
 use crate::scheduler::{Scheduler, record::BuildRow};
-use crate::verb::Hold;
+use crate::command::Hold;
 
 /// All lanes as they were after the newest step that is on disk.
 #[derive(Clone, Debug, Default)]

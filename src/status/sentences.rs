@@ -6,7 +6,7 @@ use crate::build::{BuildState, Outcome};
 use crate::model::{BuildId, Timestamp};
 use crate::scheduler::record::BuildRow;
 use crate::scheduler::standing::{Standing, Taken};
-use crate::verb::Hold;
+use crate::command::Hold;
 
 /// Why an open key waits.
 pub(super) fn waits(standing: &Standing, now: Timestamp) -> String {

@@ -11,7 +11,7 @@ use coalesced::model::{BuildId, GitRef, ImageName, Seq, Timestamp};
 use coalesced::scheduler::policy::Policy;
 use coalesced::scheduler::record::Fact;
 use coalesced::scheduler::{Decision, Effect, Input, Scheduler, Settings, Step, Ticket};
-use coalesced::verb::{Command, Scope, Verb};
+use coalesced::command::{Command, Scope, Verb};
 use proptest::collection::vec;
 use proptest::prelude::*;
 

@@ -37,7 +37,7 @@ use coalesced::scheduler::record::Fact;
 use coalesced::scheduler::standing::standing;
 use coalesced::scheduler::{Decision, Effect, Input, Scheduler, Settings, Step, Ticket};
 use coalesced::status::{self, Picture};
-use coalesced::verb::{Command, Scope, Verb};
+use coalesced::command::{Command, Scope, Verb};
 
 /// Virtual time begins here: 2026-11-23T10:00:00Z.
 pub(crate) const START: Timestamp = Timestamp::from_millis(1_795_428_000_000);

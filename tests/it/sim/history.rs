@@ -16,7 +16,7 @@ use coalesced::scheduler::lane::{Lane, Live};
 use coalesced::scheduler::policy::{AccountId, LabelRule, Policy};
 use coalesced::scheduler::record::Fact;
 use coalesced::scheduler::{Decision, Effect, Input, Scheduler, Settings, Step, Ticket};
-use coalesced::verb::{Command, Scope, Verb};
+use coalesced::command::{Command, Scope, Verb};
 
 use super::Sums;
 use super::filters::{Content, OUTSIDE, PassedOver, Push, left_behind};

@@ -9,7 +9,7 @@ use coalesced::event::{CauseKind, Intake, Touches, Wish};
 use coalesced::model::{CommitId, GitRef, ImageName, Timestamp};
 use coalesced::scheduler::record::Fact;
 use coalesced::scheduler::{Input, Settings};
-use coalesced::verb::{Scope, Verb};
+use coalesced::command::{Scope, Verb};
 
 use super::history::START;
 use super::plan::Setting;

@@ -2,7 +2,7 @@
 
 use super::super::samples::{finished_build, idle_lane, now, quiet_lane, running_build};
 use super::*;
-use crate::verb::Hold;
+use crate::command::Hold;
 
 fn all_states() -> Vec<LaneView> {
     let mut running = quiet_lane();
