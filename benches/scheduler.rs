@@ -94,7 +94,7 @@ fn idle(images: &[ImageName], git_ref: &GitRef) -> usize {
     let journal = MemoryJournal::default();
     let (mut scheduler, step) = Scheduler::recover(settings(images), Snapshot::default(), START);
     let _committed = journal.commit(encode(step.changes(), &scheduler));
-    let drop_all = Command { verb: Verb::Drop, scope: Scope::All, whom: "ada".to_owned(), reason: None };
+    let drop_all = Command { verb: Verb::Drop, scope: Scope::All, actor: "ada".to_owned(), reason: None };
     let commanded = Input::Commanded { command: drop_all, ticket: Ticket(0) };
     let inputs = (0..IMAGES).map(|number| arrival(images, git_ref, number)).chain([commanded]);
     let step = scheduler.handle(START, inputs);

@@ -10,7 +10,7 @@ pub struct Command {
     pub verb: Verb,
     pub scope: Scope,
     /// Who says so: a token's name, or `local` for a client on this machine.
-    pub whom: String,
+    pub actor: String,
     pub reason: Option<String>,
 }
 
@@ -38,7 +38,8 @@ pub enum Verb {
 /// A pause: who, why, until when.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hold {
-    pub whom: String,
+    #[serde(alias = "whom")]
+    pub actor: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     pub since: Timestamp,

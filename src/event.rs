@@ -191,6 +191,10 @@ pub struct Closure {
 #[serde(rename_all = "snake_case")]
 pub enum End {
     BuiltBy(BuildId),
-    DroppedBy { whom: String, reason: Option<String> },
+    DroppedBy {
+        #[serde(alias = "whom")]
+        actor: String,
+        reason: Option<String>,
+    },
     RefDeleted,
 }

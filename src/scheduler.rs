@@ -383,7 +383,7 @@ impl Scheduler {
     fn command(&mut self, command: &Command, ticket: Ticket, now: Timestamp, work: &mut Work) {
         let hold = match command.verb {
             Verb::Pause { until } => {
-                Some(Hold { whom: command.whom.clone(), reason: command.reason.clone(), since: now, until })
+                Some(Hold { actor: command.actor.clone(), reason: command.reason.clone(), since: now, until })
             }
             _ => None,
         };

@@ -84,8 +84,8 @@ impl Order {
         Ok(Self { verb: verb_of(&fields)?, reason: fields.text("reason")?.map(shortened) })
     }
 
-    fn to(self, scope: Scope, whom: &str) -> Command {
-        Command { verb: self.verb, scope, whom: whom.to_owned(), reason: self.reason }
+    fn to(self, scope: Scope, actor: &str) -> Command {
+        Command { verb: self.verb, scope, actor: actor.to_owned(), reason: self.reason }
     }
 }
 

@@ -308,11 +308,11 @@ impl Lane {
             Fact::Missing { build, since } => self.live_mut(*build).missing_since = *since,
             Fact::NeverStarted { at, outcome, note, dropped_by, again_at, .. } => {
                 let mut live = self.queued.take().expect("a build that never started is in the waiting place").live;
-                if let (Some(whom), Some(git_ref), Some(carries)) =
+                if let (Some(actor), Some(git_ref), Some(carries)) =
                     (dropped_by, live.row.git_ref.clone(), &live.carries)
                 {
                     let end =
-                        End::DroppedBy { whom: whom.clone(), reason: Some(format!("cancelled build {}", live.row.id)) };
+                        End::DroppedBy { actor: actor.clone(), reason: Some(format!("cancelled build {}", live.row.id)) };
                     self.close(&git_ref, carries, &Closure { at: *at, end }, changes);
                 } else {
                     self.reopen(&mut live, changes);
@@ -329,7 +329,7 @@ impl Lane {
             Fact::Finished { build, at, outcome, log_url, note, reopened } => {
                 self.finish(*build, *at, *outcome, log_url.as_ref(), note.as_ref(), *reopened, changes);
             }
-            Fact::CancelAsked { build, whom } => self.live_mut(*build).cancelled_by = Some(whom.clone()),
+            Fact::CancelAsked { build, actor } => self.live_mut(*build).cancelled_by = Some(actor.clone()),
             Fact::Overlapped => self.overlaps = true,
             Fact::Held(hold) => self.hold.clone_from(hold),
             Fact::Unblocked => self.refusal = None,

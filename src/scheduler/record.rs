@@ -120,7 +120,7 @@ pub enum Fact {
     },
     CancelAsked {
         build: BuildId,
-        whom: String,
+        actor: String,
     },
     /// Two builds of this image were seen running at once: the back-end does not take them one by one.
     Overlapped,

@@ -166,7 +166,7 @@ impl Station {
                 }
             }
             Verb::Drop => {
-                let end = End::DroppedBy { whom: command.whom.clone(), reason: command.reason.clone() };
+                let end = End::DroppedBy { actor: command.actor.clone(), reason: command.reason.clone() };
                 for git_ref in self.open_keys() {
                     self.lane.apply(Fact::Closed { git_ref, end: end.clone(), at: now }, &mut work.changes);
                 }
@@ -175,7 +175,7 @@ impl Station {
                 let lives: Vec<(BuildId, Vec<RowId>)> =
                     self.lane.lives().map(|live| (live.row.id, live.row.rows.clone())).collect();
                 for (build, rows) in lives {
-                    self.lane.apply(Fact::CancelAsked { build, whom: command.whom.clone() }, &mut work.changes);
+                    self.lane.apply(Fact::CancelAsked { build, actor: command.actor.clone() }, &mut work.changes);
                     let image = &self.lane.image;
                     work.effects.extend(rows.into_iter().map(|row| Effect::Cancel {
                         image: image.clone(),

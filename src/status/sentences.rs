@@ -35,7 +35,7 @@ fn paused(hold: &Hold, all_images: bool) -> String {
     let what = if all_images { "all images are paused" } else { "paused" };
     let reason = hold.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
     let until = hold.until.map(|until| format!(" until {}", clock(until))).unwrap_or_default();
-    format!("{what} by {}{reason}{until}", hold.whom)
+    format!("{what} by {}{reason}{until}", hold.actor)
 }
 
 fn place_taken(build: BuildId, how: Taken) -> String {
@@ -82,9 +82,9 @@ pub(super) fn covered_long_ago(build: BuildId) -> String {
     format!("build {build} contained it")
 }
 
-pub(super) fn dropped(whom: &str, reason: Option<&str>) -> String {
+pub(super) fn dropped(actor: &str, reason: Option<&str>) -> String {
     let reason = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
-    format!("dropped by {whom}{reason}")
+    format!("dropped by {actor}{reason}")
 }
 
 pub(super) const REF_DELETED: &str = "the ref was deleted";

@@ -96,9 +96,9 @@ fn ended(
             let row = picture.live_build(*id).or(build);
             receipt.why = row.map_or_else(|| sentences::covered_long_ago(*id), |row| sentences::covered(row, now));
         }
-        Some(End::DroppedBy { whom, reason }) => {
+        Some(End::DroppedBy { actor, reason }) => {
             receipt.state = EventState::Dropped;
-            receipt.why = sentences::dropped(whom, reason.as_deref());
+            receipt.why = sentences::dropped(actor, reason.as_deref());
         }
         Some(End::RefDeleted) => {
             receipt.state = EventState::RefDeleted;

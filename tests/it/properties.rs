@@ -255,7 +255,7 @@ impl History {
 
     fn command(&mut self, verb: Verb) {
         self.tickets += 1;
-        let command = Command { verb, scope: Scope::All, whom: "ada".to_owned(), reason: None };
+        let command = Command { verb, scope: Scope::All, actor: "ada".to_owned(), reason: None };
         self.handle(vec![Input::Commanded { command, ticket: Ticket(self.tickets) }]);
     }
 

@@ -283,7 +283,7 @@ impl World {
             _ => Verb::Cancel,
         };
         let scope = if words[0] == "all" { Scope::All } else { Scope::Image(words[0].parse().expect("an image")) };
-        let command = Command { verb, scope, whom: "ada".to_owned(), reason: None };
+        let command = Command { verb, scope, actor: "ada".to_owned(), reason: None };
         let ticket = self.ticket();
         self.handle(vec![Input::Commanded { command, ticket }]);
     }

@@ -169,7 +169,7 @@ fn hold_text(hold: &HoldView, now: Timestamp) -> String {
     let all = if hold.all_images { "all images " } else { "" };
     let reason = hold.hold.reason.as_deref().map(|reason| format!(": {}", plain(reason))).unwrap_or_default();
     let until = hold.hold.until.map(|until| format!(", until {}", time::short(now, &until.to_string())));
-    format!("{all}paused by {}{reason}{}", plain(&hold.hold.whom), until.unwrap_or_default())
+    format!("{all}paused by {}{reason}{}", plain(&hold.hold.actor), until.unwrap_or_default())
 }
 
 fn live_build(build: &BuildView, now: Timestamp) -> String {
@@ -198,8 +198,8 @@ pub(in crate::cli) fn change_line(lane: &LaneView, now: Timestamp) -> String {
     if let Some(hold) = &lane.held {
         let until = hold.hold.until.map(|until| format!(" until {}", time::date_and_clock(&until.to_string())));
         let reason = hold.hold.reason.as_deref().map(|reason| format!(": {}", plain(reason)));
-        let whom = plain(&hold.hold.whom);
-        parts.push(format!("held by {whom}{}{}", until.unwrap_or_default(), reason.unwrap_or_default()));
+        let actor = plain(&hold.hold.actor);
+        parts.push(format!("held by {actor}{}{}", until.unwrap_or_default(), reason.unwrap_or_default()));
     }
     parts.extend(live_builds(lane).map(|build| format!("{} {}", build_name(build), build_word(build))));
     parts.extend(open_keys(lane).map(|key| format!("{} open on {}", count(key.open, "event"), ref_name(&key.git_ref))));

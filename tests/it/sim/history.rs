@@ -383,7 +383,7 @@ impl<'a> History<'a> {
             Word::Cancel => Verb::Cancel,
         };
         let scope = image.map_or(Scope::All, |image| Scope::Image(self.images[image].clone()));
-        let command = Command { verb, scope, whom: "ada".to_owned(), reason: None };
+        let command = Command { verb, scope, actor: "ada".to_owned(), reason: None };
         let ticket = self.ticket();
         self.step(vec![Input::Commanded { command, ticket }]);
     }

@@ -29,7 +29,7 @@ fn finished_before() -> BuildView {
 fn hold() -> HoldView {
     let since = "2026-11-23T10:00:00Z".parse().expect("a moment");
     let until = "2026-11-23T12:00:00Z".parse().ok();
-    let hold = Hold { whom: "local".to_owned(), reason: Some("moving house".to_owned()), since, until };
+    let hold = Hold { actor: "local".to_owned(), reason: Some("moving house".to_owned()), since, until };
     HoldView { hold, all_images: false }
 }
 
