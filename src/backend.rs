@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 pub use docker_hub::{DockerHub, retirement_warning};
 
-use crate::build::{CancelAnswer, Observation, ObserveError, Order, RowId, SourceTaken, TriggerAnswer};
+use crate::build::{BackendBuildId, CancelAnswer, Observation, ObserveError, Order, SourceTaken, TriggerAnswer};
 use crate::config::{BackendConfig, Config};
 use crate::model::ImageName;
 
@@ -56,7 +56,7 @@ impl Backend {
     }
 
     /// Asks to cancel one build. Even a granted wish frees nothing until the end is seen.
-    pub async fn cancel(&self, row: &RowId) -> CancelAnswer {
+    pub async fn cancel(&self, row: &BackendBuildId) -> CancelAnswer {
         match self {
             Self::DockerHub(hub) => hub.cancel(row).await,
         }

@@ -22,8 +22,8 @@ pub struct Order {
 /// The outcome of a trigger call, named by what can be done about it (semantics R5).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TriggerAnswer {
-    /// Accepted; `row` where the answer names the build.
-    Accepted { row: Option<RowId> },
+    /// Accepted; `backend_id` where the answer names the build.
+    Accepted { backend_id: Option<BackendBuildId> },
     /// Accepted in words, but said to be pending already or to be ignored.
     AlreadyPending { detail: String },
     /// Nobody can know: the call may have had its effect. Never repeated before the back-end was asked.
@@ -37,42 +37,42 @@ pub enum TriggerAnswer {
 /// The back-end's own id of a build.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct RowId(pub String);
+pub struct BackendBuildId(pub String);
 
 /// What a back-end holds for one image, in answer to one question.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Observation {
-    /// Builds only, in any order. At most [`Observation::ROWS_MAX`].
-    pub rows: Vec<Row>,
-    /// The rows go back at least to this moment; an older build that isn't among them may still exist.
+    /// Builds only, in any order. At most [`Observation::BUILDS_MAX`].
+    pub builds: Vec<BackendBuild>,
+    /// They go back at least to this moment; an older build that isn't among them may still exist.
     /// None where the whole history was read.
     pub complete_since: Option<Timestamp>,
     /// How far the back-end's clock is ahead of ours, in milliseconds, as its `Date` header shows. Times in
-    /// `rows` are already corrected by it.
+    /// `builds` are already corrected by it.
     pub clock_ahead_ms: i64,
 }
 
 impl Observation {
-    /// The most rows that an observation may hold: 15 running and 30 pending builds and as many finished ones.
-    pub const ROWS_MAX: usize = 100;
+    /// The most builds that an observation may hold: 15 running and 30 pending builds and as many finished ones.
+    pub const BUILDS_MAX: usize = 100;
 
     /// Brings its moments, which are by the wall clock, to a clock that is ahead of it.
     pub fn to_clock_ahead_by(&mut self, ahead: Duration) {
         let later = |at: &mut Option<Timestamp>| *at = at.map(|at| at.plus(ahead));
         later(&mut self.complete_since);
-        for row in &mut self.rows {
-            later(&mut row.created_at);
-            later(&mut row.started_at);
-            later(&mut row.finished_at);
+        for build in &mut self.builds {
+            later(&mut build.created_at);
+            later(&mut build.started_at);
+            later(&mut build.finished_at);
         }
     }
 }
 
 /// One build as the back-end shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row {
-    pub id: RowId,
-    pub state: RowState,
+pub struct BackendBuild {
+    pub id: BackendBuildId,
+    pub state: BackendBuildState,
     /// What the back-end says is made: on Docker Hub the image's tag.
     pub label: Option<String>,
     pub commit: Option<CommitId>,
@@ -83,7 +83,7 @@ pub struct Row {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RowState {
+pub enum BackendBuildState {
     /// Accepted, not begun.
     Waiting,
     Running,
@@ -94,7 +94,7 @@ pub enum RowState {
     Unknown,
 }
 
-impl RowState {
+impl BackendBuildState {
     pub fn is_final(self) -> bool {
         matches!(self, Self::Finished(_))
     }
@@ -162,9 +162,9 @@ mod tests {
     #[test]
     fn an_observation_follows_a_clock_that_is_ahead() {
         let at = |millis| Some(Timestamp::from_millis(millis));
-        let row = Row {
-            id: RowId("a".to_owned()),
-            state: RowState::Running,
+        let build = BackendBuild {
+            id: BackendBuildId("a".to_owned()),
+            state: BackendBuildState::Running,
             label: None,
             commit: None,
             created_at: at(1_000),
@@ -172,10 +172,10 @@ mod tests {
             finished_at: None,
             log_url: None,
         };
-        let mut seen = Observation { rows: vec![row], complete_since: at(500), clock_ahead_ms: 0 };
+        let mut seen = Observation { builds: vec![build], complete_since: at(500), clock_ahead_ms: 0 };
         seen.to_clock_ahead_by(Duration::from_hours(1));
         assert_eq!(seen.complete_since, at(3_600_500));
-        assert_eq!((seen.rows[0].created_at, seen.rows[0].started_at), (at(3_601_000), at(3_602_000)));
-        assert_eq!(seen.rows[0].finished_at, None);
+        assert_eq!((seen.builds[0].created_at, seen.builds[0].started_at), (at(3_601_000), at(3_602_000)));
+        assert_eq!(seen.builds[0].finished_at, None);
     }
 }

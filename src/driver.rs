@@ -19,6 +19,7 @@ use self::counters::Counters;
 pub use self::handle::Handle;
 use crate::backend::Backend;
 use crate::clock::{Clock, Stopwatch};
+use crate::command::Command;
 use crate::event::Delivery;
 use crate::journal::{JournalError, Prover, Reader, Retention, Vitals, encode};
 use crate::model::{BuildId, EventId, GitRef, ImageName, Seq, Timestamp};
@@ -26,7 +27,6 @@ use crate::refs::Remotes;
 use crate::scheduler::policy::Policy;
 use crate::scheduler::{Decision, Effect, Input, Scheduler, Settings, Snapshot, Step, Ticket};
 use crate::status::{Picture, Receipt};
-use crate::command::Command;
 
 /// Requests on their way to the driver. Beyond it they are refused with 503, at once.
 const INBOX_MAX: usize = 4_096;
@@ -364,8 +364,8 @@ impl<J: Prover> Driver<J> {
             Effect::AskHeads { remote, question } => {
                 self.calls.spawn(effects::heads(self.remotes.clone(), remote, question));
             }
-            Effect::Cancel { image, build, row } => {
-                self.calls.spawn(effects::cancel(self.backends.clone(), image, build, row));
+            Effect::Cancel { image, build, backend_id } => {
+                self.calls.spawn(effects::cancel(self.backends.clone(), image, build, backend_id));
             }
         }
     }

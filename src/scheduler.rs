@@ -29,11 +29,11 @@ use self::policy::Policy;
 use self::record::{Changes, Fact};
 use self::station::Station;
 pub use self::station::{Question, Watch};
-use crate::build::{CancelAnswer, Observation, ObserveError, Order, RowId, TriggerAnswer};
+use crate::build::{BackendBuildId, CancelAnswer, Observation, ObserveError, Order, TriggerAnswer};
+use crate::command::{Command, Hold, Scope, Verb};
 use crate::event::{Delivery, Event, Fingerprint};
 use crate::journal::Committed;
 use crate::model::{BuildId, GitRef, ImageName, Seq, Timestamp};
-use crate::command::{Command, Hold, Scope, Verb};
 
 /// A blocked image is tried again this often.
 pub const PROBE_EVERY: Duration = Duration::from_mins(30);
@@ -144,7 +144,7 @@ pub enum Effect {
     /// Ask a remote for the heads of its images.
     AskHeads { remote: Arc<str>, question: u64 },
     /// Ask the back-end to cancel one of its rows.
-    Cancel { image: ImageName, build: BuildId, row: RowId },
+    Cancel { image: ImageName, build: BuildId, backend_id: BackendBuildId },
     /// Tell the operator.
     Notify { image: ImageName, notice: Notice },
 }

@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::build::BuildState;
 use crate::build::Outcome;
+use crate::command::Hold;
 use crate::event::CauseKind;
 use crate::journal::Restored;
 use crate::model::{BuildId, CommitId, GitRef, ImageName};
-use crate::command::Hold;
 
 pub use self::picture::Picture;
 pub use self::view::{build_view, lane_view, receipt};

@@ -24,7 +24,7 @@ use reqwest::Url;
 use serde_json::json;
 
 use super::BackendError;
-use crate::build::{CancelAnswer, Observation, ObserveError, Order, RowId, TriggerAnswer};
+use crate::build::{BackendBuildId, CancelAnswer, Observation, ObserveError, Order, TriggerAnswer};
 use crate::config::{DockerHubBackendConfig, DockerHubConfig};
 use crate::model::{ImageName, RefKind};
 use actions::History;
@@ -123,7 +123,7 @@ impl DockerHub {
         Ok(history.into_observation())
     }
 
-    pub(super) async fn cancel(&self, row: &RowId) -> CancelAnswer {
+    pub(super) async fn cancel(&self, row: &BackendBuildId) -> CancelAnswer {
         let Some(session) = &self.session else {
             return CancelAnswer::Unsupported;
         };

@@ -19,9 +19,9 @@ use tokio::sync::oneshot;
 use self::report::Outcome;
 use self::trace::{Happening, What};
 use super::CliError;
+use crate::clock::wall;
 use crate::config::Config;
 use crate::daemon::Daemon;
-use crate::clock::wall;
 use crate::emulator::{AloneReport, EmulatedHub, HubSettings, TakesTip, alone};
 use crate::model::{GitRef, ImageName, Timestamp};
 

@@ -9,7 +9,7 @@ use tokio::task::JoinError;
 
 use super::counters::Counters;
 use crate::backend::Backend;
-use crate::build::{CancelAnswer, ObserveError, Order, RowId, TriggerAnswer};
+use crate::build::{BackendBuildId, CancelAnswer, ObserveError, Order, TriggerAnswer};
 use crate::event::Verdict;
 use crate::model::{BuildId, ImageName};
 use crate::refs::Remotes;
@@ -57,7 +57,7 @@ pub(super) async fn heads(remotes: Arc<Remotes>, remote: Arc<str>, question: u64
     Input::Heads { remote, question, answer }
 }
 
-pub(super) async fn cancel(backends: Backends, image: ImageName, build: BuildId, row: RowId) -> Input {
+pub(super) async fn cancel(backends: Backends, image: ImageName, build: BuildId, row: BackendBuildId) -> Input {
     let answer = match backends.get(&image) {
         Some(backend) => within(backend.cancel(&row))
             .await

@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::clock::wall;
 use super::counters::{self, Counters};
 use super::{Acceptance, BuildQuery, CommandError, EventQuery, HistoryError, LIST_LIMIT_MAX, Message, Unavailable};
+use crate::clock::wall;
+use crate::command::Command;
 use crate::event::{Closure, Delivery, End, Event};
 use crate::journal::{Fate, JournalError, Reader, Vitals};
 use crate::model::{BuildId, EventId, ImageName, Seq};
 use crate::scheduler::Decision;
-use crate::scheduler::record::BuildRow;
+use crate::scheduler::record::BuildRecord;
 use crate::status::{self, BuildView, Health, HealthStatus, LaneView, Picture, Receipt, RestoredView};
-use crate::command::Command;
 
 /// The way to the driver for everyone else: cheap to clone, shared by all requests.
 #[derive(Clone)]
@@ -186,7 +186,7 @@ impl Handle {
         Ok(status::receipt(event, closure.as_ref(), build.as_ref(), &picture, &self.receipts_url, wall()))
     }
 
-    fn end_of(&self, event: &Event) -> Result<(Option<Closure>, Option<BuildRow>), JournalError> {
+    fn end_of(&self, event: &Event) -> Result<(Option<Closure>, Option<BuildRecord>), JournalError> {
         let (Some(image), Some(git_ref)) = (&event.image, &event.git_ref) else { return Ok((None, None)) };
         let Fate::Ended(closure) = self.reader.fate(image, git_ref, event.seq)? else { return Ok((None, None)) };
         let build = match closure.end {
@@ -196,7 +196,7 @@ impl Handle {
         Ok((Some(closure), build))
     }
 
-    fn build_of(&self, row: &BuildRow) -> Result<BuildView, JournalError> {
+    fn build_of(&self, row: &BuildRecord) -> Result<BuildView, JournalError> {
         let events = match (&row.git_ref, row.span) {
             (Some(git_ref), Some(span)) => self.reader.span(&row.image, git_ref, span, BUILD_EVENTS_MAX)?,
             _ => Vec::new(),

@@ -12,11 +12,11 @@ use super::body::BODY_BYTES_MAX;
 use super::fields::Fields;
 use super::problem::Problem;
 use super::{Shared, image_of};
+use crate::command::{Command, Scope, Verb};
 use crate::config::TokenScope;
 use crate::event::Cause;
 use crate::model::Timestamp;
 use crate::status::LaneView;
-use crate::command::{Command, Scope, Verb};
 
 /// The longest pause that ends by itself: longer ones are meant to be resumed by somebody.
 const PAUSE_MAX: Duration = Duration::from_hours(366 * 24);

@@ -19,7 +19,7 @@ use super::{JournalError, export};
 use crate::event::Closure;
 use crate::model::{BuildId, CommitId, Seq, Timestamp};
 use crate::scheduler::lane::{Key, Lane};
-use crate::scheduler::record::BuildRow;
+use crate::scheduler::record::BuildRecord;
 
 /// The most problems of one kind of place that are told; the rest are counted.
 const TOLD_MAX: usize = 100;
@@ -162,7 +162,7 @@ impl Seen {
             Some(b'l') => {
                 let lane: Lane = parse(value)?;
                 findings.lanes += 1;
-                self.live.extend(lane.lives().map(|live| live.row.id));
+                self.live.extend(lane.lives().map(|live| live.record.id));
                 self.newest = self.newest.max(lane.lives().map(|live| live.upto).max().unwrap_or_default());
             }
             Some(b'k') => {
@@ -198,7 +198,7 @@ impl Seen {
                 }
             }
             Some(b'b') => {
-                let build: BuildRow = parse(value)?;
+                let build: BuildRecord = parse(value)?;
                 if build.id.0 != number()? {
                     return Err(format!("it holds build {}", build.id));
                 }

@@ -16,12 +16,12 @@ use super::live::LiveState;
 use super::places::{after, io, make_directory, moment_of, named, stamp, sync};
 use super::rows::SCHEMA;
 use super::vitals::Vitals;
+use crate::command::Hold;
 use crate::event::{Event, Fingerprint};
 use crate::model::{BuildId, CommitId, GitRef, ImageName, Seq, Timestamp};
 use crate::scheduler::Snapshot;
 use crate::scheduler::lane::{Key, Lane};
 use crate::scheduler::record::Remembered;
-use crate::command::Hold;
 
 /// The version of this format. Raised when an older daemon could misread a newer export.
 const FORMAT: u32 = 1;

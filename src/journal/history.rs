@@ -9,7 +9,7 @@ use super::{JournalError, parse_failed, rows};
 use crate::driver::{BuildQuery, EventQuery};
 use crate::event::{Closure, Event, Verdict};
 use crate::model::{BuildId, GitRef, ImageName, Seq};
-use crate::scheduler::record::BuildRow;
+use crate::scheduler::record::BuildRecord;
 
 /// Rows in the order of their keys: sled's tree, or the twin's map.
 pub(super) trait Rows: Send + Sync {
@@ -57,7 +57,7 @@ impl Reader {
         found
     }
 
-    pub fn build(&self, build: BuildId) -> Result<Option<BuildRow>, JournalError> {
+    pub fn build(&self, build: BuildId) -> Result<Option<BuildRecord>, JournalError> {
         self.row(&rows::build_key(build))
     }
 
@@ -114,7 +114,7 @@ impl Reader {
     }
 
     /// The builds that fit, newest first.
-    pub fn builds(&self, query: &BuildQuery) -> Result<Vec<BuildRow>, JournalError> {
+    pub fn builds(&self, query: &BuildQuery) -> Result<Vec<BuildRecord>, JournalError> {
         let prefix = match &query.image {
             Some(image) => rows::image_builds(image),
             None => b"b".to_vec(),

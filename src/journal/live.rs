@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{JournalError, Reader};
+use crate::command::Hold;
 use crate::driver::EventQuery;
 use crate::event::{Closure, End, Event, Verdict};
 use crate::model::{BuildId, EventId, GitRef, ImageName, Seq, Timestamp};
 use crate::scheduler::Snapshot;
 use crate::scheduler::lane::Lane;
 use crate::scheduler::open::Open;
-use crate::scheduler::record::BuildRow;
-use crate::command::Hold;
+use crate::scheduler::record::BuildRecord;
 
 /// The most events that go along, the newest. Of others the state knows that they are open, and builds them, but
 /// their receipts can't be read any more.
@@ -104,11 +104,11 @@ impl LiveState {
     }
 
     /// The builds that the state knows: those that live, and the last one of each image.
-    pub(super) fn builds(&self) -> Vec<BuildRow> {
+    pub(super) fn builds(&self) -> Vec<BuildRecord> {
         let mut builds = BTreeMap::new();
         for lane in &self.snapshot.lanes {
-            let foreign = lane.foreign.iter().map(|foreign| lane.foreign_row(foreign));
-            let known = lane.last_build.iter().chain(lane.lives().map(|live| &live.row)).cloned().chain(foreign);
+            let foreign = lane.foreign.iter().map(|foreign| lane.foreign_record(foreign));
+            let known = lane.last_build.iter().chain(lane.lives().map(|live| &live.record)).cloned().chain(foreign);
             builds.extend(known.map(|row| (row.id, row)));
         }
         builds.into_values().collect()
@@ -120,9 +120,9 @@ impl LiveState {
         for lane in &self.snapshot.lanes {
             for live in lane.lives() {
                 if let (Some(at), Some(git_ref), Some(covered)) =
-                    (live.row.started_at, &live.row.git_ref, &live.carries)
+                    (live.record.started_at, &live.record.git_ref, &live.carries)
                 {
-                    let closure = Closure { at, end: End::BuiltBy(live.row.id) };
+                    let closure = Closure { at, end: End::BuiltBy(live.record.id) };
                     let of = |upto| (lane.image.clone(), git_ref.clone(), upto, closure.clone());
                     endings.extend(covered.borders().map(of));
                 }
@@ -137,7 +137,7 @@ fn wanted(snapshot: &Snapshot) -> BTreeMap<(&ImageName, &GitRef), Vec<&Open>> {
     let mut wanted: BTreeMap<_, Vec<&Open>> = BTreeMap::new();
     for lane in &snapshot.lanes {
         let open = lane.keys.iter().filter_map(|(git_ref, key)| Some((git_ref, key.open.as_ref()?)));
-        let live = lane.lives().filter_map(|live| Some((live.row.git_ref.as_ref()?, live.carries.as_ref()?)));
+        let live = lane.lives().filter_map(|live| Some((live.record.git_ref.as_ref()?, live.carries.as_ref()?)));
         for (git_ref, open) in open.chain(live) {
             wanted.entry((&lane.image, git_ref)).or_default().push(open);
         }

@@ -7,7 +7,7 @@ use super::history::parse;
 use super::page::{self, Record};
 use super::{JournalError, Reader, rows};
 use crate::model::{BuildId, Seq, Timestamp};
-use crate::scheduler::record::BuildRow;
+use crate::scheduler::record::BuildRecord;
 
 /// What may be forgotten with a step.
 #[derive(Clone, Copy, Debug)]
@@ -78,7 +78,7 @@ impl Reader {
         let mut gone = Vec::new();
         let mut left = limit;
         let mut failed = None;
-        self.scan(b"b", b"c", false, &mut |_, value| match parse::<BuildRow>(value) {
+        self.scan(b"b", b"c", false, &mut |_, value| match parse::<BuildRecord>(value) {
             Ok(build) => {
                 let too_many = build.id < retention.builds_below;
                 match build.finished_at {
@@ -171,15 +171,15 @@ mod tests {
         }
     }
 
-    fn build(id: u64, finished_at: Option<Timestamp>) -> BuildRow {
-        BuildRow {
+    fn build(id: u64, finished_at: Option<Timestamp>) -> BuildRecord {
+        BuildRecord {
             id: BuildId(id),
             image: image(),
             git_ref: None,
             state: BuildState::Finished,
             outcome: Some(Outcome::Success),
             foreign: false,
-            rows: Vec::new(),
+            backend_ids: Vec::new(),
             commit: None,
             triggered_at: None,
             started_at: None,

@@ -18,10 +18,10 @@ use serde::{Deserialize, Serialize};
 
 use super::live::LiveState;
 use super::page;
-use crate::model::{BuildId, GitRef, ImageName, Seq};
-use crate::scheduler::record::{BuildRow, Changes};
-use crate::scheduler::{Scheduler, Snapshot};
 use crate::command::Hold;
+use crate::model::{BuildId, GitRef, ImageName, Seq};
+use crate::scheduler::record::{BuildRecord, Changes};
+use crate::scheduler::{Scheduler, Snapshot};
 
 /// The version of this layout. Raised when an older daemon could misread a newer journal.
 pub(super) const SCHEMA: u32 = 3;
@@ -154,7 +154,7 @@ pub(super) fn image_build_key(image: &ImageName, build: BuildId) -> Vec<u8> {
 }
 
 /// The rows that go when a build is forgotten.
-pub(super) fn build_rows(build: &BuildRow) -> impl Iterator<Item = Vec<u8>> {
+pub(super) fn build_rows(build: &BuildRecord) -> impl Iterator<Item = Vec<u8>> {
     [build_key(build.id), image_build_key(&build.image, build.id)].into_iter()
 }
 

@@ -14,7 +14,7 @@ use crate::event::{Cause, CauseKind, Closure, End, Event, Fingerprint, Verdict};
 use crate::model::{BuildId, CommitId, GitRef, ImageName, Seq, Timestamp};
 use crate::scheduler::lane::{Key, Lane, Live, Running};
 use crate::scheduler::open::{Group, Open};
-use crate::scheduler::record::{BuildRow, Remembered};
+use crate::scheduler::record::{BuildRecord, Remembered};
 
 const AT: Timestamp = Timestamp::from_millis(1_795_000_000_000);
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -59,15 +59,15 @@ fn group(first: u64, last: u64) -> Open {
     })
 }
 
-fn row(id: u64) -> BuildRow {
-    BuildRow {
+fn record(id: u64) -> BuildRecord {
+    BuildRecord {
         id: BuildId(id),
         image: image(),
         git_ref: Some(master()),
         state: BuildState::Running,
         outcome: None,
         foreign: false,
-        rows: Vec::new(),
+        backend_ids: Vec::new(),
         commit: None,
         triggered_at: Some(AT),
         started_at: Some(AT),
@@ -86,7 +86,7 @@ fn state() -> LiveState {
     lane.keys.insert(master(), key);
     lane.heads = Arc::new(BTreeMap::from([(GitRef::branch("dev").expect("a ref"), commit())]));
     let live = Live {
-        row: row(7),
+        record: record(7),
         carries: Some(group(1, 2)),
         upto: Seq(2),
         missing_since: None,
@@ -193,7 +193,7 @@ fn a_state_that_is_loaded_reads_back_with_its_receipts_and_with_numbers_well_ahe
     same(&back, &expected);
     assert!(expected.snapshot.newest > Seq(1_000_000) && expected.snapshot.newest_build > BuildId(10_000));
     let reader = opened.store.reader();
-    assert_eq!(reader.build(BuildId(7)).expect("readable"), Some(row(7)));
+    assert_eq!(reader.build(BuildId(7)).expect("readable"), Some(record(7)));
     let ended = Fate::Ended(Closure { at: AT, end: End::BuiltBy(BuildId(7)) });
     assert_eq!(reader.fate(&image(), &master(), Seq(1)).expect("readable"), ended);
     assert_eq!(reader.fate(&image(), &master(), Seq(3)).expect("readable"), Fate::Open);

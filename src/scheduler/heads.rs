@@ -249,7 +249,7 @@ fn judge(lane: &Lane, git_ref: &GitRef, head: &Head, asked_upto: Seq) -> Judgeme
 impl Lane {
     /// A build of this ref has been asked for and has not begun: what was built before says nothing any more.
     pub(super) fn is_under_way(&self, git_ref: &GitRef) -> bool {
-        let queued = self.queued.as_ref().filter(|queued| queued.live.row.git_ref.as_ref() == Some(git_ref));
+        let queued = self.queued.as_ref().filter(|queued| queued.live.record.git_ref.as_ref() == Some(git_ref));
         queued.is_some_and(|queued| !matches!(queued.phase, Phase::Beside { .. }))
     }
 
@@ -269,7 +269,7 @@ impl Lane {
     fn asks_for(&self, git_ref: &GitRef, is_head: impl Fn(&CommitId) -> bool) -> bool {
         let open = self.keys.get(git_ref).and_then(|key| key.open.as_ref());
         let mut groups = open.into_iter().flat_map(super::open::Open::groups);
-        let newest = self.lives().filter(|live| live.row.git_ref.as_ref() == Some(git_ref)).last();
+        let newest = self.lives().filter(|live| live.record.git_ref.as_ref() == Some(git_ref)).last();
         groups.any(|group| group.commit.as_ref().is_some_and(&is_head))
             || newest
                 .is_some_and(|live| live.carries.as_ref().and_then(super::open::Open::commit).is_some_and(&is_head))

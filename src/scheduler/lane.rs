@@ -11,11 +11,11 @@ use serde::{Deserialize, Serialize};
 use super::heads::HEADS_MAX;
 use super::lookback::Lookback;
 use super::open::Open;
-use super::record::{BuildRow, Changes, Cover, Fact, Foreign, Record, Tap};
-use crate::build::{BuildState, Outcome, RowId};
+use super::record::{BuildRecord, Changes, Cover, Fact, Foreign, Record, Tap};
+use crate::build::{BackendBuildId, BuildState, Outcome};
+use crate::command::Hold;
 use crate::event::{Closure, End};
 use crate::model::{BuildId, CommitId, GitRef, ImageName, Seq, Timestamp};
-use crate::command::Hold;
 
 /// How many of the back-end's rows of ended builds are remembered, so that none is taken for a new build.
 const CLAIMED_MAX: usize = 24;
@@ -48,7 +48,7 @@ pub struct Lane {
     pub foreign: Vec<Foreign>,
     /// Rows of builds that ended, newest last.
     #[serde(default)]
-    pub claimed: VecDeque<RowId>,
+    pub claimed: VecDeque<BackendBuildId>,
     #[serde(default)]
     pub hold: Option<Hold>,
     #[serde(default)]
@@ -58,7 +58,7 @@ pub struct Lane {
     #[serde(default)]
     pub overlaps: bool,
     #[serde(default)]
-    pub last_build: Option<BuildRow>,
+    pub last_build: Option<BuildRecord>,
     /// How long builds take here: a moving mean, in milliseconds.
     #[serde(default)]
     pub build_time_ms: Option<u64>,
@@ -128,7 +128,8 @@ pub struct Running {
 /// A build of ours that has not ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Live {
-    pub row: BuildRow,
+    #[serde(alias = "row")]
+    pub record: BuildRecord,
     /// Until it starts: the events handed out with it. Then: the events that it covers.
     pub carries: Option<Open>,
     /// The newest number at which it was known not to have started.
@@ -178,7 +179,7 @@ impl Lane {
 
     /// The build of ours with this number, while it lives.
     pub fn live(&self, build: BuildId) -> Option<&Live> {
-        self.lives().find(|live| live.row.id == build)
+        self.lives().find(|live| live.record.id == build)
     }
 
     /// The builds of ours that live: at most two.
@@ -200,7 +201,7 @@ impl Lane {
         if self.keys.len() <= KEYS_MAX {
             return None;
         }
-        let lives = |git_ref: &GitRef| self.lives().any(|live| live.row.git_ref.as_ref() == Some(git_ref));
+        let lives = |git_ref: &GitRef| self.lives().any(|live| live.record.git_ref.as_ref() == Some(git_ref));
         let at_rest = self.keys.iter().filter(|(git_ref, key)| key.open.is_none() && !lives(git_ref));
         at_rest.min_by_key(|(_, key)| key.closed_upto.max(key.moved)).map(|(git_ref, _)| git_ref)
     }
@@ -255,23 +256,23 @@ impl Lane {
                 }
             }
             Fact::Intended { build, git_ref, upto, at } => self.intend(*build, git_ref, *upto, *at, changes),
-            Fact::Accepted { at, row, .. } => {
+            Fact::Accepted { at, backend_id, .. } => {
                 // "Accepted" is not "started": until a start is seen, the waits between tries go on growing.
                 self.refusal.take_if(|refusal| refusal.blocked);
                 let queued = self.queued.as_mut().expect("only a build in the waiting place is triggered");
                 queued.phase = Phase::Accepted;
-                queued.live.row.state = BuildState::Queued;
+                queued.live.record.state = BuildState::Queued;
                 queued.live.answered_at = Some(*at);
-                queued.live.named = row.is_some();
-                queued.live.row.rows.extend(row.clone());
-                changes.write(&queued.live.row);
+                queued.live.named = backend_id.is_some();
+                queued.live.record.backend_ids.extend(backend_id.clone());
+                changes.write(&queued.live.record);
             }
             Fact::BecameUncertain { at, detail, pending, .. } => {
                 let queued = self.queued.as_mut().expect("only a build in the waiting place is triggered");
                 queued.phase = Phase::Uncertain { since: *at, pending: *pending };
-                queued.live.row.state = BuildState::Uncertain;
-                queued.live.row.note = Some(detail.clone());
-                changes.write(&queued.live.row);
+                queued.live.record.state = BuildState::Uncertain;
+                queued.live.record.note = Some(detail.clone());
+                changes.write(&queued.live.record);
             }
             Fact::Refused { at, detail, again_at, blocked, .. } => {
                 let times = self.refusal.as_ref().map_or(0, |refusal| refusal.times) + 1;
@@ -283,20 +284,20 @@ impl Lane {
                 live.end(*at, Outcome::Lost, Some(format!("the trigger was refused: {detail}")));
                 self.bury(live, changes);
             }
-            Fact::Attached { build, rows, only_upto } => {
-                self.foreign.retain(|known| !rows.contains(&known.row));
+            Fact::Attached { build, backend_ids, only_upto } => {
+                self.foreign.retain(|known| !backend_ids.contains(&known.backend_id));
                 let live = self.live_mut(*build);
-                live.row.rows.extend(rows.iter().cloned());
+                live.record.backend_ids.extend(backend_ids.iter().cloned());
                 if let Some(only_upto) = only_upto {
                     live.upto = live.upto.min(*only_upto);
                 }
-                changes.write(&live.row);
-                if let Some(queued) = self.queued.as_mut().filter(|queued| queued.live.row.id == *build)
+                changes.write(&live.record);
+                if let Some(queued) = self.queued.as_mut().filter(|queued| queued.live.record.id == *build)
                     && matches!(queued.phase, Phase::Uncertain { .. })
                 {
                     queued.phase = Phase::Accepted;
-                    queued.live.row.state = BuildState::Queued;
-                    changes.write(&queued.live.row);
+                    queued.live.record.state = BuildState::Queued;
+                    changes.write(&queued.live.record);
                 }
             }
             Fact::StillQueued { build, upto } => {
@@ -309,10 +310,12 @@ impl Lane {
             Fact::NeverStarted { at, outcome, note, dropped_by, again_at, .. } => {
                 let mut live = self.queued.take().expect("a build that never started is in the waiting place").live;
                 if let (Some(actor), Some(git_ref), Some(carries)) =
-                    (dropped_by, live.row.git_ref.clone(), &live.carries)
+                    (dropped_by, live.record.git_ref.clone(), &live.carries)
                 {
-                    let end =
-                        End::DroppedBy { actor: actor.clone(), reason: Some(format!("cancelled build {}", live.row.id)) };
+                    let end = End::DroppedBy {
+                        actor: actor.clone(),
+                        reason: Some(format!("cancelled build {}", live.record.id)),
+                    };
                     self.close(&git_ref, carries, &Closure { at: *at, end }, changes);
                 } else {
                     self.reopen(&mut live, changes);
@@ -334,19 +337,19 @@ impl Lane {
             Fact::Held(hold) => self.hold.clone_from(hold),
             Fact::Unblocked => self.refusal = None,
             Fact::ForeignSeen(seen) => {
-                self.foreign.retain(|known| known.row != seen.row);
+                self.foreign.retain(|known| known.backend_id != seen.backend_id);
                 self.foreign.push(seen.clone());
-                changes.write(&self.foreign_row(seen));
+                changes.write(&self.foreign_record(seen));
             }
             Fact::ForeignEnded { id, at, outcome, covered } => {
                 if let Some(index) = self.foreign.iter().position(|known| known.id == *id) {
                     let known = self.foreign.remove(index);
-                    let mut row = self.foreign_row(&known);
-                    row.state = BuildState::Finished;
-                    row.outcome = Some(*outcome);
-                    row.finished_at = Some(*at);
-                    changes.write(&row);
-                    self.claim(known.row);
+                    let mut record = self.foreign_record(&known);
+                    record.state = BuildState::Finished;
+                    record.outcome = Some(*outcome);
+                    record.finished_at = Some(*at);
+                    changes.write(&record);
+                    self.claim(known.backend_id);
                 }
                 for (git_ref, upto) in covered {
                     self.cover_key(git_ref, *upto, *id, *at, changes);
@@ -428,14 +431,14 @@ impl Lane {
         assert!(self.queued.is_none(), "a second build would be queued for {}", self.image);
         let open = self.key(git_ref, changes).open.take();
         let open = open.expect("a build is triggered only for open events");
-        let row = BuildRow {
+        let record = BuildRecord {
             id: build,
             image: self.image.clone(),
             git_ref: Some(git_ref.clone()),
             state: BuildState::Triggering,
             outcome: None,
             foreign: false,
-            rows: Vec::new(),
+            backend_ids: Vec::new(),
             commit: None,
             triggered_at: Some(at),
             started_at: None,
@@ -445,9 +448,9 @@ impl Lane {
             log_url: None,
             note: None,
         };
-        changes.write(&row);
+        changes.write(&record);
         let live = Live {
-            row,
+            record,
             carries: Some(open),
             upto,
             missing_since: None,
@@ -460,8 +463,8 @@ impl Lane {
 
     fn start(&mut self, at: Timestamp, cover: &Cover, assumed_until: Option<Timestamp>, changes: &mut Changes) {
         let mut live = self.queued.take().expect("only a build in the waiting place starts").live;
-        live.row.state = BuildState::Running;
-        live.row.started_at = Some(at);
+        live.record.state = BuildState::Running;
+        live.record.started_at = Some(at);
         self.refusal = None;
         self.take_cover(&mut live, at, cover, changes);
         if self.running.is_some() {
@@ -473,7 +476,7 @@ impl Lane {
 
     fn cover_anew(&mut self, build: BuildId, at: Timestamp, cover: &Cover, changes: &mut Changes) {
         let mut live = self.live_mut(build).clone();
-        if let (Some(git_ref), Some(covered)) = (&live.row.git_ref, &live.carries) {
+        if let (Some(git_ref), Some(covered)) = (&live.record.git_ref, &live.carries) {
             self.tell(git_ref, covered, None, changes);
         }
         self.take_cover(&mut live, at, cover, changes);
@@ -482,7 +485,7 @@ impl Lane {
 
     /// Gives a started build the events that it covers; the rest of its key is open.
     fn take_cover(&mut self, live: &mut Live, at: Timestamp, cover: &Cover, changes: &mut Changes) {
-        let git_ref = live.row.git_ref.clone().expect("a build of ours has a ref");
+        let git_ref = live.record.git_ref.clone().expect("a build of ours has a ref");
         let key = self.key(&git_ref, changes);
         let later = key.open.take();
         // Parted before they are put together: a group that grew over the border would be covered by nothing.
@@ -503,18 +506,18 @@ impl Lane {
             };
             key.contradicted = cover.contradicted.then(|| (commit.clone(), times));
             key.built = Some(commit.clone());
-            live.row.commit = Some(commit.clone());
+            live.record.commit = Some(commit.clone());
         } else {
             // Else the commit of an earlier build would pass for what the newest one built.
             key.built = None;
         }
-        live.row.span = covered.as_ref().map(|covered| (covered.first(), covered.last()));
-        live.row.events = covered.as_ref().map_or(0, Open::count);
+        live.record.span = covered.as_ref().map(|covered| (covered.first(), covered.last()));
+        live.record.events = covered.as_ref().map_or(0, Open::count);
         if let Some(covered) = &covered {
-            self.close(&git_ref, covered, &Closure { at, end: End::BuiltBy(live.row.id) }, changes);
+            self.close(&git_ref, covered, &Closure { at, end: End::BuiltBy(live.record.id) }, changes);
         }
         live.carries = covered;
-        changes.write(&live.row);
+        changes.write(&live.record);
     }
 
     /// Ends the open events of a key up to a number, as built by a build of others.
@@ -539,19 +542,19 @@ impl Lane {
         reopened: bool,
         changes: &mut Changes,
     ) {
-        let mut live = if self.running.as_ref().is_some_and(|running| running.live.row.id == build) {
+        let mut live = if self.running.as_ref().is_some_and(|running| running.live.record.id == build) {
             self.running.take().expect("just seen").live
         } else {
             self.queued.take().expect("a build that ends sits in one of the two places").live
         };
-        assert_eq!(live.row.id, build, "another build sits in the place of the one that ended");
+        assert_eq!(live.record.id, build, "another build sits in the place of the one that ended");
         // The build that ran beside has the running place for itself now.
         if let Some(Queued { phase: Phase::Beside { assumed_until }, .. }) = &self.queued {
             let assumed_until = *assumed_until;
             let live = self.queued.take().expect("just seen").live;
             self.running = Some(Running { live, assumed_until });
         }
-        let git_ref = live.row.git_ref.clone().expect("a build of ours has a ref");
+        let git_ref = live.record.git_ref.clone().expect("a build of ours has a ref");
         let key = self.key(&git_ref, changes);
         key.retries = if outcome == Outcome::Failure && reopened { key.retries + 1 } else { 0 };
         if let Some(lost) = live.carries.as_ref().filter(|_| outcome == Outcome::Lost && reopened) {
@@ -569,17 +572,17 @@ impl Lane {
                 self.reopen(&mut live, changes);
             }
         }
-        if let (Outcome::Success, Some(started_at)) = (outcome, live.row.started_at) {
+        if let (Outcome::Success, Some(started_at)) = (outcome, live.record.started_at) {
             self.learn_build_time(at.since(started_at));
         }
-        live.row.log_url = log_url.cloned().or(live.row.log_url.take());
+        live.record.log_url = log_url.cloned().or(live.record.log_url.take());
         live.end(at, outcome, note.cloned());
         self.bury(live, changes);
     }
 
     /// What the build carried, or covered, is open again.
     fn reopen(&mut self, live: &mut Live, changes: &mut Changes) {
-        let git_ref = live.row.git_ref.clone().expect("a build of ours has a ref");
+        let git_ref = live.record.git_ref.clone().expect("a build of ours has a ref");
         let key = self.key(&git_ref, changes);
         if let Some(mut carried) = live.carries.take() {
             carried.seal();
@@ -607,18 +610,18 @@ impl Lane {
 
     /// Moves an ended build from its place into the history.
     fn bury(&mut self, live: Live, changes: &mut Changes) {
-        for row in &live.row.rows {
-            self.claim(row.clone());
+        for id in &live.record.backend_ids {
+            self.claim(id.clone());
         }
-        changes.write(&live.row);
+        changes.write(&live.record);
         // A refused call is no build that anybody would call the last one.
-        if live.row.started_at.is_some() {
-            self.last_build = Some(live.row);
+        if live.record.started_at.is_some() {
+            self.last_build = Some(live.record);
         }
     }
 
-    fn claim(&mut self, row: RowId) {
-        self.claimed.push_back(row);
+    fn claim(&mut self, id: BackendBuildId) {
+        self.claimed.push_back(id);
         while self.claimed.len() > CLAIMED_MAX {
             self.claimed.pop_front();
         }
@@ -630,15 +633,15 @@ impl Lane {
     }
 
     /// A build of others as a row of the history.
-    pub fn foreign_row(&self, foreign: &Foreign) -> BuildRow {
-        BuildRow {
+    pub fn foreign_record(&self, foreign: &Foreign) -> BuildRecord {
+        BuildRecord {
             id: foreign.id,
             image: self.image.clone(),
             git_ref: None,
             state: if foreign.started { BuildState::Running } else { BuildState::Queued },
             outcome: None,
             foreign: true,
-            rows: vec![foreign.row.clone()],
+            backend_ids: vec![foreign.backend_id.clone()],
             commit: foreign.commit.clone(),
             triggered_at: None,
             started_at: foreign.started_at,
@@ -658,34 +661,34 @@ impl Lane {
     fn live_mut(&mut self, build: BuildId) -> &mut Live {
         let running = self.running.iter_mut().map(|running| &mut running.live);
         let queued = self.queued.iter_mut().map(|queued| &mut queued.live);
-        running.chain(queued).find(|live| live.row.id == build).expect("facts are about builds that live")
+        running.chain(queued).find(|live| live.record.id == build).expect("facts are about builds that live")
     }
 }
 
 impl Live {
     /// No moment of it lies ahead of `at`; an end that is assumed comes as long after the call as it was to.
     fn clamp(&mut self, at: Timestamp, assumed_until: &mut Option<Timestamp>) {
-        let ahead = self.row.triggered_at.map_or(Duration::ZERO, |called_at| called_at.since(at));
+        let ahead = self.record.triggered_at.map_or(Duration::ZERO, |called_at| called_at.since(at));
         *assumed_until = assumed_until.map(|until| until.minus(ahead));
         for moment in
-            [&mut self.row.triggered_at, &mut self.answered_at, &mut self.row.started_at, &mut self.missing_since]
+            [&mut self.record.triggered_at, &mut self.answered_at, &mut self.record.started_at, &mut self.missing_since]
         {
             *moment = moment.map(|moment| moment.min(at));
         }
     }
 
     fn end(&mut self, at: Timestamp, outcome: Outcome, note: Option<String>) {
-        self.row.state = BuildState::Finished;
-        self.row.outcome = Some(outcome);
-        self.row.finished_at = Some(at);
+        self.record.state = BuildState::Finished;
+        self.record.outcome = Some(outcome);
+        self.record.finished_at = Some(at);
         if note.is_some() {
-            self.row.note = note;
+            self.record.note = note;
         }
     }
 }
 
 impl Changes {
-    fn write(&mut self, row: &BuildRow) {
-        self.builds.insert(row.id, row.clone());
+    fn write(&mut self, record: &BuildRecord) {
+        self.builds.insert(record.id, record.clone());
     }
 }

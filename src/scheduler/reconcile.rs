@@ -9,17 +9,17 @@ use super::record::{Fact, Foreign};
 use super::standing::back_off;
 use super::station::{Question, Station};
 use super::{Effect, Notice, OBSERVE_GROWTH_MAX, Work};
-use crate::build::{Observation, ObserveError, Outcome, Row, RowId, RowState, SourceTaken};
+use crate::build::{BackendBuild, BackendBuildId, BackendBuildState, Observation, ObserveError, Outcome, SourceTaken};
 use crate::model::{BuildId, CommitId, GitRef, Seq, Timestamp};
 
-/// A row may seem to be this much older than our call and still be of it: the back-end's clock is known to
+/// A theirs may seem to be this much older than our call and still be of it: the back-end's clock is known to
 /// about two seconds, and its times are cut to whole ones.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(4);
 /// Rows of one trigger, one for each build rule, are made within this time.
 const SIBLINGS_WITHIN: Duration = Duration::from_secs(10);
 /// Docker Hub ends a build by itself after four hours and calls it cancelled: told apart by its length.
 const TIME_LIMIT_OF_HUB: Duration = Duration::from_mins(239);
-/// A longer id is no id of a back-end that we know, and has no place in a small row of the journal.
+/// A longer id is no id of a back-end that we know, and has no place in a small theirs of the journal.
 const ROW_ID_BYTES_MAX: usize = 64;
 
 impl Station {
@@ -39,9 +39,9 @@ impl Station {
         let answered = answer.is_ok();
         match answer {
             Ok(mut observation) => {
-                observation.rows.retain(|row| row.id.0.len() <= ROW_ID_BYTES_MAX);
-                observation.rows.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
-                observation.rows.dedup_by(|a, b| a.id == b.id);
+                observation.builds.retain(|theirs| theirs.id.0.len() <= ROW_ID_BYTES_MAX);
+                observation.builds.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
+                observation.builds.dedup_by(|a, b| a.id == b.id);
                 self.attach(&observation, &asked, roll, now, work);
                 self.attach_late(&observation, work);
                 self.follow_ours(&observation, &asked, now, work);
@@ -55,33 +55,33 @@ impl Station {
         self.schedule_next(before != self.lane, now);
     }
 
-    /// R6: finds the rows of a trigger whose build nobody has named, or finds that there are none.
+    /// R6: finds the builds of a trigger whose build nobody has named, or finds that there are none.
     fn attach(&mut self, observation: &Observation, asked: &Question, roll: u64, now: Timestamp, work: &mut Work) {
         let Some(queued) = &self.lane.queued else { return };
         if queued.phase == Phase::Triggering {
             return;
         }
         let live = &queued.live;
-        let build = live.row.id;
-        let found = fitting_rows(&self.lane, live, &self.policy, observation);
+        let build = live.record.id;
+        let found = matching_builds(&self.lane, live, &self.policy, observation);
         if let Some(first) = found.first() {
             let only_upto = match queued.phase {
                 Phase::Uncertain { .. } => Some(accepted_surely_before(live, first)),
                 _ => None,
             };
-            let rows: Vec<RowId> = found.into_iter().map(|row| row.id.clone()).collect();
-            self.take_rows(build, rows, only_upto, work);
+            let backend_ids: Vec<BackendBuildId> = found.into_iter().map(|theirs| theirs.id.clone()).collect();
+            self.attach_builds(build, backend_ids, only_upto, work);
             return;
         }
         // One that was assumed to have begun, before there was a login, has an end that is assumed.
-        if !live.row.rows.is_empty() || live.row.started_at.is_some() {
+        if !live.record.backend_ids.is_empty() || live.record.started_at.is_some() {
             return;
         }
         if let Phase::Uncertain { pending: true, .. } = queued.phase {
             self.ride_or_retry(observation, roll, now, work);
             return;
         }
-        let called_at = live.row.triggered_at.unwrap_or(now);
+        let called_at = live.record.triggered_at.unwrap_or(now);
         let reaches_back = observation.complete_since.is_none_or(|since| since <= called_at.minus(CLOCK_TOLERANCE));
         if reaches_back && self.grace_is_over(called_at, asked.at) {
             let note = "the back-end shows no build of this trigger, so it never started".to_owned();
@@ -94,40 +94,50 @@ impl Station {
     /// Rows of a running build that show up late: of another build rule, or ours beside one that we took for ours.
     fn attach_late(&mut self, observation: &Observation, work: &mut Work) {
         let Some(Running { live, .. }) = &self.lane.running else { return };
-        if live.row.rows.is_empty() {
+        if live.record.backend_ids.is_empty() {
             return;
         }
-        let build = live.row.id;
-        let found = fitting_rows(&self.lane, live, &self.policy, observation).into_iter();
-        let rows: Vec<RowId> =
-            found.filter(|row| !self.may_be_of_a_call_under_way(row)).map(|row| row.id.clone()).collect();
-        if !rows.is_empty() {
-            self.take_rows(build, rows, None, work);
+        let build = live.record.id;
+        let found = matching_builds(&self.lane, live, &self.policy, observation).into_iter();
+        let backend_ids: Vec<BackendBuildId> =
+            found.filter(|theirs| !self.may_be_of_a_call_under_way(theirs)).map(|theirs| theirs.id.clone()).collect();
+        if !backend_ids.is_empty() {
+            self.attach_builds(build, backend_ids, None, work);
         }
     }
 
-    fn take_rows(&mut self, build: BuildId, rows: Vec<RowId>, only_upto: Option<Seq>, work: &mut Work) {
+    fn attach_builds(
+        &mut self,
+        build: BuildId,
+        backend_ids: Vec<BackendBuildId>,
+        only_upto: Option<Seq>,
+        work: &mut Work,
+    ) {
         if self.lane.live(build).is_some_and(|live| live.cancelled_by.is_some()) {
             // It could not be asked for while nobody knew what to cancel.
-            let cancel = |row: &RowId| Effect::Cancel { image: self.lane.image.clone(), build, row: row.clone() };
-            work.effects.extend(rows.iter().map(cancel));
+            let cancel = |backend_id: &BackendBuildId| Effect::Cancel {
+                image: self.lane.image.clone(),
+                build,
+                backend_id: backend_id.clone(),
+            };
+            work.effects.extend(backend_ids.iter().map(cancel));
         }
-        self.lane.apply(Fact::Attached { build, rows, only_upto }, &mut work.changes);
+        self.lane.apply(Fact::Attached { build, backend_ids, only_upto }, &mut work.changes);
     }
 
     /// The back-end says that one is pending already: ride on it, if it is there; else the call was refused.
     fn ride_or_retry(&mut self, observation: &Observation, roll: u64, now: Timestamp, work: &mut Work) {
         let queued = self.lane.queued.as_ref().expect("looked up by the caller");
-        let (build, git_ref) = (queued.live.row.id, queued.live.row.git_ref.clone());
-        let waiting = observation.rows.iter().find(|row| {
-            row.state == RowState::Waiting
-                && !self.lane.owns(&row.id)
-                && fits_label(row, git_ref.as_ref(), &self.policy)
+        let (build, git_ref) = (queued.live.record.id, queued.live.record.git_ref.clone());
+        let waiting = observation.builds.iter().find(|theirs| {
+            theirs.state == BackendBuildState::Waiting
+                && !self.lane.owns(&theirs.id)
+                && fits_label(theirs, git_ref.as_ref(), &self.policy)
         });
-        if let Some(row) = waiting {
-            let rows = vec![row.id.clone()];
+        if let Some(theirs) = waiting {
+            let backend_ids = vec![theirs.id.clone()];
             // It was there before our call: by time it covers nothing that we know of.
-            self.lane.apply(Fact::Attached { build, rows, only_upto: Some(Seq(0)) }, &mut work.changes);
+            self.lane.apply(Fact::Attached { build, backend_ids, only_upto: Some(Seq(0)) }, &mut work.changes);
         } else {
             let detail = "the back-end says that a build is pending already, and shows none".to_owned();
             let times = self.lane.refusal.as_ref().map_or(0, |refusal| refusal.times);
@@ -136,12 +146,12 @@ impl Station {
         }
     }
 
-    /// Brings our live builds up to what the back-end shows of their rows.
+    /// Brings our live builds up to what the back-end shows of their builds.
     fn follow_ours(&mut self, observation: &Observation, asked: &Question, now: Timestamp, work: &mut Work) {
-        let builds: Vec<BuildId> = self.lane.lives().map(|live| live.row.id).collect();
+        let builds: Vec<BuildId> = self.lane.lives().map(|live| live.record.id).collect();
         for build in builds {
             let live = self.lane.live(build).expect("listed just now");
-            if live.row.rows.is_empty() {
+            if live.record.backend_ids.is_empty() {
                 continue;
             }
             match Sight::of(live, observation) {
@@ -157,7 +167,7 @@ impl Station {
     }
 
     fn seen(&mut self, build: BuildId, sight: Sight, asked: &Question, now: Timestamp, work: &mut Work) {
-        let started = self.lane.live(build).expect("seen because it lives").row.started_at.is_some();
+        let started = self.lane.live(build).expect("seen because it lives").record.started_at.is_some();
         match sight {
             Sight::Absent | Sight::Unclear => {}
             Sight::Waiting => {
@@ -176,7 +186,7 @@ impl Station {
                     return;
                 }
                 self.begun(build, commit.as_ref(), started_at, now, work);
-                let begun_at = self.lane.live(build).and_then(|live| live.row.started_at).unwrap_or(at);
+                let begun_at = self.lane.live(build).and_then(|live| live.record.started_at).unwrap_or(at);
                 if outcome == Outcome::Cancelled && at.since(begun_at) >= TIME_LIMIT_OF_HUB {
                     let note = "the back-end ended it at its own time limit".to_owned();
                     self.end(build, Outcome::Lost, at, log_url, Some(note), work);
@@ -198,11 +208,11 @@ impl Station {
         work: &mut Work,
     ) {
         let live = self.lane.live(build).expect("seen because it lives");
-        let git_ref = live.row.git_ref.as_ref().expect("a build of ours has a ref");
+        let git_ref = live.record.git_ref.as_ref().expect("a build of ours has a ref");
         let key = self.lane.keys.get(git_ref).cloned().unwrap_or_default();
         let covered = cover(live, &key, commit);
-        if live.row.started_at.is_some() {
-            let learned = commit.is_some() && live.row.commit.is_none();
+        if live.record.started_at.is_some() {
+            let learned = commit.is_some() && live.record.commit.is_none();
             if learned {
                 self.lane.apply(Fact::CoverChanged { build, at: now, cover: covered }, &mut work.changes);
             }
@@ -217,10 +227,10 @@ impl Station {
         self.lane.apply(Fact::Started { build, at, cover: covered, assumed_until: None }, &mut work.changes);
     }
 
-    /// A row that the history should show and doesn't: after the grace it has vanished.
+    /// A theirs that the history should show and doesn't: after the grace it has vanished.
     fn absent(&mut self, build: BuildId, observation: &Observation, now: Timestamp, work: &mut Work) {
         let live = self.lane.live(build).expect("listed just now");
-        let called_at = live.row.triggered_at.unwrap_or(now);
+        let called_at = live.record.triggered_at.unwrap_or(now);
         if observation.complete_since.is_some_and(|since| since > called_at.minus(CLOCK_TOLERANCE)) {
             return;
         }
@@ -249,34 +259,36 @@ impl Station {
         work: &mut Work,
     ) {
         for known in self.lane.foreign.clone() {
-            let row = observation.rows.iter().find(|row| row.id == known.row);
-            let outcome = match row.map(|row| row.state) {
-                Some(RowState::Finished(outcome)) => Some(outcome),
+            let theirs = observation.builds.iter().find(|theirs| theirs.id == known.backend_id);
+            let outcome = match theirs.map(|theirs| theirs.state) {
+                Some(BackendBuildState::Finished(outcome)) => Some(outcome),
                 None => Some(Outcome::Lost),
                 Some(_) if known.seen_at.plus(self.policy.build_deadline) <= now => Some(Outcome::Lost),
                 Some(_) => None,
             };
             if let Some(outcome) = outcome {
                 // One that never began, or whose end nobody has seen, covers nothing, whatever its commit.
-                let ran = row.filter(|row| match row.state {
-                    RowState::Finished(Outcome::Cancelled | Outcome::Lost) => known.started || row.started_at.is_some(),
+                let ran = theirs.filter(|theirs| match theirs.state {
+                    BackendBuildState::Finished(Outcome::Cancelled | Outcome::Lost) => {
+                        known.started || theirs.started_at.is_some()
+                    }
                     state => state.is_final(),
                 });
-                let covered = ran.map(|row| self.covered_by_foreign(row)).unwrap_or_default();
+                let covered = ran.map(|theirs| self.covered_by_foreign(theirs)).unwrap_or_default();
                 let ended = Fact::ForeignEnded { id: known.id, at: now, outcome, covered };
                 self.lane.apply(ended, &mut work.changes);
             }
         }
-        for row in &observation.rows {
-            let known = self.lane.foreign.iter().find(|foreign| foreign.row == row.id).cloned();
+        for theirs in &observation.builds {
+            let known = self.lane.foreign.iter().find(|foreign| foreign.backend_id == theirs.id).cloned();
             let fresh = known.is_none();
-            let started = !matches!(row.state, RowState::Waiting | RowState::Unknown);
-            let changed = known.as_ref().is_some_and(|known| known.started != started || known.commit != row.commit);
-            let may_be_ours = fresh && self.may_be_of_a_call_under_way(row);
-            if row.state.is_final() || self.lane.owns(&row.id) || may_be_ours || !(fresh || changed) {
+            let started = !matches!(theirs.state, BackendBuildState::Waiting | BackendBuildState::Unknown);
+            let changed = known.as_ref().is_some_and(|known| known.started != started || known.commit != theirs.commit);
+            let may_be_ours = fresh && self.may_be_of_a_call_under_way(theirs);
+            if theirs.state.is_final() || self.lane.owns(&theirs.id) || may_be_ours || !(fresh || changed) {
                 continue;
             }
-            if fresh && (self.lane.foreign.len() >= FOREIGN_MAX || is_long_over(row, &self.policy, now)) {
+            if fresh && (self.lane.foreign.len() >= FOREIGN_MAX || is_long_over(theirs, &self.policy, now)) {
                 continue;
             }
             let id = known.as_ref().map_or_else(
@@ -289,24 +301,24 @@ impl Station {
             let seen_at = known.map_or(now, |known| known.seen_at);
             let foreign = Foreign {
                 id,
-                row: row.id.clone(),
+                backend_id: theirs.id.clone(),
                 started,
-                label: row.label.clone(),
-                commit: row.commit.clone(),
+                label: theirs.label.clone(),
+                commit: theirs.commit.clone(),
                 seen_at,
-                started_at: row.started_at,
-                log_url: row.log_url.clone(),
+                started_at: theirs.started_at,
+                log_url: theirs.log_url.clone(),
             };
             self.lane.apply(Fact::ForeignSeen(foreign), &mut work.changes);
         }
     }
 
     /// The keys whose open events a foreign build's commit proves to be in it: the label must be the key's.
-    fn covered_by_foreign(&self, row: &Row) -> Vec<(GitRef, Seq)> {
-        let Some(commit) = &row.commit else { return Vec::new() };
+    fn covered_by_foreign(&self, theirs: &BackendBuild) -> Vec<(GitRef, Seq)> {
+        let Some(commit) = &theirs.commit else { return Vec::new() };
         let keys = self.lane.keys.iter().filter(|(git_ref, _)| {
             let expected = self.policy.labels_of(git_ref);
-            !expected.is_empty() && fits_label(row, Some(git_ref), &self.policy)
+            !expected.is_empty() && fits_label(theirs, Some(git_ref), &self.policy)
         });
         keys.filter_map(|(git_ref, key)| {
             let groups: Vec<_> = key.open.as_ref()?.groups().iter().collect();
@@ -318,12 +330,12 @@ impl Station {
         .collect()
     }
 
-    /// While a trigger call is under way, or waits for its first row, a fresh row may turn out to be ours.
-    fn may_be_of_a_call_under_way(&self, row: &Row) -> bool {
+    /// While a trigger call is under way, or waits for its first theirs, a fresh theirs may turn out to be ours.
+    fn may_be_of_a_call_under_way(&self, theirs: &BackendBuild) -> bool {
         self.lane
             .queued
             .as_ref()
-            .is_some_and(|queued| queued.live.row.rows.is_empty() && fits(row, &queued.live, &self.policy))
+            .is_some_and(|queued| queued.live.record.backend_ids.is_empty() && fits(theirs, &queued.live, &self.policy))
     }
 
     fn unreadable(&mut self, error: &ObserveError, now: Timestamp, work: &mut Work) {
@@ -341,16 +353,16 @@ impl Station {
     /// than one too few.
     fn give_up_if_uncertain_for_long(&mut self, now: Timestamp, work: &mut Work) {
         let Some(queued) = &self.lane.queued else { return };
-        let unseen =
-            queued.live.row.rows.is_empty() && matches!(queued.phase, Phase::Uncertain { .. } | Phase::Accepted);
-        let called_at = queued.live.row.triggered_at.unwrap_or(now);
+        let unseen = queued.live.record.backend_ids.is_empty()
+            && matches!(queued.phase, Phase::Uncertain { .. } | Phase::Accepted);
+        let called_at = queued.live.record.triggered_at.unwrap_or(now);
         if unseen && called_at.max(self.since).plus(self.policy.uncertain_limit) <= now {
             self.give_up_uncertain(now, work);
         }
     }
 
     pub(super) fn give_up_uncertain(&mut self, now: Timestamp, work: &mut Work) {
-        let build = self.lane.queued.as_ref().expect("looked up by the caller").live.row.id;
+        let build = self.lane.queued.as_ref().expect("looked up by the caller").live.record.id;
         let note = "unverified: nobody could say whether it started, so its events are open again".to_owned();
         self.notify(Notice::Unverified { build }, work);
         self.never_started(Outcome::Lost, note, None, now, work);
@@ -361,10 +373,10 @@ impl Station {
     fn give_up_overdue(&mut self, now: Timestamp, work: &mut Work) {
         let deadline = self.policy.build_deadline;
         let overdue = self.lane.lives().filter(|live| {
-            let since = live.row.started_at.or(live.row.triggered_at);
+            let since = live.record.started_at.or(live.record.triggered_at);
             since.is_some_and(|since| since.plus(deadline) <= now)
         });
-        let overdue: Vec<BuildId> = overdue.map(|live| live.row.id).collect();
+        let overdue: Vec<BuildId> = overdue.map(|live| live.record.id).collect();
         for build in overdue {
             let note = format!("given up: no end was seen within {}", humantime::format_duration(deadline));
             self.lose(build, note, now, work);
@@ -373,7 +385,7 @@ impl Station {
 
     fn lose(&mut self, build: BuildId, note: String, now: Timestamp, work: &mut Work) {
         self.notify(Notice::Lost { build, detail: note.clone() }, work);
-        let started = self.lane.live(build).expect("it is lost because it lived").row.started_at.is_some();
+        let started = self.lane.live(build).expect("it is lost because it lived").record.started_at.is_some();
         if started {
             self.end(build, Outcome::Lost, now, None, Some(note), work);
         } else {
@@ -384,7 +396,7 @@ impl Station {
     /// The build in the waiting place ends without having begun. `roll`: wait before the next try.
     fn never_started(&mut self, outcome: Outcome, note: String, roll: Option<u64>, now: Timestamp, work: &mut Work) {
         let live = &self.lane.queued.as_ref().expect("a build that never started is in the waiting place").live;
-        let build = live.row.id;
+        let build = live.record.id;
         let dropped_by = live.cancelled_by.clone().filter(|_| outcome == Outcome::Cancelled);
         let times = self.lane.refusal.as_ref().map_or(0, |refusal| refusal.times);
         let again_at = roll.map(|roll| now.plus(back_off(times, roll)));
@@ -403,7 +415,7 @@ impl Station {
         work: &mut Work,
     ) {
         let live = self.lane.live(build).expect("it ends because it lived");
-        let key = live.row.git_ref.as_ref().and_then(|git_ref| self.lane.keys.get(git_ref));
+        let key = live.record.git_ref.as_ref().and_then(|git_ref| self.lane.keys.get(git_ref));
         let reopened = key.is_some_and(|key| match outcome {
             Outcome::Failure => key.retries < self.policy.retry_failed,
             Outcome::Lost => live.carries.as_ref().is_some_and(|carries| carries.last() > key.lost_upto),
@@ -428,7 +440,7 @@ impl Station {
     }
 }
 
-/// What the rows of one build say together: one trigger may have made several, one for each build rule.
+/// What the builds of one build say together: one trigger may have made several, one for each build rule.
 enum Sight {
     /// None of them is shown.
     Absent,
@@ -447,116 +459,131 @@ enum Sight {
         started_at: Option<Timestamp>,
         finished_at: Option<Timestamp>,
         log_url: Option<String>,
-        /// Some row began before it ended.
+        /// Some theirs began before it ended.
         ever_ran: bool,
     },
 }
 
 impl Sight {
     fn of(live: &Live, observation: &Observation) -> Self {
-        let rows: Vec<&Row> = observation.rows.iter().filter(|row| live.row.rows.contains(&row.id)).collect();
-        if rows.is_empty() {
+        let builds: Vec<&BackendBuild> =
+            observation.builds.iter().filter(|theirs| live.record.backend_ids.contains(&theirs.id)).collect();
+        if builds.is_empty() {
             return Self::Absent;
         }
-        let commit = rows.iter().find_map(|row| row.commit.clone());
-        let started_at = rows.iter().filter_map(|row| row.started_at).min();
-        let outcomes: Vec<Outcome> = rows
+        let commit = builds.iter().find_map(|theirs| theirs.commit.clone());
+        let started_at = builds.iter().filter_map(|theirs| theirs.started_at).min();
+        let outcomes: Vec<Outcome> = builds
             .iter()
-            .filter_map(|row| if let RowState::Finished(outcome) = row.state { Some(outcome) } else { None })
+            .filter_map(
+                |theirs| if let BackendBuildState::Finished(outcome) = theirs.state { Some(outcome) } else { None },
+            )
             .collect();
-        if outcomes.len() == rows.len() {
+        if outcomes.len() == builds.len() {
             let has = |outcome| outcomes.contains(&outcome);
             let outcome = [Outcome::Failure, Outcome::Lost, Outcome::Cancelled].into_iter().find(|bad| has(*bad));
-            let finished_at = rows.iter().filter_map(|row| row.finished_at).max();
-            let log_url = rows.iter().find_map(|row| row.log_url.clone());
+            let finished_at = builds.iter().filter_map(|theirs| theirs.finished_at).max();
+            let log_url = builds.iter().find_map(|theirs| theirs.log_url.clone());
             let outcome = outcome.unwrap_or(Outcome::Success);
             let ever_ran = started_at.is_some() || outcomes.iter().any(|outcome| *outcome != Outcome::Cancelled);
             return Self::Ended { outcome, commit, started_at, finished_at, log_url, ever_ran };
         }
-        if rows.iter().any(|row| has_begun(row)) {
+        if builds.iter().any(|theirs| has_begun(theirs)) {
             return Self::Begun { commit, started_at };
         }
-        let waits = |row: &&Row| matches!(row.state, RowState::Waiting | RowState::Finished(Outcome::Cancelled));
-        if rows.iter().all(waits) { Self::Waiting } else { Self::Unclear }
+        let waits = |theirs: &&BackendBuild| {
+            matches!(theirs.state, BackendBuildState::Waiting | BackendBuildState::Finished(Outcome::Cancelled))
+        };
+        if builds.iter().all(waits) { Self::Waiting } else { Self::Unclear }
     }
 }
 
 /// One that is being cancelled, or was, has begun only if it says when.
-fn has_begun(row: &Row) -> bool {
-    match row.state {
-        RowState::Stopping | RowState::Finished(Outcome::Cancelled) => row.started_at.is_some(),
-        RowState::Running | RowState::Finished(_) => true,
-        RowState::Waiting | RowState::Unknown => false,
+fn has_begun(theirs: &BackendBuild) -> bool {
+    match theirs.state {
+        BackendBuildState::Stopping | BackendBuildState::Finished(Outcome::Cancelled) => theirs.started_at.is_some(),
+        BackendBuildState::Running | BackendBuildState::Finished(_) => true,
+        BackendBuildState::Waiting | BackendBuildState::Unknown => false,
     }
 }
 
 impl Lane {
-    /// Whether a row belongs to a build of ours, alive or ended.
-    fn owns(&self, row: &RowId) -> bool {
-        self.claimed.contains(row) || self.lives().any(|live| live.row.rows.contains(row))
+    /// Whether a theirs belongs to a build of ours, alive or ended.
+    fn owns(&self, theirs: &BackendBuildId) -> bool {
+        self.claimed.contains(theirs) || self.lives().any(|live| live.record.backend_ids.contains(theirs))
     }
 }
 
-/// The newest of the carried events that were surely accepted before `row` was made, by clocks that are known to
-/// [`CLOCK_TOLERANCE`]. A call of unknown outcome may have had no effect, and the row may be somebody else's of
+/// The newest of the carried events that were surely accepted before `theirs` was made, by clocks that are known to
+/// [`CLOCK_TOLERANCE`]. A call of unknown outcome may have had no effect, and the theirs may be somebody else's of
 /// just before; what it can't contain must stay open.
-fn accepted_surely_before(live: &Live, row: &Row) -> Seq {
-    let Some(made_at) = row.created_at else { return Seq(0) };
+fn accepted_surely_before(live: &Live, theirs: &BackendBuild) -> Seq {
+    let Some(made_at) = theirs.created_at else { return Seq(0) };
     let groups = live.carries.iter().flat_map(super::open::Open::groups);
     let before = groups.take_while(|group| group.last_at.plus(CLOCK_TOLERANCE) <= made_at);
     before.last().map_or(Seq(0), |group| group.last)
 }
 
-/// The unclaimed rows that fit a build without rows, or further ones of the same trigger.
-fn fitting_rows<'a>(lane: &Lane, live: &Live, policy: &Policy, observation: &'a Observation) -> Vec<&'a Row> {
-    let foreign = |row: &Row| lane.foreign.iter().any(|foreign| foreign.row == row.id);
-    let candidates: Vec<&Row> =
-        observation.rows.iter().filter(|row| !lane.owns(&row.id) && !foreign(row) && fits(row, live, policy)).collect();
-    let attached: Vec<&Row> = observation.rows.iter().filter(|row| live.row.rows.contains(&row.id)).collect();
-    if attached.is_empty() && !live.row.rows.is_empty() {
+/// The unclaimed builds that fit a build without builds, or further ones of the same trigger.
+fn matching_builds<'a>(
+    lane: &Lane,
+    live: &Live,
+    policy: &Policy,
+    observation: &'a Observation,
+) -> Vec<&'a BackendBuild> {
+    let foreign = |theirs: &BackendBuild| lane.foreign.iter().any(|foreign| foreign.backend_id == theirs.id);
+    let candidates: Vec<&BackendBuild> = observation
+        .builds
+        .iter()
+        .filter(|theirs| !lane.owns(&theirs.id) && !foreign(theirs) && fits(theirs, live, policy))
+        .collect();
+    let attached: Vec<&BackendBuild> =
+        observation.builds.iter().filter(|theirs| live.record.backend_ids.contains(&theirs.id)).collect();
+    if attached.is_empty() && !live.record.backend_ids.is_empty() {
         return Vec::new();
     }
-    // Among rows made at about the time of the call the newest: if it isn't ours, it holds all that ours would.
-    let about_the_call = |row: &&&Row| row.created_at.is_some_and(|at| is_about_the_call(at, live));
+    // Among builds made at about the time of the call the newest: if it isn't ours, it holds all that ours would.
+    let about_the_call = |theirs: &&&BackendBuild| theirs.created_at.is_some_and(|at| is_about_the_call(at, live));
     let ours = candidates.iter().rfind(about_the_call).or(candidates.first()).copied();
     let Some(first) = attached.first().copied().or(ours) else { return Vec::new() };
-    let mut found: Vec<&Row> = if attached.is_empty() { vec![first] } else { Vec::new() };
-    for row in candidates {
-        let of_other_rule = row.label.is_some() && attached.iter().chain(&found).all(|known| known.label != row.label);
-        let together = match (row.created_at, first.created_at) {
+    let mut found: Vec<&BackendBuild> = if attached.is_empty() { vec![first] } else { Vec::new() };
+    for theirs in candidates {
+        let of_other_rule =
+            theirs.label.is_some() && attached.iter().chain(&found).all(|known| known.label != theirs.label);
+        let together = match (theirs.created_at, first.created_at) {
             (Some(a), Some(b)) => a.since(b).max(b.since(a)) <= SIBLINGS_WITHIN,
             _ => false,
         };
         // One that turns up late beside one that was made a moment before the call may be the one that is ours, unless
         // the answer to the call named the first.
-        let made_after = row.created_at > first.created_at;
-        let turned_up = made_after && !live.named && row.created_at.is_some_and(|at| is_about_the_call(at, live));
-        if row.id != first.id && ((of_other_rule && together) || turned_up) {
-            found.push(row);
+        let made_after = theirs.created_at > first.created_at;
+        let turned_up = made_after && !live.named && theirs.created_at.is_some_and(|at| is_about_the_call(at, live));
+        if theirs.id != first.id && ((of_other_rule && together) || turned_up) {
+            found.push(theirs);
         }
     }
     found
 }
 
-/// Whether a row was made before the call was over, as far as clocks tell.
+/// Whether a theirs was made before the call was over, as far as clocks tell.
 fn is_about_the_call(at: Timestamp, live: &Live) -> bool {
-    let over = live.answered_at.or(live.row.triggered_at);
+    let over = live.answered_at.or(live.record.triggered_at);
     over.is_some_and(|over| at <= over.plus(CLOCK_TOLERANCE))
 }
 
-/// Whether a row can be of this build: made after the call, and called what builds of its ref are called.
-fn fits(row: &Row, live: &Live, policy: &Policy) -> bool {
-    let Some(called_at) = live.row.triggered_at else { return false };
-    let made_after = match row.created_at {
+/// Whether a theirs can be of this build: made after the call, and called what builds of its ref are called.
+fn fits(theirs: &BackendBuild, live: &Live, policy: &Policy) -> bool {
+    let Some(called_at) = live.record.triggered_at else { return false };
+    let made_after = match theirs.created_at {
         Some(created_at) => created_at >= called_at.minus(CLOCK_TOLERANCE),
-        None => !row.state.is_final(),
+        None => !theirs.state.is_final(),
     };
-    made_after && fits_label(row, live.row.git_ref.as_ref(), policy)
+    made_after && fits_label(theirs, live.record.git_ref.as_ref(), policy)
 }
 
-fn fits_label(row: &Row, git_ref: Option<&GitRef>, policy: &Policy) -> bool {
+fn fits_label(theirs: &BackendBuild, git_ref: Option<&GitRef>, policy: &Policy) -> bool {
     let expected = git_ref.map(|git_ref| policy.labels_of(git_ref)).unwrap_or_default();
-    match &row.label {
+    match &theirs.label {
         Some(label) if !expected.is_empty() => {
             label.split(',').any(|part| expected.iter().any(|wanted| wanted == part.trim()))
         }
@@ -564,12 +591,12 @@ fn fits_label(row: &Row, git_ref: Option<&GitRef>, policy: &Policy) -> bool {
     }
 }
 
-/// A row without an end from before anybody could still wait for it.
-fn is_long_over(row: &Row, policy: &Policy, now: Timestamp) -> bool {
-    row.created_at.is_some_and(|created_at| created_at.plus(policy.build_deadline) <= now)
+/// A theirs without an end from before anybody could still wait for it.
+fn is_long_over(theirs: &BackendBuild, policy: &Policy, now: Timestamp) -> bool {
+    theirs.created_at.is_some_and(|created_at| created_at.plus(policy.build_deadline) <= now)
 }
 
 fn live_called_at(lane: &Lane, build: BuildId) -> Timestamp {
-    let called_at = lane.live(build).and_then(|live| live.row.triggered_at);
+    let called_at = lane.live(build).and_then(|live| live.record.triggered_at);
     called_at.unwrap_or(Timestamp::from_millis(0))
 }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::open::Group;
-use crate::build::{BuildState, Outcome, RowId};
+use crate::build::{BackendBuildId, BuildState, Outcome};
+use crate::command::Hold;
 use crate::event::{Closure, End, Event, Fingerprint, Touches};
 use crate::model::{BuildId, CommitId, GitRef, ImageName, Seq, Timestamp};
-use crate::command::Hold;
 
 /// One fact about one image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +50,7 @@ pub enum Fact {
     Accepted {
         build: BuildId,
         at: Timestamp,
-        row: Option<RowId>,
+        backend_id: Option<BackendBuildId>,
     },
     /// Nobody can know whether the trigger had its effect.
     BecameUncertain {
@@ -71,7 +71,7 @@ pub enum Fact {
     /// Rows of the back-end turned out to be this build.
     Attached {
         build: BuildId,
-        rows: Vec<RowId>,
+        backend_ids: Vec<BackendBuildId>,
         /// By time they cover no more than this: they may have been there before our call.
         only_upto: Option<Seq>,
     },
@@ -196,7 +196,8 @@ pub struct Tap {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Foreign {
     pub id: BuildId,
-    pub row: RowId,
+    #[serde(alias = "row")]
+    pub backend_id: BackendBuildId,
     pub started: bool,
     pub label: Option<String>,
     pub commit: Option<CommitId>,
@@ -205,9 +206,9 @@ pub struct Foreign {
     pub log_url: Option<String>,
 }
 
-/// A build's row in the history; the live ones are kept the same way.
+/// What is kept of a build, while it lives and after its end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BuildRow {
+pub struct BuildRecord {
     pub id: BuildId,
     pub image: ImageName,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -217,9 +218,9 @@ pub struct BuildRow {
     pub outcome: Option<Outcome>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub foreign: bool,
-    /// The back-end's rows that it consists of: one for each build rule.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub rows: Vec<RowId>,
+    /// The builds of the back-end that it consists of: one for each build rule.
+    #[serde(default, alias = "rows", skip_serializing_if = "Vec::is_empty")]
+    pub backend_ids: Vec<BackendBuildId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<CommitId>,
     pub triggered_at: Option<Timestamp>,
@@ -242,7 +243,7 @@ pub struct Changes {
     pub records: Vec<Record>,
     pub events: Vec<Arc<Event>>,
     pub remembered: Vec<(Fingerprint, Remembered)>,
-    pub builds: BTreeMap<BuildId, BuildRow>,
+    pub builds: BTreeMap<BuildId, BuildRecord>,
     /// The events of a key up to a number ended so; None: no longer so.
     pub closures: Vec<(ImageName, GitRef, Seq, Option<Closure>)>,
     /// Lanes of which anything changed, their keys too.

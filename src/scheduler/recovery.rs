@@ -10,7 +10,7 @@ impl Station {
     pub(super) fn recover(&mut self, now: Timestamp, work: &mut Work) {
         let ahead = |lane: &Lane| {
             let refusal = lane.refusal.as_ref().is_some_and(|refusal| refusal.since > now);
-            let lives = lane.lives().any(|live| live.row.triggered_at.max(live.row.started_at) > Some(now));
+            let lives = lane.lives().any(|live| live.record.triggered_at.max(live.record.started_at) > Some(now));
             refusal
                 || lives
                 || lane.keys.values().any(|key| key.open.as_ref().is_some_and(|open| open.lies_ahead_of(now)))
@@ -19,7 +19,7 @@ impl Station {
             self.lane.apply(Fact::Clamped { at: now }, &mut work.changes);
         }
         if let Some(queued) = self.lane.queued.as_ref().filter(|queued| queued.phase == Phase::Triggering) {
-            let build = queued.live.row.id;
+            let build = queued.live.record.id;
             let detail = "the daemon ended while the trigger was being called".to_owned();
             self.lane.apply(Fact::BecameUncertain { build, at: now, detail, pending: false }, &mut work.changes);
         }
@@ -33,7 +33,7 @@ impl Station {
         if let Some(queued) = self.lane.queued.as_ref().filter(|queued| queued.phase == Phase::Accepted)
             && !self.policy.observes
         {
-            self.assume_started(queued.live.row.id, now, work);
+            self.assume_started(queued.live.record.id, now, work);
         }
     }
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::lane::{Key, Lane, Phase};
 use super::policy::Policy;
-use crate::model::{BuildId, GitRef, Timestamp};
 use crate::command::Hold;
+use crate::model::{BuildId, GitRef, Timestamp};
 
 /// What an open key waits for. The first that applies, in the order of this list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,10 +74,10 @@ pub fn standing(
         return Standing::Paused { hold: hold.clone(), all_images: false };
     }
     if let Some(queued) = &lane.queued
-        && queued.live.row.git_ref.as_ref() == Some(git_ref)
+        && queued.live.record.git_ref.as_ref() == Some(git_ref)
         && !matches!(queued.phase, Phase::Beside { .. })
     {
-        return Standing::Riding { build: queued.live.row.id };
+        return Standing::Riding { build: queued.live.record.id };
     }
     let refusal = lane.refusal.as_ref().filter(|refusal| refusal.again_at > now);
     if let Some(refusal) = refusal.filter(|refusal| refusal.blocked) {
@@ -105,15 +105,15 @@ pub(super) fn place_taken(lane: &Lane, git_ref: &GitRef, policy: &Policy) -> Opt
             Phase::Accepted => Taken::Queued,
             Phase::Beside { .. } => Taken::Running,
         };
-        return Some((queued.live.row.id, how));
+        return Some((queued.live.record.id, how));
     }
     if let Some(foreign) = lane.foreign.iter().find(|foreign| !foreign.started) {
         return Some((foreign.id, Taken::ForeignQueued));
     }
-    let ours = lane.running.as_ref().map(|running| (running.live.row.id, Taken::Running));
+    let ours = lane.running.as_ref().map(|running| (running.live.record.id, Taken::Running));
     let theirs = lane.foreign.iter().map(|foreign| (foreign.id, Taken::ForeignRunning));
     let running: Vec<_> = ours.into_iter().chain(theirs).collect();
-    let same_key = lane.running.as_ref().is_none_or(|running| running.live.row.git_ref.as_ref() == Some(git_ref));
+    let same_key = lane.running.as_ref().is_none_or(|running| running.live.record.git_ref.as_ref() == Some(git_ref));
     // Only the same key can be queued early then, and must not do so for ever while another waits.
     let in_turn = || same_key && !waits_longer(lane, git_ref);
     let behind_one = policy.prequeue && running.len() == 1 && (!lane.overlaps || in_turn());

@@ -9,10 +9,10 @@ use super::policy::Policy;
 use super::record::{Cover, Fact};
 use super::standing::{Standing, back_off, next_due, rank, standing};
 use super::{Account, Effect, Notice, PROBE_EVERY, QUESTION_LIMIT, REFUSED_NOTICE_AFTER, Work};
-use crate::build::{Outcome, RowId, TriggerAnswer};
+use crate::build::{BackendBuildId, Outcome, TriggerAnswer};
+use crate::command::{Command, Hold, Verb};
 use crate::event::End;
 use crate::model::{BuildId, GitRef, ImageName, Seq, Timestamp};
-use crate::command::{Command, Hold, Verb};
 
 /// One image: its rules, its stored state, and what is only known while we run.
 #[derive(Clone, Debug)]
@@ -68,15 +68,15 @@ impl Station {
             .lane
             .queued
             .as_ref()
-            .is_some_and(|queued| queued.live.row.id == build && queued.phase == Phase::Triggering);
+            .is_some_and(|queued| queued.live.record.id == build && queued.phase == Phase::Triggering);
         if !waits_for_it {
             return;
         }
         let changes = &mut work.changes;
         match answer {
-            TriggerAnswer::Accepted { row } => {
+            TriggerAnswer::Accepted { backend_id } => {
                 self.lift_block(!self.policy.observes, work);
-                self.lane.apply(Fact::Accepted { build, at: now, row }, &mut work.changes);
+                self.lane.apply(Fact::Accepted { build, at: now, backend_id }, &mut work.changes);
                 if !self.policy.observes {
                     self.assume_started(build, now, work);
                 }
@@ -172,15 +172,15 @@ impl Station {
                 }
             }
             Verb::Cancel => {
-                let lives: Vec<(BuildId, Vec<RowId>)> =
-                    self.lane.lives().map(|live| (live.row.id, live.row.rows.clone())).collect();
-                for (build, rows) in lives {
+                let lives: Vec<(BuildId, Vec<BackendBuildId>)> =
+                    self.lane.lives().map(|live| (live.record.id, live.record.backend_ids.clone())).collect();
+                for (build, backend_ids) in lives {
                     self.lane.apply(Fact::CancelAsked { build, actor: command.actor.clone() }, &mut work.changes);
                     let image = &self.lane.image;
-                    work.effects.extend(rows.into_iter().map(|row| Effect::Cancel {
+                    work.effects.extend(backend_ids.into_iter().map(|backend_id| Effect::Cancel {
                         image: image.clone(),
                         build,
-                        row,
+                        backend_id,
                     }));
                 }
                 self.watch.next_at = Some(now);
@@ -197,7 +197,7 @@ impl Station {
         if self.policy.observes {
             self.watch.next_at = Some(now);
         } else if let Some(running) = &self.lane.running {
-            let build = running.live.row.id;
+            let build = running.live.record.id;
             let note = Some("the back-end reported an image; the end is taken from that".to_owned());
             self.end(build, Outcome::Success, now, None, note, work);
         }
@@ -222,7 +222,7 @@ impl Station {
         while let Some(running) = &self.lane.running
             && running.assumed_until.map_or(!self.policy.observes, |until| until <= now)
         {
-            let build = running.live.row.id;
+            let build = running.live.record.id;
             let note = Some("the end is assumed: the back-end can't be asked".to_owned());
             self.end(build, Outcome::Success, now, None, note, work);
         }

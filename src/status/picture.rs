@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::command::Hold;
 use crate::event::Event;
 use crate::model::{BuildId, GitRef, ImageName, Seq, Timestamp};
 use crate::scheduler::lane::{Lane, Phase};
 use crate::scheduler::policy::Policy;
 use crate::scheduler::record::Changes;
 use crate::scheduler::standing::{Standing, standing};
-use crate::scheduler::{Scheduler, record::BuildRow};
-use crate::command::Hold;
+use crate::scheduler::{Scheduler, record::BuildRecord};
 
 /// All lanes as they were after the newest step that is on disk.
 #[derive(Clone, Debug, Default)]
@@ -63,10 +63,10 @@ impl Picture {
     pub(super) fn place(&self, event: &Event) -> Option<Place> {
         let (image, git_ref) = (event.image.as_ref()?, event.git_ref.as_ref()?);
         let lane = self.lanes.get(image)?;
-        for live in lane.lives().filter(|live| live.row.git_ref.as_ref() == Some(git_ref)) {
+        for live in lane.lives().filter(|live| live.record.git_ref.as_ref() == Some(git_ref)) {
             if live.carries.as_ref().is_some_and(|carries| carries.holds(event.seq)) {
-                let id = live.row.id;
-                return Some(if live.row.started_at.is_some() { Place::Covered(id) } else { Place::Carried(id) });
+                let id = live.record.id;
+                return Some(if live.record.started_at.is_some() { Place::Covered(id) } else { Place::Carried(id) });
             }
         }
         let open = lane.keys.get(git_ref)?.open.as_ref()?;
@@ -101,8 +101,8 @@ impl Picture {
     }
 
     /// The build of ours, or of others, that lives under this number.
-    pub fn live_build(&self, id: BuildId) -> Option<&BuildRow> {
-        self.lanes.values().find_map(|lane| lane.live(id)).map(|live| &live.row)
+    pub fn live_build(&self, id: BuildId) -> Option<&BuildRecord> {
+        self.lanes.values().find_map(|lane| lane.live(id)).map(|live| &live.record)
     }
 
     pub fn open_events(&self) -> u64 {

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use crate::build::{BuildState, Outcome};
-use crate::model::{BuildId, Timestamp};
-use crate::scheduler::record::BuildRow;
-use crate::scheduler::standing::{Standing, Taken};
 use crate::command::Hold;
+use crate::model::{BuildId, Timestamp};
+use crate::scheduler::record::BuildRecord;
+use crate::scheduler::standing::{Standing, Taken};
 
 /// Why an open key waits.
 pub(super) fn waits(standing: &Standing, now: Timestamp) -> String {
@@ -50,7 +50,7 @@ fn place_taken(build: BuildId, how: Taken) -> String {
 }
 
 /// An event that was handed out with a build that has not begun.
-pub(super) fn rides(build: &BuildRow) -> String {
+pub(super) fn rides(build: &BuildRecord) -> String {
     match build.state {
         BuildState::Triggering => format!("build {} is being triggered for it", build.id),
         BuildState::Uncertain => {
@@ -61,7 +61,7 @@ pub(super) fn rides(build: &BuildRow) -> String {
 }
 
 /// An event that a build covers.
-pub(super) fn covered(build: &BuildRow, now: Timestamp) -> String {
+pub(super) fn covered(build: &BuildRecord, now: Timestamp) -> String {
     let id = build.id;
     let running = |since: Option<Timestamp>| match since {
         Some(since) => format!("build {id} contains it and has been running for {}", short(now.since(since))),

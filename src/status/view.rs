@@ -6,7 +6,7 @@ use crate::event::{Closure, End, Event, Verdict};
 use crate::model::{EventId, ImageName, Timestamp};
 use crate::scheduler::lane::{Lane, Live};
 use crate::scheduler::open::Open;
-use crate::scheduler::record::{BuildRow, Foreign};
+use crate::scheduler::record::{BuildRecord, Foreign};
 use crate::scheduler::standing::Standing;
 
 /// What became of `event`. `closure` and `build` are what the journal says of its end, where it has ended;
@@ -14,7 +14,7 @@ use crate::scheduler::standing::Standing;
 pub fn receipt(
     event: &Event,
     closure: Option<&Closure>,
-    build: Option<&BuildRow>,
+    build: Option<&BuildRecord>,
     picture: &Picture,
     url: &str,
     now: Timestamp,
@@ -84,7 +84,7 @@ fn waiting(receipt: &mut Receipt, picture: &Picture, now: Timestamp) {
 fn ended(
     receipt: &mut Receipt,
     closure: Option<&Closure>,
-    build: Option<&BuildRow>,
+    build: Option<&BuildRecord>,
     picture: &Picture,
     now: Timestamp,
 ) {
@@ -146,31 +146,31 @@ fn noted_beside(mut view: BuildView) -> BuildView {
 }
 
 fn live_view(live: &Live) -> BuildView {
-    build_view(&live.row, live.carries.as_ref().map(event_ids).unwrap_or_default())
+    build_view(&live.record, live.carries.as_ref().map(event_ids).unwrap_or_default())
 }
 
 fn foreign_view(foreign: &Foreign, lane: &Lane) -> BuildView {
-    build_view(&lane.foreign_row(foreign), Vec::new())
+    build_view(&lane.foreign_record(foreign), Vec::new())
 }
 
 /// A build with the ids of its events.
-pub fn build_view(row: &BuildRow, events: Vec<String>) -> BuildView {
+pub fn build_view(record: &BuildRecord, events: Vec<String>) -> BuildView {
     BuildView {
-        id: row.id,
-        image: row.image.clone(),
-        git_ref: row.git_ref.clone(),
-        state: row.state,
-        outcome: row.outcome,
-        foreign: row.foreign,
-        backend_id: row.rows.first().map(|id| id.0.clone()),
-        commit: row.commit.clone(),
-        triggered_at: row.triggered_at.map(|at| at.to_string()),
-        started_at: row.started_at.map(|at| at.to_string()),
-        finished_at: row.finished_at.map(|at| at.to_string()),
+        id: record.id,
+        image: record.image.clone(),
+        git_ref: record.git_ref.clone(),
+        state: record.state,
+        outcome: record.outcome,
+        foreign: record.foreign,
+        backend_id: record.backend_ids.first().map(|id| id.0.clone()),
+        commit: record.commit.clone(),
+        triggered_at: record.triggered_at.map(|at| at.to_string()),
+        started_at: record.started_at.map(|at| at.to_string()),
+        finished_at: record.finished_at.map(|at| at.to_string()),
         events,
-        events_total: row.events,
-        log_url: row.log_url.clone(),
-        note: row.note.clone(),
+        events_total: record.events,
+        log_url: record.log_url.clone(),
+        note: record.note.clone(),
     }
 }
 

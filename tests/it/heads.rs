@@ -246,7 +246,7 @@ impl History {
         let step = self.scheduler.handle(self.now, inputs);
         self.conclude(step);
         while let Some(build) = self.triggered.pop() {
-            let answer = TriggerAnswer::Accepted { row: None };
+            let answer = TriggerAnswer::Accepted { backend_id: None };
             let image = self.image.clone();
             let step = self.scheduler.handle(self.now, vec![Input::Answered { image, build, answer }]);
             self.conclude(step);

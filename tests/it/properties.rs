@@ -4,14 +4,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use coalesced::build::{Observation, ObserveError, Outcome, Row, RowId, RowState, SourceTaken, TriggerAnswer};
+use coalesced::build::{
+    BackendBuild, BackendBuildId, BackendBuildState, Observation, ObserveError, Outcome, SourceTaken, TriggerAnswer,
+};
+use coalesced::command::{Command, Scope, Verb};
 use coalesced::event::{Cause, CauseKind, Delivery, End, Fingerprint, Intake, Touches, Verdict, Wish};
 use coalesced::journal::{Fate, MemoryJournal, encode};
 use coalesced::model::{BuildId, GitRef, ImageName, Seq, Timestamp};
 use coalesced::scheduler::policy::Policy;
 use coalesced::scheduler::record::Fact;
 use coalesced::scheduler::{Decision, Effect, Input, Scheduler, Settings, Step, Ticket};
-use coalesced::command::{Command, Scope, Verb};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -287,7 +289,7 @@ impl History {
                 let answer = if std::mem::take(&mut self.unreadable) {
                     Err(ObserveError::Unavailable { detail: "out of order".to_owned() })
                 } else {
-                    Ok(Observation { rows: self.rows(), ..Observation::default() })
+                    Ok(Observation { builds: self.rows(), ..Observation::default() })
                 };
                 let image = self.image.clone();
                 self.handle(vec![Input::Observed { image, question, answer }]);
@@ -376,7 +378,7 @@ impl History {
             self.check_places();
         }
         let answer = match fate {
-            CallFate::Accepted | CallFate::Discarded => TriggerAnswer::Accepted { row: None },
+            CallFate::Accepted | CallFate::Discarded => TriggerAnswer::Accepted { backend_id: None },
             CallFate::DoneButAnswerLost | CallFate::LostOnTheWay => uncertain(),
             CallFate::RefusedForNow => TriggerAnswer::RefusedForNow { retry_after: None, detail: "not now".to_owned() },
             CallFate::DoneThenCrash | CallFate::CrashBeforeCall => {
@@ -420,14 +422,14 @@ impl History {
         }
     }
 
-    fn rows(&self) -> Vec<Row> {
+    fn rows(&self) -> Vec<BackendBuild> {
         let visible = |build: &&TrueBuild| build.created_at.plus(self.setting.visible_after) <= self.now;
-        let row = |build: &TrueBuild| Row {
-            id: RowId(format!("row-{}", build.id)),
+        let row = |build: &TrueBuild| BackendBuild {
+            id: BackendBuildId(format!("row-{}", build.id)),
             state: match (build.started_at, build.ended_at) {
-                (None, _) => RowState::Waiting,
-                (Some(_), None) => RowState::Running,
-                (Some(_), Some(_)) => RowState::Finished(Outcome::Success),
+                (None, _) => BackendBuildState::Waiting,
+                (Some(_), None) => BackendBuildState::Running,
+                (Some(_), Some(_)) => BackendBuildState::Finished(Outcome::Success),
             },
             label: None,
             commit: None,
@@ -478,10 +480,11 @@ impl History {
             match closure.end {
                 End::DroppedBy { .. } | End::RefDeleted => {}
                 End::BuiltBy(id) => {
-                    let rows = reader.build(id).expect("readable").expect("kept").rows;
+                    let rows = reader.build(id).expect("readable").expect("kept").backend_ids;
                     let anybodys = self.taken_for_ours;
                     let truly = |build: &&TrueBuild| {
-                        anybodys && build.git_ref == *git_ref || rows.contains(&RowId(format!("row-{}", build.id)))
+                        anybodys && build.git_ref == *git_ref
+                            || rows.contains(&BackendBuildId(format!("row-{}", build.id)))
                     };
                     let truth: Vec<&TrueBuild> = self.builds.iter().filter(truly).collect();
                     let holds = |build: &&TrueBuild| build.contains >= event.seq;

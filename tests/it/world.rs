@@ -27,7 +27,10 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coalesced::build::{Observation, ObserveError, Outcome, Row, RowId, RowState, SourceTaken, TriggerAnswer};
+use coalesced::build::{
+    BackendBuild, BackendBuildId, BackendBuildState, Observation, ObserveError, Outcome, SourceTaken, TriggerAnswer,
+};
+use coalesced::command::{Command, Scope, Verb};
 use coalesced::event::{Cause, CauseKind, Delivery, End, Event, Fingerprint, Intake, Touches, Verdict, Wish};
 use coalesced::journal::{Fate, MemoryJournal, encode};
 use coalesced::model::{BuildId, CommitId, GitRef, ImageName, Seq, Timestamp};
@@ -37,7 +40,6 @@ use coalesced::scheduler::record::Fact;
 use coalesced::scheduler::standing::standing;
 use coalesced::scheduler::{Decision, Effect, Input, Scheduler, Settings, Step, Ticket};
 use coalesced::status::{self, Picture};
-use coalesced::command::{Command, Scope, Verb};
 
 /// Virtual time begins here: 2026-11-23T10:00:00Z.
 pub(crate) const START: Timestamp = Timestamp::from_millis(1_795_428_000_000);
@@ -96,7 +98,7 @@ impl World {
                     let complete = |word: &&str| word.strip_prefix("complete@").map(|at| START.plus(span(at)));
                     let rows = rest[1..].iter().filter(|word| complete(word).is_none());
                     Ok(Observation {
-                        rows: rows.filter_map(|row| self.row(row)).collect(),
+                        builds: rows.filter_map(|row| self.row(row)).collect(),
                         complete_since: rest[1..].iter().find_map(complete),
                         ..Observation::default()
                     })
@@ -356,7 +358,7 @@ impl World {
                 self.tell(&format!("> look at {remote}"));
                 self.heads_questions.insert(remote, question);
             }
-            Effect::Cancel { image, row, .. } => self.tell(&format!("> cancel {image} {}", row.0)),
+            Effect::Cancel { image, backend_id, .. } => self.tell(&format!("> cancel {image} {}", backend_id.0)),
             Effect::Notify { image, notice } => self.tell(&format!("> notify {image} {notice:?}")),
         }
     }
@@ -380,7 +382,7 @@ impl World {
         format!("event {} is {:?}: {}", seq.0, receipt.state, receipt.why)
     }
 
-    fn row(&self, text: &str) -> Option<Row> {
+    fn row(&self, text: &str) -> Option<BackendBuild> {
         if text == "nothing" {
             return None;
         }
@@ -388,12 +390,12 @@ impl World {
         let mut parts = text.split(':');
         let id = parts.next().expect("an id");
         let state = match parts.next().expect("a state") {
-            "waiting" => RowState::Waiting,
-            "running" => RowState::Running,
-            "stopping" => RowState::Stopping,
-            "success" => RowState::Finished(Outcome::Success),
-            "failure" => RowState::Finished(Outcome::Failure),
-            "cancelled" => RowState::Finished(Outcome::Cancelled),
+            "waiting" => BackendBuildState::Waiting,
+            "running" => BackendBuildState::Running,
+            "stopping" => BackendBuildState::Stopping,
+            "success" => BackendBuildState::Finished(Outcome::Success),
+            "failure" => BackendBuildState::Finished(Outcome::Failure),
+            "cancelled" => BackendBuildState::Finished(Outcome::Cancelled),
             other => panic!("no state '{other}'"),
         };
         let mut part = || parts.next().filter(|part| !part.is_empty());
@@ -401,8 +403,8 @@ impl World {
         let commit = part().map(commit);
         // A row without a moment was made just now.
         let created_at = created.map_or(self.now, |span_text| START.plus(span(span_text)));
-        Some(Row {
-            id: RowId(id.to_owned()),
+        Some(BackendBuild {
+            id: BackendBuildId(id.to_owned()),
             state,
             label,
             commit,
@@ -422,7 +424,7 @@ impl World {
 fn trigger_answer(words: &[&str]) -> TriggerAnswer {
     let detail = "as told".to_owned();
     match words[0] {
-        "accepted" => TriggerAnswer::Accepted { row: words.get(1).map(|row| RowId((*row).to_owned())) },
+        "accepted" => TriggerAnswer::Accepted { backend_id: words.get(1).map(|row| BackendBuildId((*row).to_owned())) },
         "pending" => TriggerAnswer::AlreadyPending { detail },
         "uncertain" => TriggerAnswer::Uncertain { detail },
         "later" => TriggerAnswer::RefusedForNow { retry_after: words.get(1).map(|after| span(after)), detail },
@@ -467,8 +469,8 @@ fn tell_fact(fact: &Fact) -> Option<String> {
             let again = humantime::format_duration(Duration::from_secs(again_at.since(START).as_secs()));
             format!("build {build} {how}, again at +{again}")
         }
-        Fact::Attached { build, rows, only_upto } => {
-            let rows: Vec<&str> = rows.iter().map(|row| row.0.as_str()).collect();
+        Fact::Attached { build, backend_ids, only_upto } => {
+            let rows: Vec<&str> = backend_ids.iter().map(|id| id.0.as_str()).collect();
             let only = only_upto.map(|upto| format!(", good for events up to {}", upto.0)).unwrap_or_default();
             format!("build {build} is {}{only}", rows.join(" "))
         }

@@ -11,14 +11,14 @@ use serde_json::Value;
 
 use super::answer::{Answer, Unreadable};
 use super::{dates, urls};
-use crate::build::{Observation, ObserveError, Row};
+use crate::build::{BackendBuild, Observation, ObserveError};
 use crate::model::{ImageName, Timestamp};
 
 /// The pages read so far.
 pub(super) struct History<'a> {
     api: &'a str,
     image: &'a ImageName,
-    rows: Vec<Row>,
+    rows: Vec<BackendBuild>,
     seen: BTreeSet<String>,
     /// How many entries were read, builds or not.
     entries: usize,
@@ -54,7 +54,7 @@ impl<'a> History<'a> {
 
     /// Where the next page begins, if there is one and it may still be read.
     pub(super) fn next_offset(&self) -> Option<usize> {
-        (self.more && self.entries > 0 && self.entries < Observation::ROWS_MAX).then_some(self.entries)
+        (self.more && self.entries > 0 && self.entries < Observation::BUILDS_MAX).then_some(self.entries)
     }
 
     /// Reads one more page; one that can't be read changes nothing.
@@ -66,12 +66,12 @@ impl<'a> History<'a> {
 
     pub(super) fn into_observation(self) -> Observation {
         let complete_since = self.more.then(|| self.reach());
-        Observation { rows: self.rows, complete_since, clock_ahead_ms: self.clock_ahead_ms }
+        Observation { builds: self.rows, complete_since, clock_ahead_ms: self.clock_ahead_ms }
     }
 
     fn read(&mut self, page: &Value) {
         let entries = entries_of(page).map_or(&[][..], Vec::as_slice);
-        let room = Observation::ROWS_MAX.saturating_sub(self.entries);
+        let room = Observation::BUILDS_MAX.saturating_sub(self.entries);
         for entry in &entries[..entries.len().min(room)] {
             let created = row::created(entry).map(|moment| self.ours(moment));
             self.newest_created = self.newest_created.or(created);

@@ -44,7 +44,7 @@ async fn at_most_one_further_page_is_read_and_its_address_is_our_own() {
     })
     .await;
     let observation = hub(&base).observe(&image()).await.expect("an observation");
-    assert_eq!(observation.rows.len(), 100);
+    assert_eq!(observation.builds.len(), 100);
     assert!(observation.complete_since.is_some());
     let query = "include_related=true&limit=50&object=%2Fapi%2Frepo%2Fv1%2Frepository%2Fmrraph%2Fblog%2F";
     let first = format!("GET /api/audit/v1/action/?{query}");
@@ -59,7 +59,7 @@ async fn a_second_page_that_fails_leaves_the_first() {
     })
     .await;
     let observation = hub(&base).observe(&image()).await.expect("an observation");
-    assert_eq!(observation.rows.len(), 50);
+    assert_eq!(observation.builds.len(), 50);
     assert!(observation.complete_since.is_some());
 }
 
@@ -102,7 +102,7 @@ async fn cancel_asks_for_one_build() {
     })
     .await;
     let hub = hub(&base);
-    let row = |id: &str| RowId(id.to_owned());
+    let row = |id: &str| BackendBuildId(id.to_owned());
     assert_eq!(hub.cancel(&row("u-1")).await, CancelAnswer::Requested);
     assert_eq!(hub.cancel(&row("u-2")).await, CancelAnswer::Unsupported);
     let failed = CancelAnswer::Failed { detail: "400 Bad Request: it has ended".to_owned() };
@@ -117,7 +117,7 @@ async fn without_a_login_it_is_blind() {
     let hub = hub_with("http://127.0.0.1:1", "http://127.0.0.1:1/u/a/b/trigger/test-token-trigger/", false);
     assert!(!hub.observes());
     assert!(matches!(hub.observe(&image()).await, Err(ObserveError::Forbidden { .. })));
-    assert_eq!(hub.cancel(&RowId("u-1".to_owned())).await, CancelAnswer::Unsupported);
+    assert_eq!(hub.cancel(&BackendBuildId("u-1".to_owned())).await, CancelAnswer::Unsupported);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::answer::{Answer, Unreadable, error_text};
 use super::redaction::Redaction;
 use super::urls;
-use crate::build::{RowId, TriggerAnswer};
+use crate::build::{BackendBuildId, TriggerAnswer};
 
 /// The header in which Docker Cloud named the action that a call began; Docker Hub inherited its API.
 const ACTION_HEADER: &str = "x-dockercloud-action-uri";
@@ -49,21 +49,21 @@ enum Word {
 }
 
 fn taken(answer: &Answer, redaction: &Redaction) -> TriggerAnswer {
-    let row = named_action(&answer.headers);
+    let named = named_action(&answer.headers);
     let (word, body) = match &answer.body {
         Ok(body) => (word_of(answer.status, body), body.as_slice()),
         // The header came whole, and it names a build that was begun.
-        Err(_) if row.is_some() => return TriggerAnswer::Accepted { row },
+        Err(_) if named.is_some() => return TriggerAnswer::Accepted { backend_id: named },
         Err(Unreadable(why)) => {
             let detail = redaction.shown(&format!("{}, but {why}", answer.status));
             return TriggerAnswer::Uncertain { detail };
         }
     };
     match word {
-        Word::Accepted => TriggerAnswer::Accepted { row },
+        Word::Accepted => TriggerAnswer::Accepted { backend_id: named },
         Word::AlreadyPending => TriggerAnswer::AlreadyPending { detail: redaction.shown(&refusal(body)) },
         Word::NoRule => TriggerAnswer::Refused { detail: format!("{}, but no build rule matches", answer.status) },
-        Word::Unclear(_) if row.is_some() => TriggerAnswer::Accepted { row },
+        Word::Unclear(_) if named.is_some() => TriggerAnswer::Accepted { backend_id: named },
         Word::Unclear(why) => TriggerAnswer::Uncertain { detail: format!("{}, but {why}", answer.status) },
     }
 }
@@ -141,7 +141,7 @@ fn refusal(body: &[u8]) -> String {
     element.get("msg").and_then(Value::as_str).unwrap_or("a build is said to be pending already").to_owned()
 }
 
-fn named_action(headers: &HeaderMap) -> Option<RowId> {
+fn named_action(headers: &HeaderMap) -> Option<BackendBuildId> {
     urls::row_id_in_path(headers.get(ACTION_HEADER)?.to_str().ok()?)
 }
 

@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use reqwest::Url;
 
-use crate::build::RowId;
+use crate::build::BackendBuildId;
 use crate::model::ImageName;
 
 /// How many actions one page is asked for: it shows 15 running and 30 pending builds at once.
@@ -44,7 +44,7 @@ pub(super) fn actions(api: &str, image: &ImageName, offset: usize) -> Option<Url
 }
 
 /// Where the wish to cancel goes; None where the id could lead elsewhere.
-pub(super) fn cancel(api: &str, row: &RowId) -> Option<Url> {
+pub(super) fn cancel(api: &str, row: &BackendBuildId) -> Option<Url> {
     is_row_id(&row.0).then(|| Url::parse(&format!("{api}/api/audit/v1/action/{}/cancel/", row.0)).ok())?
 }
 
@@ -59,10 +59,10 @@ pub(super) fn is_row_id(text: &str) -> bool {
 }
 
 /// The id in `/api/audit/v1/action/ID/` or in a whole URL that ends so.
-pub(super) fn row_id_in_path(text: &str) -> Option<RowId> {
+pub(super) fn row_id_in_path(text: &str) -> Option<BackendBuildId> {
     let (_, rest) = text.rsplit_once("/action/")?;
     let id = rest.split('/').next()?;
-    is_row_id(id).then(|| RowId(id.to_owned()))
+    is_row_id(id).then(|| BackendBuildId(id.to_owned()))
 }
 
 fn is_loopback(host: &str) -> bool {
@@ -110,7 +110,7 @@ mod tests {
     #[test]
     fn an_id_that_leads_elsewhere_is_no_id() {
         for bad in ["", "..", "a/b", "a?b", "a#b", "a%2Fb", &"a".repeat(65)] {
-            assert_eq!(cancel("https://hub.docker.com", &RowId(bad.to_owned())), None, "{bad}");
+            assert_eq!(cancel("https://hub.docker.com", &BackendBuildId(bad.to_owned())), None, "{bad}");
         }
         let id = row_id_in_path("/api/audit/v1/action/0b1c-2d/").expect("an id");
         let url = cancel("https://hub.docker.com", &id).expect("an address");

@@ -1,6 +1,6 @@
 //! The back-end's truth: one build running and one queued; a further trigger is thrown away in silence.
 
-use coalesced::build::{Observation, Outcome, Row, RowId, RowState};
+use coalesced::build::{BackendBuild, BackendBuildId, BackendBuildState, Observation, Outcome};
 use coalesced::model::{BuildId, Seq, Timestamp};
 
 use super::scope::{BUILD_MS, LINGER_MS, START, Scope};
@@ -44,19 +44,19 @@ impl Build {
         matches!(self.state, State::Over(_) | State::Gone)
     }
 
-    pub(crate) fn row(&self) -> RowId {
-        RowId(format!("r{}", self.number))
+    pub(crate) fn row(&self) -> BackendBuildId {
+        BackendBuildId(format!("r{}", self.number))
     }
 
-    fn shown(&self, scope: &Scope) -> Row {
+    fn shown(&self, scope: &Scope) -> BackendBuild {
         let state = match self.state {
-            State::Waiting => RowState::Waiting,
-            State::Running => RowState::Running,
-            State::Over(outcome) => RowState::Finished(outcome),
-            State::Gone => RowState::Unknown,
+            State::Waiting => BackendBuildState::Waiting,
+            State::Running => BackendBuildState::Running,
+            State::Over(outcome) => BackendBuildState::Finished(outcome),
+            State::Gone => BackendBuildState::Unknown,
         };
         let begun = self.source.filter(|_| scope.commits && self.started_at.is_some());
-        Row {
+        BackendBuild {
             id: self.row(),
             state,
             label: Some(scope.names.refs[self.git_ref].short().to_owned()),
@@ -117,7 +117,7 @@ impl Backend {
 
 pub(crate) fn observation(builds: &[Build], scope: &Scope) -> Observation {
     let rows = builds.iter().map(|build| build.shown(scope)).collect();
-    Observation { rows, complete_since: None, clock_ahead_ms: 0 }
+    Observation { builds: rows, complete_since: None, clock_ahead_ms: 0 }
 }
 
 pub(crate) fn moment(at: i64) -> Timestamp {

@@ -128,8 +128,10 @@ impl Canon<'_> {
         });
         self.option(running.as_ref(), |canon, Running { live, assumed_until: _ }| canon.live(live));
         self.byte(foreign.len());
-        for Foreign { id: _, row, started, label: _, commit: _, seen_at: _, started_at: _, log_url: _ } in foreign {
-            self.row(&row.0);
+        for Foreign { id: _, backend_id, started, label: _, commit: _, seen_at: _, started_at: _, log_url: _ } in
+            foreign
+        {
+            self.backend_id(&backend_id.0);
             self.flag(*started);
         }
         self.option(refusal.as_ref(), |canon, Refusal { times, since: _, again_at, detail: _, blocked }| {
@@ -188,17 +190,17 @@ impl Canon<'_> {
     }
 
     fn live(&mut self, live: &Live) {
-        let Live { row, carries, upto, missing_since, answered_at, named, cancelled_by } = live;
+        let Live { record, carries, upto, missing_since, answered_at, named, cancelled_by } = live;
         assert!(cancelled_by.is_none(), "nobody cancels here");
-        let git_ref = self.scope.git_ref(row.git_ref.as_ref().expect("a build of ours has a ref"));
+        let git_ref = self.scope.git_ref(record.git_ref.as_ref().expect("a build of ours has a ref"));
         self.git_ref(git_ref);
-        self.byte(row.rows.len());
-        for row in &row.rows {
-            self.row(&row.0);
+        self.byte(record.backend_ids.len());
+        for id in &record.backend_ids {
+            self.backend_id(&id.0);
         }
-        self.flag(row.commit.is_some());
-        self.option(row.triggered_at, Self::past);
-        self.option(row.started_at, Self::past);
+        self.flag(record.commit.is_some());
+        self.option(record.triggered_at, Self::past);
+        self.option(record.started_at, Self::past);
         self.option(carries.as_ref(), |canon, open| canon.open(git_ref, open));
         self.seq(*upto);
         self.option(*missing_since, Self::past);
@@ -206,8 +208,8 @@ impl Canon<'_> {
         self.flag(*named);
     }
 
-    fn row(&mut self, row: &str) {
-        let number = row.strip_prefix('r').and_then(|number| number.parse().ok());
+    fn backend_id(&mut self, id: &str) {
+        let number = id.strip_prefix('r').and_then(|number| number.parse().ok());
         self.place(number.unwrap_or(u16::MAX));
     }
 
@@ -218,7 +220,7 @@ impl Canon<'_> {
 
     /// A build of ours by its place in the lane.
     fn ours(&mut self, build: BuildId) {
-        let is = |live: Option<&Live>| live.is_some_and(|live| live.row.id == build);
+        let is = |live: Option<&Live>| live.is_some_and(|live| live.record.id == build);
         let queued = is(self.lane.queued.as_ref().map(|queued| &queued.live));
         let running = is(self.lane.running.as_ref().map(|running| &running.live));
         self.byte(u8::from(queued) + 2 * u8::from(running));
@@ -258,7 +260,7 @@ impl Canon<'_> {
         self.number(ms(watch.wait));
         // How long nobody could look matters only for what is older than that.
         let since = moment(world.since);
-        let moments = |live: &Live| [live.row.triggered_at, live.row.started_at, live.missing_since];
+        let moments = |live: &Live| [live.record.triggered_at, live.record.started_at, live.missing_since];
         let is_older = self.lane.lives().flat_map(moments).flatten().any(|at| at < since);
         self.option(is_older.then_some(world.since.max(world.at - UNCERTAIN_MS)), Self::past_ms);
         self.byte(world.backend.builds.len());

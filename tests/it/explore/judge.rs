@@ -106,7 +106,7 @@ impl World {
         };
         let row = reader.build(id).map_err(|why| why.to_string())?.ok_or("the build's row is gone")?;
         let holds = self.backend.builds.iter().any(|build| {
-            let ours = row.rows.contains(&build.row()) && build.git_ref == git_ref && build.state != State::Gone;
+            let ours = row.backend_ids.contains(&build.row()) && build.git_ref == git_ref && build.state != State::Gone;
             let source = build.source.filter(|_| ours && build.started_at.is_some());
             source.is_some_and(|source| source.commit >= needs && (!tap || source.upto >= seq))
         });
@@ -192,7 +192,7 @@ impl World {
         let at = self.at;
         self.backend.builds.retain(|build| {
             let row = build.row();
-            let live = lane.lives().any(|live| live.row.rows.contains(&row));
+            let live = lane.lives().any(|live| live.record.backend_ids.contains(&row));
             let orphan = !lane.claimed.contains(&row) && build.made_at + ORPHAN_MS > at;
             !build.is_over() || live || (orphan && build.state != State::Gone)
         });

@@ -400,7 +400,7 @@ fn answer(fate: CallFate, scope: &Scope) -> TriggerAnswer {
     let detail = format!("{fate:?}");
     match fate {
         CallFate::Accepted | CallFate::AcceptedShownLate | CallFate::ThrownAway => {
-            TriggerAnswer::Accepted { row: None }
+            TriggerAnswer::Accepted { backend_id: None }
         }
         CallFate::AnswerLost | CallFate::Lost if scope.wrong == Some(Wrong::LostMeansRefused) => {
             TriggerAnswer::RefusedForNow { retry_after: Some(RETRY_AFTER), detail }

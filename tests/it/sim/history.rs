@@ -7,7 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use coalesced::build::{CancelAnswer, Observation, ObserveError, Order, Outcome, Row, RowId, RowState, TriggerAnswer};
+use coalesced::build::{
+    BackendBuild, BackendBuildId, BackendBuildState, CancelAnswer, Observation, ObserveError, Order, Outcome,
+    TriggerAnswer,
+};
+use coalesced::command::{Command, Scope, Verb};
 use coalesced::emulator::{Fault, Hub, Reply, TrueBuild, Wanted};
 use coalesced::event::{Cause, CauseKind, Delivery, End, Event, Fingerprint, Intake, Touches, Verdict, Wish};
 use coalesced::journal::{Fate, MemoryJournal, encode};
@@ -16,7 +20,6 @@ use coalesced::scheduler::lane::{Lane, Live};
 use coalesced::scheduler::policy::{AccountId, LabelRule, Policy};
 use coalesced::scheduler::record::Fact;
 use coalesced::scheduler::{Decision, Effect, Input, Scheduler, Settings, Step, Ticket};
-use coalesced::command::{Command, Scope, Verb};
 
 use super::Sums;
 use super::filters::{Content, OUTSIDE, PassedOver, Push, left_behind};
@@ -54,7 +57,7 @@ enum Pending {
     CallAnswer(ImageName, BuildId, TriggerAnswer),
     Look(ImageName, u64, Option<QuestionFate>),
     Seen(ImageName, u64, Result<Observation, ObserveError>),
-    CancelEffect(ImageName, BuildId, RowId),
+    CancelEffect(ImageName, BuildId, BackendBuildId),
     CancelAnswer(ImageName, BuildId, CancelAnswer),
 }
 
@@ -354,7 +357,8 @@ impl<'a> History<'a> {
                 let (image, git_ref) = (self.images[*image].clone(), self.refs[*git_ref].clone());
                 self.hub.foreign_build(world(self.at), &image, &git_ref);
                 // While a call has not been seen to have its effect, this one may be taken for it.
-                let unseen = |lane: &Lane| lane.queued.as_ref().is_some_and(|queued| queued.live.row.rows.is_empty());
+                let unseen =
+                    |lane: &Lane| lane.queued.as_ref().is_some_and(|queued| queued.live.record.backend_ids.is_empty());
                 self.marks.hit("fault: a build of somebody else");
                 if self.scheduler.lane(&image).is_some_and(unseen) {
                     self.excuse(&image, "not judged: I3, a foreign build beside an unseen one");
@@ -528,7 +532,9 @@ impl<'a> History<'a> {
             Reply::Ok if !made && self.setting.says_pending => {
                 TriggerAnswer::AlreadyPending { detail: "already pending".to_owned() }
             }
-            Reply::Ok => TriggerAnswer::Accepted { row: (made && self.setting.names_rows).then(|| row_id(first)) },
+            Reply::Ok => {
+                TriggerAnswer::Accepted { backend_id: (made && self.setting.names_rows).then(|| row_id(first)) }
+            }
             Reply::NoAnswer => TriggerAnswer::Uncertain { detail: "no answer".to_owned() },
             Reply::Error => TriggerAnswer::Uncertain { detail: "500".to_owned() },
             Reply::Throttled => {
@@ -562,9 +568,9 @@ impl<'a> History<'a> {
     }
 
     fn observation(&self, builds: &[TrueBuild]) -> Observation {
-        let rows: Vec<Row> = builds.iter().take(self.setting.list_max).map(|build| self.row(build)).collect();
+        let rows: Vec<BackendBuild> = builds.iter().take(self.setting.list_max).map(|build| self.row(build)).collect();
         let complete_since = if builds.len() > rows.len() { rows.last().and_then(|row| row.created_at) } else { None };
-        Observation { rows, complete_since, clock_ahead_ms: 0 }
+        Observation { builds: rows, complete_since, clock_ahead_ms: 0 }
     }
 
     /// What comes in is dated by the wall clock, as far as that is known; the driver moves it to its own.
@@ -573,7 +579,7 @@ impl<'a> History<'a> {
             *at = at.map(|at| Timestamp::from_millis(at.as_millis() + self.wall + self.setting.clock_error_ms));
         };
         known(&mut seen.complete_since);
-        for row in &mut seen.rows {
+        for row in &mut seen.builds {
             known(&mut row.created_at);
             known(&mut row.started_at);
             known(&mut row.finished_at);
@@ -583,16 +589,16 @@ impl<'a> History<'a> {
     }
 
     /// A build as the list shows it, moments in whole seconds.
-    fn row(&self, build: &TrueBuild) -> Row {
+    fn row(&self, build: &TrueBuild) -> BackendBuild {
         let state = match (build.outcome, build.is_cancelling(), build.runs()) {
-            (Some(outcome), ..) => RowState::Finished(outcome),
-            (None, true, _) => RowState::Stopping,
-            (None, false, true) => RowState::Running,
-            (None, false, false) => RowState::Waiting,
+            (Some(outcome), ..) => BackendBuildState::Finished(outcome),
+            (None, true, _) => BackendBuildState::Stopping,
+            (None, false, true) => BackendBuildState::Running,
+            (None, false, false) => BackendBuildState::Waiting,
         };
         let ours = |at: Timestamp| Timestamp::from_millis(at.as_millis().div_euclid(1000) * 1000);
         let shows_commit = !self.setting.hub.withholds_commits && build.started_at.is_some();
-        Row {
+        BackendBuild {
             id: row_id(build.number),
             state,
             label: Some(build.tag.clone()),
@@ -661,7 +667,9 @@ impl<'a> History<'a> {
                 }
                 self.later(before, Pending::Look(image, question, fate));
             }
-            Effect::Cancel { image, build, row } => self.later(before, Pending::CancelEffect(image, build, row)),
+            Effect::Cancel { image, build, backend_id } => {
+                self.later(before, Pending::CancelEffect(image, build, backend_id));
+            }
             Effect::Notify { notice, .. } => self.marks.notice(&notice),
             Effect::AskHeads { .. } => unreachable!("no image of a history has a remote"),
         }
@@ -983,7 +991,7 @@ impl<'a> History<'a> {
             let of_image =
                 |pending: &Pending| matches!(pending, Pending::CallEffect(order, _) if order.image == *image);
             let under_way = self.queue.values().any(of_image);
-            if lane.lives().all(|live| !self.called.contains(&live.row.id)) && !going_on && !under_way {
+            if lane.lives().all(|live| !self.called.contains(&live.record.id)) && !going_on && !under_way {
                 sure.push(image.clone());
             }
         }
@@ -1077,7 +1085,7 @@ impl<'a> History<'a> {
             let End::BuiltBy(id) = closure.end else { continue };
             let row = reader.build(id).expect("readable").expect("kept");
             let numbers: Vec<usize> = if self.setting.observes {
-                row.rows.iter().filter_map(number_of).collect()
+                row.backend_ids.iter().filter_map(number_of).collect()
             } else {
                 self.made.get(&id).cloned().unwrap_or_default()
             };
@@ -1186,7 +1194,7 @@ impl<'a> History<'a> {
     /// Whether a row that was taken for this build has vanished, be it somebody else's.
     fn vanished_as(&self, build: BuildId) -> bool {
         let row = self.journal.reader().build(build).expect("readable");
-        let rows = row.iter().flat_map(|row| &row.rows);
+        let rows = row.iter().flat_map(|row| &row.backend_ids);
         rows.filter_map(|row| self.hub.build(number_of(row)?)).any(TrueBuild::has_vanished)
     }
 
@@ -1211,7 +1219,7 @@ impl<'a> History<'a> {
             let Fate::Ended(closure) = reader.fate(image, git_ref, *seq).expect("readable") else { continue };
             let End::BuiltBy(id) = closure.end else { continue };
             let row = reader.build(id).expect("readable").expect("kept");
-            let ends = row.rows.iter().filter_map(|row| self.hub.build(number_of(row)?)?.finished_at);
+            let ends = row.backend_ids.iter().filter_map(|row| self.hub.build(number_of(row)?)?.finished_at);
             let Some(end) = ends.min() else { continue };
             let took = (end.as_millis() - START.as_millis()) - wanting.accepted;
             self.marks.hit("calm: a wait within its bound");
@@ -1228,9 +1236,9 @@ impl<'a> History<'a> {
         let mut images = Vec::new();
         for lane in self.scheduler.lanes() {
             // One whose row the answer named has not been seen, either, until a list shows it.
-            let unseen = |live: &Live| live.row.rows.is_empty() || live.named;
+            let unseen = |live: &Live| live.record.backend_ids.is_empty() || live.named;
             if let Some(queued) = lane.queued.as_ref().filter(|queued| unseen(&queued.live)) {
-                self.astray.insert(queued.live.row.id);
+                self.astray.insert(queued.live.record.id);
                 images.push(lane.image.clone());
             }
         }
@@ -1295,10 +1303,10 @@ fn policy(setting: &Setting) -> Policy {
     }
 }
 
-fn row_id(number: usize) -> RowId {
-    RowId(format!("r{number}"))
+fn row_id(number: usize) -> BackendBuildId {
+    BackendBuildId(format!("r{number}"))
 }
 
-fn number_of(row: &RowId) -> Option<usize> {
+fn number_of(row: &BackendBuildId) -> Option<usize> {
     row.0.strip_prefix('r')?.parse().ok()
 }

@@ -270,7 +270,7 @@ impl Marks {
             Fact::Closed { .. } => "fact: closed by a person",
             Fact::Hastened { .. } => "fact: hastened",
             Fact::Intended { .. } => "fact: intended",
-            Fact::Accepted { row: Some(_), .. } => "fact: accepted by name",
+            Fact::Accepted { backend_id: Some(_), .. } => "fact: accepted by name",
             Fact::Accepted { .. } => "fact: accepted",
             Fact::BecameUncertain { pending: true, .. } => "fact: uncertain, pending",
             Fact::BecameUncertain { detail, .. } if detail.starts_with("the daemon") => {

@@ -4,12 +4,12 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use coalesced::build::{Outcome, RowState, SourceTaken, TriggerAnswer};
+use coalesced::build::{BackendBuildState, Outcome, SourceTaken, TriggerAnswer};
+use coalesced::command::{Scope, Verb};
 use coalesced::event::{CauseKind, Intake, Touches, Wish};
 use coalesced::model::{CommitId, GitRef, ImageName, Timestamp};
 use coalesced::scheduler::record::Fact;
 use coalesced::scheduler::{Input, Settings};
-use coalesced::command::{Scope, Verb};
 
 use super::history::START;
 use super::plan::Setting;
@@ -129,8 +129,8 @@ fn line(input: &Input, now: Timestamp) -> String {
             }
         }
         Input::Answered { image, answer, .. } => match answer {
-            TriggerAnswer::Accepted { row } => {
-                let row = row.as_ref().map(|row| format!(" {}", row.0)).unwrap_or_default();
+            TriggerAnswer::Accepted { backend_id } => {
+                let row = backend_id.as_ref().map(|id| format!(" {}", id.0)).unwrap_or_default();
                 format!("answer {image} accepted{row}")
             }
             TriggerAnswer::AlreadyPending { .. } => format!("answer {image} pending"),
@@ -142,7 +142,7 @@ fn line(input: &Input, now: Timestamp) -> String {
             TriggerAnswer::Refused { .. } => format!("answer {image} refused"),
         },
         Input::Observed { image, answer: Ok(seen), .. } => {
-            let rows: Vec<String> = seen.rows.iter().map(row).collect();
+            let rows: Vec<String> = seen.builds.iter().map(row).collect();
             let rows = if rows.is_empty() { "nothing".to_owned() } else { rows.join(" ") };
             let since = seen.complete_since.map(|since| format!(" complete@{}s", since.since(START).as_secs()));
             format!("show {image} {rows}{}", since.unwrap_or_default())
@@ -157,14 +157,14 @@ fn commits(wish: &Wish) -> String {
     [&wish.commit, &wish.before].into_iter().flatten().fold(String::new(), |all, id| all + " " + &named(id))
 }
 
-fn row(row: &coalesced::build::Row) -> String {
+fn row(row: &coalesced::build::BackendBuild) -> String {
     let state = match row.state {
-        RowState::Waiting => "waiting",
-        RowState::Running | RowState::Unknown => "running",
-        RowState::Stopping => "stopping",
-        RowState::Finished(Outcome::Success) => "success",
-        RowState::Finished(Outcome::Failure) => "failure",
-        RowState::Finished(_) => "cancelled",
+        BackendBuildState::Waiting => "waiting",
+        BackendBuildState::Running | BackendBuildState::Unknown => "running",
+        BackendBuildState::Stopping => "stopping",
+        BackendBuildState::Finished(Outcome::Success) => "success",
+        BackendBuildState::Finished(Outcome::Failure) => "failure",
+        BackendBuildState::Finished(_) => "cancelled",
     };
     let label = row.label.as_deref().unwrap_or_default();
     let commit = row.commit.as_ref().map(|id| format!(":{}", named(id))).unwrap_or_default();

@@ -3,18 +3,23 @@
 use serde_json::Value;
 
 use super::super::{dates, urls};
-use crate::build::{Outcome, Row, RowId, RowState};
+use crate::build::{BackendBuild, BackendBuildId, BackendBuildState, Outcome};
 use crate::model::{CommitId, ImageName, NAME_BYTES_MAX, Timestamp};
 
 /// The entry as a build, its moments brought to our clock by `ours`. None for what is no build or has no id.
-pub(super) fn row(entry: &Value, api: &str, image: &ImageName, ours: impl Fn(Timestamp) -> Timestamp) -> Option<Row> {
+pub(super) fn row(
+    entry: &Value,
+    api: &str,
+    image: &ImageName,
+    ours: impl Fn(Timestamp) -> Timestamp,
+) -> Option<BackendBuild> {
     if !is_build(entry) {
         return None;
     }
     let id = id(entry)?;
     let state = state(entry.get("state").or_else(|| entry.get("status")).unwrap_or(&Value::Null));
     let moment = |field| entry.get(field).and_then(dates::moment).map(&ours);
-    Some(Row {
+    Some(BackendBuild {
         state,
         label: label(entry, image),
         commit: text(entry, "commit")
@@ -22,7 +27,7 @@ pub(super) fn row(entry: &Value, api: &str, image: &ImageName, ours: impl Fn(Tim
             .filter(|commit: &CommitId| !commit.is_zero()),
         created_at: created(entry).map(&ours),
         // What waits has not started, whatever its start date says; what goes on has not ended.
-        started_at: moment("start_date").filter(|_| state != RowState::Waiting),
+        started_at: moment("start_date").filter(|_| state != BackendBuildState::Waiting),
         finished_at: moment("end_date").filter(|_| state.is_final()),
         // The page of one build, as in docker/hub-feedback issues 1787 and 2063; it asks for a login.
         log_url: Some(format!("{api}/repository/docker/{image}/builds/{}", id.0)),
@@ -55,10 +60,10 @@ fn is_build(entry: &Value) -> bool {
             .is_some_and(|path| path.contains("/api/build/") && (path.ends_with("/build/") || path.ends_with("/call/")))
 }
 
-fn id(entry: &Value) -> Option<RowId> {
+fn id(entry: &Value) -> Option<BackendBuildId> {
     let own = ["uuid", "id"].iter().find_map(|field| match entry.get(field)? {
-        Value::String(id) => urls::is_row_id(id).then(|| RowId(id.clone())),
-        Value::Number(id) => Some(RowId(id.to_string())),
+        Value::String(id) => urls::is_row_id(id).then(|| BackendBuildId(id.clone())),
+        Value::Number(id) => Some(BackendBuildId(id.to_string())),
         _ => None,
     });
     own.or_else(|| urls::row_id_in_path(text(entry, "resource_uri")?))
@@ -77,7 +82,7 @@ fn label(entry: &Value, image: &ImageName) -> Option<String> {
 
 /// The states of Docker Cloud's API reference and those of the list that Docker Hub had until 2019, whose
 /// numbers are: 10 success, below 0 failed, all others on their way.
-fn state(value: &Value) -> RowState {
+fn state(value: &Value) -> BackendBuildState {
     let number = match value {
         Value::Number(number) => number.as_f64(),
         Value::String(text) => text.trim().parse::<f64>().ok(),
@@ -88,25 +93,25 @@ fn state(value: &Value) -> RowState {
     }
     let word = value.as_str().unwrap_or_default().trim().to_ascii_lowercase().replace(['_', '-'], " ");
     match word.as_str() {
-        "success" => RowState::Finished(Outcome::Success),
-        "failed" => RowState::Finished(Outcome::Failure),
-        "canceled" | "cancelled" => RowState::Finished(Outcome::Cancelled),
-        "canceling" | "cancelling" => RowState::Stopping,
-        "pending" | "queued" => RowState::Waiting,
-        "in progress" | "building" => RowState::Running,
-        _ => RowState::Unknown,
+        "success" => BackendBuildState::Finished(Outcome::Success),
+        "failed" => BackendBuildState::Finished(Outcome::Failure),
+        "canceled" | "cancelled" => BackendBuildState::Finished(Outcome::Cancelled),
+        "canceling" | "cancelling" => BackendBuildState::Stopping,
+        "pending" | "queued" => BackendBuildState::Waiting,
+        "in progress" | "building" => BackendBuildState::Running,
+        _ => BackendBuildState::Unknown,
     }
 }
 
-fn state_of_number(number: f64) -> RowState {
+fn state_of_number(number: f64) -> BackendBuildState {
     #[expect(clippy::cast_possible_truncation, reason = "a number beyond the range is no state and stays none")]
     match number.round() as i64 {
-        10 => RowState::Finished(Outcome::Success),
-        -4 => RowState::Finished(Outcome::Cancelled),
-        ..0 => RowState::Finished(Outcome::Failure),
-        0 | 1 | 11 => RowState::Waiting,
-        2..=9 => RowState::Running,
-        _ => RowState::Unknown,
+        10 => BackendBuildState::Finished(Outcome::Success),
+        -4 => BackendBuildState::Finished(Outcome::Cancelled),
+        ..0 => BackendBuildState::Finished(Outcome::Failure),
+        0 | 1 | 11 => BackendBuildState::Waiting,
+        2..=9 => BackendBuildState::Running,
+        _ => BackendBuildState::Unknown,
     }
 }
 

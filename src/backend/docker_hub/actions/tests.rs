@@ -5,7 +5,7 @@ use reqwest::header::HeaderMap;
 use serde_json::json;
 
 use super::*;
-use crate::build::{Outcome, RowState};
+use crate::build::{BackendBuildState, Outcome};
 
 const API: &str = "https://hub.docker.com";
 const ASKED: Timestamp = Timestamp::from_millis(1_456_742_200_000);
@@ -45,9 +45,9 @@ fn a_build_is_read_with_all_that_it_shows() {
         "start_date": "Mon, 29 Feb 2016 10:36:30 +0000", "end_date": "2016-02-29T10:36:37Z", "new_field": [1]
     }]));
     let moment = |text: &str| Some(text.parse().expect("a moment"));
-    let expected = Row {
-        id: crate::build::RowId("0b1c-2d".to_owned()),
-        state: RowState::Finished(Outcome::Success),
+    let expected = BackendBuild {
+        id: crate::build::BackendBuildId("0b1c-2d".to_owned()),
+        state: BackendBuildState::Finished(Outcome::Success),
         label: Some("latest,1.2".to_owned()),
         commit: Some("ae95164c0ffee0000000000000000000000000aa".parse().expect("a commit")),
         created_at: moment("2016-02-29T10:36:25Z"),
@@ -55,24 +55,24 @@ fn a_build_is_read_with_all_that_it_shows() {
         finished_at: moment("2016-02-29T10:36:37Z"),
         log_url: Some("https://hub.docker.com/repository/docker/mrraph/blog/builds/0b1c-2d".to_owned()),
     };
-    assert_eq!(observation, Observation { rows: vec![expected], complete_since: None, clock_ahead_ms: 0 });
+    assert_eq!(observation, Observation { builds: vec![expected], complete_since: None, clock_ahead_ms: 0 });
 }
 
 #[test]
 fn every_state_has_its_class() {
-    let of = |state: Value| observed(&json!([{ "uuid": "u", "build_tag": "latest", "state": state }])).rows[0].state;
+    let of = |state: Value| observed(&json!([{ "uuid": "u", "build_tag": "latest", "state": state }])).builds[0].state;
     let (success, failure, cancelled) = (
-        RowState::Finished(Outcome::Success),
-        RowState::Finished(Outcome::Failure),
-        RowState::Finished(Outcome::Cancelled),
+        BackendBuildState::Finished(Outcome::Success),
+        BackendBuildState::Finished(Outcome::Failure),
+        BackendBuildState::Finished(Outcome::Cancelled),
     );
     for (state, class) in [
-        (json!("Pending"), RowState::Waiting),
-        (json!("queued"), RowState::Waiting),
-        (json!("In progress"), RowState::Running),
-        (json!("In Progress"), RowState::Running),
-        (json!("IN_PROGRESS"), RowState::Running),
-        (json!("Canceling"), RowState::Stopping),
+        (json!("Pending"), BackendBuildState::Waiting),
+        (json!("queued"), BackendBuildState::Waiting),
+        (json!("In progress"), BackendBuildState::Running),
+        (json!("In Progress"), BackendBuildState::Running),
+        (json!("IN_PROGRESS"), BackendBuildState::Running),
+        (json!("Canceling"), BackendBuildState::Stopping),
         (json!("Canceled"), cancelled),
         (json!("cancelled"), cancelled),
         (json!("Success"), success),
@@ -83,17 +83,17 @@ fn every_state_has_its_class() {
         (json!(-1), failure),
         (json!(-2.0), failure),
         (json!("-4"), cancelled),
-        (json!(0), RowState::Waiting),
-        (json!(1), RowState::Waiting),
-        (json!(11), RowState::Waiting),
-        (json!(3), RowState::Running),
-        (json!(9), RowState::Running),
-        (json!(42), RowState::Unknown),
-        (json!(1e300), RowState::Unknown),
-        (json!("Exploded"), RowState::Unknown),
-        (json!(""), RowState::Unknown),
-        (json!(null), RowState::Unknown),
-        (json!({ "a": 1 }), RowState::Unknown),
+        (json!(0), BackendBuildState::Waiting),
+        (json!(1), BackendBuildState::Waiting),
+        (json!(11), BackendBuildState::Waiting),
+        (json!(3), BackendBuildState::Running),
+        (json!(9), BackendBuildState::Running),
+        (json!(42), BackendBuildState::Unknown),
+        (json!(1e300), BackendBuildState::Unknown),
+        (json!("Exploded"), BackendBuildState::Unknown),
+        (json!(""), BackendBuildState::Unknown),
+        (json!(null), BackendBuildState::Unknown),
+        (json!({ "a": 1 }), BackendBuildState::Unknown),
     ] {
         assert_eq!(of(state.clone()), class, "{state}");
     }
@@ -115,7 +115,7 @@ fn only_builds_are_rows() {
         { "uuid": "by-tag", "build_tag": "the same again" },
         "no object", null, 7, []
     ]));
-    let ids: Vec<_> = observation.rows.iter().map(|row| row.id.0.as_str()).collect();
+    let ids: Vec<_> = observation.builds.iter().map(|row| row.id.0.as_str()).collect();
     assert_eq!(ids, ["by-action", "by-tag", "by-path", "by-uri", "17"]);
 }
 
@@ -129,7 +129,7 @@ fn missing_and_odd_fields_cost_the_field_only() {
           "start_date": "2016-02-29T10:36:30", "end_date": "2016-02-29T10:36:31", "state": "Canceling" },
         { "uuid": "c", "build_code": "b", "commit": "0000000000000000000000000000000000000000" }
     ]))
-    .rows;
+    .builds;
     let moment = |text: &str| Some(text.parse().expect("a moment"));
     assert_eq!((rows[0].label.as_deref(), rows[0].started_at), (Some("v1"), None), "what waits has not started");
     assert_eq!(rows[0].created_at, moment("2016-02-29T10:36:25Z"));
@@ -164,7 +164,7 @@ fn a_list_that_goes_on_says_how_far_it_was_read() {
     history.go_on(&page(json!(null), entries(18..30)));
     assert_eq!(history.next_offset(), None);
     let observation = history.into_observation();
-    assert_eq!((observation.rows.len(), observation.complete_since), (30, None));
+    assert_eq!((observation.builds.len(), observation.complete_since), (30, None));
 
     let alone = History::begin(API, &name, &first).expect("a list").into_observation();
     assert_eq!(alone.complete_since, Some(moment("2016-02-29T10:40:00Z")));
@@ -183,8 +183,8 @@ fn more_rows_than_an_observation_holds_are_cut_and_said_to_be() {
     let entries: Vec<Value> =
         (0..150).map(|n| build(n, &format!("2016-02-29T{:02}:{:02}:00Z", 23 - n / 60, 59 - n % 60))).collect();
     let observation = observed(&json!(entries));
-    assert_eq!(observation.rows.len(), Observation::ROWS_MAX);
-    assert_eq!(observation.complete_since, observation.rows[Observation::ROWS_MAX - 1].created_at);
+    assert_eq!(observation.builds.len(), Observation::BUILDS_MAX);
+    assert_eq!(observation.complete_since, observation.builds[Observation::BUILDS_MAX - 1].created_at);
 }
 
 #[test]
@@ -207,5 +207,5 @@ fn moments_are_brought_to_our_clock() {
     let observation = History::begin(API, &image(), &answer).expect("a list").into_observation();
     let ours = Some("2016-02-29T10:35:25Z".parse().expect("a moment"));
     assert_eq!(observation.clock_ahead_ms, 60_000);
-    assert_eq!((observation.rows[0].created_at, observation.complete_since), (ours, ours));
+    assert_eq!((observation.builds[0].created_at, observation.complete_since), (ours, ours));
 }

@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use super::super::client::{Client, Reach};
 use super::super::fake::{self, Ending, TRIGGER_PATH, assert_no_secret};
 use super::super::{DockerHub, SHORT_ANSWER_BYTES_MAX};
-use crate::build::{Order, RowId, TriggerAnswer};
+use crate::build::{BackendBuildId, Order, TriggerAnswer};
 use crate::model::{BuildId, GitRef};
 
 const SOURCE: &str = r#"{"autotests":"OFF","channel":"Stable","deploykey":"test-token-deploy",
@@ -81,20 +81,20 @@ async fn a_plain_acceptance_names_no_build() {
         (202, "taken"),
         (202, started),
     ] {
-        assert_eq!(answered(status, "", body).await, TriggerAnswer::Accepted { row: None }, "{status} {body}");
+        assert_eq!(answered(status, "", body).await, TriggerAnswer::Accepted { backend_id: None }, "{status} {body}");
     }
 }
 
 #[tokio::test]
 async fn a_header_that_names_the_build_is_read() {
     let header = "X-DockerCloud-Action-URI: /api/audit/v1/action/0b1c-2d/\r\n";
-    let named = TriggerAnswer::Accepted { row: Some(RowId("0b1c-2d".to_owned())) };
+    let named = TriggerAnswer::Accepted { backend_id: Some(BackendBuildId("0b1c-2d".to_owned())) };
     assert_eq!(answered(202, header, SOURCE).await, named);
     // The body breaks off, but the header has said enough.
     let cut = format!("HTTP/1.1 202 Accepted\r\ncontent-length: 900\r\n{header}\r\n{{\"autotests\":");
     assert_eq!(broken(&cut, Ending::Close).await, named);
     let odd = "X-DockerCloud-Action-URI: https://example.org/action/..%2f/\r\n";
-    assert_eq!(answered(202, odd, SOURCE).await, TriggerAnswer::Accepted { row: None });
+    assert_eq!(answered(202, odd, SOURCE).await, TriggerAnswer::Accepted { backend_id: None });
 }
 
 #[tokio::test]
@@ -238,7 +238,7 @@ async fn the_body_acts_as_a_push_of_the_ref() {
     let base = fake::serve(router).await;
     let legacy = fake::hub_with(&base, &format!("{base}/u/mrraph/blog/trigger/test-token-trigger/"), false);
     for (hub, git_ref) in [(&fake::hub(&base), "refs/heads/release/1"), (&legacy, "refs/tags/v1")] {
-        assert_eq!(hub.trigger(&order(git_ref)).await, TriggerAnswer::Accepted { row: None });
+        assert_eq!(hub.trigger(&order(git_ref)).await, TriggerAnswer::Accepted { backend_id: None });
     }
     let seen = seen.lock().expect("a log");
     let json = Some("application/json".to_owned());
