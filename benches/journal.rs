@@ -8,7 +8,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use coalesced::event::{Cause, CauseKind, Event, Fingerprint, Verdict};
-use coalesced::journal::{Journal, Prover as _, Retention, encode};
+use coalesced::journal::{Journal, Retention, Storage as _, encode};
 use coalesced::model::{BuildId, Seq, Timestamp};
 use coalesced::scheduler::record::{Changes, Remembered};
 use coalesced::scheduler::{Scheduler, Settings, Snapshot};
@@ -123,7 +123,7 @@ impl Ours {
     /// Leaves it as a daemon does that goes on with the next number.
     pub(crate) fn close(mut self) {
         self.scheduler = scheduler_after(self.newest);
-        let changes = Changes { head: true, ..Changes::default() };
+        let changes = Changes { meta: true, ..Changes::default() };
         let nothing =
             Retention { before: Timestamp::from_millis(0), below: Seq(0), builds_below: BuildId(0), keep_from: Seq(0) };
         let puts = encode(&changes, &self.scheduler);
@@ -163,7 +163,7 @@ impl Ours {
 fn scheduler_after(newest: u64) -> Scheduler {
     let settings = Settings {
         policies: std::collections::BTreeMap::new(),
-        account_limits: Vec::new(),
+        account_limits: [].into(),
         button_fold: Settings::BUTTON_FOLD,
         seed: 7,
     };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use coalesced::command::{Command, Scope, Verb};
-use coalesced::event::{Cause, CauseKind, Delivery, Fingerprint, Intake, Wish};
+use coalesced::event::{Cause, CauseKind, Delivery, Disposition, Fingerprint, NewEvent};
 use coalesced::journal::{MemoryJournal, encode};
 use coalesced::model::{GitRef, ImageName, Timestamp};
 use coalesced::scheduler::policy::Policy;
@@ -76,16 +76,19 @@ fn signatures() -> Duration {
 }
 
 fn arrival(images: &[ImageName], git_ref: &GitRef, number: usize) -> Input {
-    let wish = Wish {
+    let new_event = NewEvent {
         image: Some(images[number % images.len()].clone()),
         git_ref: Some(git_ref.clone()),
         commit: Some(format!("{number:040x}").parse().expect("a commit")),
         before: None,
-        intake: Intake::Build { immediate: false, manual: false, ensure: false },
+        disposition: Disposition::Build { immediate: false, manual: false, ensure: false },
     };
     let fingerprint = Fingerprint((number as u128).to_be_bytes());
-    let delivery =
-        Delivery { cause: Cause::new(CauseKind::Push, "github"), fingerprints: vec![fingerprint], wishes: vec![wish] };
+    let delivery = Delivery {
+        cause: Cause::new(CauseKind::Push, "github"),
+        fingerprints: vec![fingerprint],
+        new_events: vec![new_event],
+    };
     Input::Arrived { delivery, ticket: Ticket(number as u64) }
 }
 
@@ -109,7 +112,7 @@ fn idle(images: &[ImageName], git_ref: &GitRef) -> usize {
 fn settings(images: &[ImageName]) -> Settings {
     Settings {
         policies: images.iter().map(|image| (image.clone(), Policy::DEFAULT.clone())).collect(),
-        account_limits: Vec::new(),
+        account_limits: BTreeMap::new(),
         button_fold: Settings::BUTTON_FOLD,
         seed: 7,
     }

@@ -37,7 +37,7 @@ const MUTANTS: &[Mutant] = &[
         name: "a time-out counts as refused",
         from: "TriggerAnswer::Uncertain { detail } => { \
                self.lane.apply(Fact::BecameUncertain { build, at: now, detail, pending: false }, changes);",
-        to: "TriggerAnswer::Uncertain { detail } => { self.refused(build, None, detail, roll, now, work);",
+        to: "TriggerAnswer::Uncertain { detail } => { self.refused(build, None, detail, jitter, now, work);",
     },
     Mutant {
         name: "after a restart nothing was called",
@@ -52,17 +52,17 @@ const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "the cover is all that came before the answer",
-        from: "Fact::StillQueued { build, upto: asked.upto }",
-        to: "Fact::StillQueued { build, upto: Seq(u64::MAX) }",
+        from: "Fact::StillQueued { build, through: asked.through }",
+        to: "Fact::StillQueued { build, through: Seq(u64::MAX) }",
     },
     Mutant {
         name: "the number noted at the question is forgotten",
-        from: "Fact::StillQueued { build, upto: asked.upto }",
-        to: "Fact::StillQueued { build, upto: Seq(0) }",
+        from: "Fact::StillQueued { build, through: asked.through }",
+        to: "Fact::StillQueued { build, through: Seq(0) }",
     },
     Mutant {
         name: "still queued extends the cover for every back-end",
-        from: "if !started && self.policy.source_taken == SourceTaken::AtStart {",
+        from: "if !started && self.policy.capabilities.source_taken == SourceTaken::AtStart {",
         to: "if !started {",
     },
     Mutant {
@@ -103,7 +103,7 @@ const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a lost build is not built again",
-        from: "Outcome::Lost => live.carries.as_ref().is_some_and(|carries| carries.last() > key.lost_upto),",
+        from: "Outcome::Lost => live.carries.as_ref().is_some_and(|carries| carries.last() > key.lost_through),",
         to: "Outcome::Lost => false,",
     },
     Mutant {
@@ -148,8 +148,8 @@ const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a build that was pending before covers all",
-        from: "Fact::Attached { build, rows, only_upto: Some(Seq(0)) }",
-        to: "Fact::Attached { build, rows, only_upto: None }",
+        from: "Fact::Attached { build, rows, only_through: Some(Seq(0)) }",
+        to: "Fact::Attached { build, rows, only_through: None }",
     },
     Mutant {
         name: "rows of builds that ended may be ours again",

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 pub use docker_hub::{DockerHub, retirement_warning};
 
-use crate::build::{BackendBuildId, CancelAnswer, Observation, ObserveError, Order, SourceTaken, TriggerAnswer};
+use crate::build::{BackendBuildId, BuildRequest, CancelAnswer, Observation, ObserveError, TriggerAnswer};
 use crate::config::{BackendConfig, Config};
 use crate::model::ImageName;
 
@@ -42,9 +42,9 @@ impl Backend {
     }
 
     /// Asks for one build, by one call and never more. Takes at most about 30 s.
-    pub async fn trigger(&self, order: &Order) -> TriggerAnswer {
+    pub async fn trigger(&self, request: &BuildRequest) -> TriggerAnswer {
         match self {
-            Self::DockerHub(hub) => hub.trigger(order).await,
+            Self::DockerHub(hub) => hub.trigger(request).await,
         }
     }
 
@@ -59,22 +59,6 @@ impl Backend {
     pub async fn cancel(&self, row: &BackendBuildId) -> CancelAnswer {
         match self {
             Self::DockerHub(hub) => hub.cancel(row).await,
-        }
-    }
-
-    /// Whether this back-end can be asked what it holds; if not, it is blind (semantics R13).
-    pub fn observes(&self) -> bool {
-        match self {
-            Self::DockerHub(hub) => hub.observes(),
-        }
-    }
-
-    /// When this back-end takes the source that it builds (semantics R4).
-    pub fn source_taken(&self) -> SourceTaken {
-        match self {
-            // Its trigger takes no commit, and whether the branch's tip is read when a build is queued or
-            // when it starts was never published.
-            Self::DockerHub(_) => SourceTaken::Unknown,
         }
     }
 }
@@ -133,7 +117,8 @@ mod tests {
             ("mrraph/site", image_config("http://127.0.0.1:1/u/mrraph/site/trigger/test-token-2/\n", None)),
         ]);
         let backends = Backend::for_images(&config).expect("back-ends");
-        let observes: Vec<_> = backends.iter().map(|(image, backend)| (image.as_str(), backend.observes())).collect();
+        let observes: Vec<_> =
+            backends.iter().map(|(image, Backend::DockerHub(hub))| (image.as_str(), hub.observes())).collect();
         assert_eq!(observes, [("mrraph/blog", true), ("mrraph/site", false)]);
         assert!(!format!("{backends:?}").contains("test-token"));
     }

@@ -11,7 +11,7 @@ use crate::model::{BuildId, CommitId, GitRef, ImageName, Timestamp};
 
 /// The wish to have one build: everything a back-end needs to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Order {
+pub struct BuildRequest {
     pub build: BuildId,
     pub image: ImageName,
     pub git_ref: GitRef,
@@ -150,9 +150,69 @@ pub enum SourceTaken {
     /// When the build starts: an answer "still queued" extends what it covers.
     AtStart,
     /// When the trigger is called.
-    AtTrigger,
+    AtCall,
     /// Nobody has published it (Docker Hub): treated as at the trigger, and the reported commit decides.
     Unknown,
+}
+
+/// What a back-end can do (semantics R16). The scheduler asks this instead of assuming.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Whether the answer to the trigger call names the build.
+    pub names_build: bool,
+    /// Whether and when it binds the commit that it builds.
+    pub source_taken: SourceTaken,
+    /// How long a new build may be missing from the list of builds. None: its builds can't be listed, so it is blind
+    /// (semantics R13).
+    pub list_lag: Option<Duration>,
+    /// Which builds it can cancel.
+    pub cancels: Cancels,
+    /// Whether a build that ended can come back to life, under the same id.
+    pub revives: bool,
+    /// Whether it keeps a second build waiting by itself while one runs.
+    pub has_waiting_place: bool,
+    /// It ends a build by itself after this, and calls that cancelled. None: never, as far as known.
+    pub longest_build: Option<Duration>,
+}
+
+/// Which builds a back-end can cancel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cancels {
+    Nothing,
+    Queued,
+    Everything,
+}
+
+impl Capabilities {
+    /// A back-end that lists its builds at once, never said when it takes its source, and has no limits.
+    pub const DEFAULT: Self = Self {
+        names_build: false,
+        source_taken: SourceTaken::Unknown,
+        list_lag: Some(Duration::ZERO),
+        cancels: Cancels::Everything,
+        revives: false,
+        has_waiting_place: true,
+        longest_build: None,
+    };
+
+    /// A build that lasted this much less than the limit counts as ended by it: times are cut to whole seconds.
+    const END_TOLERANCE: Duration = Duration::from_mins(1);
+
+    /// The same back-end where nothing lets us see its builds.
+    #[must_use]
+    pub fn blind(self) -> Self {
+        Self { list_lag: None, ..self }
+    }
+
+    /// Whether its builds can be seen; if not, starts and ends are assumed (semantics R13).
+    pub fn observes(&self) -> bool {
+        self.list_lag.is_some()
+    }
+
+    /// Whether a build that took so long was ended by the back-end's own limit and not by a person.
+    pub fn is_over_limit(&self, took: Duration) -> bool {
+        self.longest_build.is_some_and(|longest| took + Self::END_TOLERANCE >= longest)
+    }
 }
 
 #[cfg(test)]

@@ -4,18 +4,19 @@
 //! later: a configuration that was accepted can't fail afterwards. Must never show a secret, not even in a mistake.
 
 mod address;
+mod diagnostic;
 mod effective;
 mod entrance_read;
 mod filter;
 mod image_read;
 mod length;
-mod mistake;
 mod not_yet;
 mod policy_read;
 mod read;
 pub mod secret;
 mod secret_read;
 mod section;
+mod watch;
 
 #[cfg(test)]
 mod tests;
@@ -29,9 +30,9 @@ use globset::GlobSet;
 
 pub use address::TRIGGER_URL_PLACEHOLDER;
 pub(crate) use address::{public_url, repository, trigger_url};
+pub use diagnostic::{ConfigError, Diagnostic};
 pub use effective::Effective;
 pub use filter::PathFilter;
-pub use mistake::{ConfigError, Mistake};
 pub use secret::Secret;
 
 use crate::model::{GitRef, ImageName};

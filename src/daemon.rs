@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 
 use self::exports::Exports;
 use crate::backend::{Backend, BackendError, retirement_warning};
-use crate::cli::locate::ClientFile;
+use crate::client_file::ClientFile;
 use crate::clock::wall;
 use crate::config::{BackendConfig, Config, Listen, Secret};
 use crate::driver::{Driver, Handle, HistoryLimit, Parts};
@@ -149,7 +149,7 @@ fn settings(config: &Config) -> Result<Settings, DaemonError> {
     let policies = config.images.iter().map(|(image, rules)| (image.clone(), rules.policy.clone())).collect();
     Ok(Settings {
         policies,
-        account_limits: vec![config.docker_hub.concurrent_builds],
+        account_limits: BTreeMap::from([("docker_hub".into(), config.docker_hub.concurrent_builds)]),
         button_fold: Settings::BUTTON_FOLD,
         seed: u64::from_le_bytes(random::<8>()?),
     })

@@ -21,8 +21,8 @@ use crate::backend::Backend;
 use crate::clock::{Clock, Stopwatch};
 use crate::command::Command;
 use crate::event::Delivery;
-use crate::journal::{JournalError, Prover, Reader, Retention, Vitals, encode};
-use crate::model::{BuildId, EventId, GitRef, ImageName, Seq, Timestamp};
+use crate::journal::{JournalError, Reader, Retention, Storage, Vitals, encode};
+use crate::model::{BuildId, ImageName, Seq, Timestamp};
 use crate::refs::Remotes;
 use crate::scheduler::policy::Policy;
 use crate::scheduler::{Decision, Effect, Input, Scheduler, Settings, Snapshot, Step, Ticket};
@@ -131,42 +131,7 @@ pub enum CommandError {
     Unavailable(#[from] Unavailable),
 }
 
-/// The history could not be read.
-#[derive(Debug, thiserror::Error)]
-#[error("failed to read the history: {0}")]
-pub struct HistoryError(pub String);
-
-/// Which events, newest first. Empty fields ask for all.
-#[derive(Clone, Debug, Default)]
-pub struct EventQuery {
-    pub image: Option<ImageName>,
-    pub git_ref: Option<GitRef>,
-    /// A commit, or the first 7 digits or more of one.
-    pub sha: Option<String>,
-    pub delivery: Option<String>,
-    pub since: Option<Timestamp>,
-    /// Only events older than this one: the way to the next page.
-    pub before: Option<EventId>,
-    /// At most [`LIST_LIMIT_MAX`].
-    pub limit: usize,
-}
-
-/// Which builds, newest first.
-#[derive(Clone, Debug, Default)]
-pub struct BuildQuery {
-    pub image: Option<ImageName>,
-    pub git_ref: Option<GitRef>,
-    pub since: Option<Timestamp>,
-    pub before: Option<BuildId>,
-    pub limit: usize,
-}
-
-/// The most rows of one page of history.
-pub const LIST_LIMIT_MAX: usize = 1_000;
-/// The rows of a page when nobody says.
-pub const LIST_LIMIT_DEFAULT: usize = 100;
-
-impl<J: Prover> Driver<J> {
+impl<J: Storage> Driver<J> {
     /// Takes up where the journal ends. Nothing runs yet; the first step is written by [`drive`](Self::drive).
     pub fn new(parts: Parts<J>) -> (Self, Handle, Step) {
         let policies: Arc<BTreeMap<ImageName, Policy>> = Arc::new(parts.settings.policies.clone());
@@ -354,9 +319,9 @@ impl<J: Prover> Driver<J> {
                 }
             }
             Effect::Notify { image, notice } => effects::tell(&image, &notice),
-            Effect::Trigger(order) => {
+            Effect::Trigger(request) => {
                 let (backends, counters) = (self.backends.clone(), self.counters.clone());
-                self.calls.spawn(effects::trigger(backends, order, counters));
+                self.calls.spawn(effects::trigger(backends, request, counters));
             }
             Effect::Observe { image, question } => {
                 self.calls.spawn(effects::observe(self.backends.clone(), image, question));

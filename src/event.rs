@@ -16,12 +16,12 @@ pub struct Delivery {
     /// What this delivery may be known by when it comes again: its sender's id, and the body that was signed.
     /// A delivery that shares any of these with an earlier one changes nothing.
     pub fingerprints: Vec<Fingerprint>,
-    pub wishes: Vec<Wish>,
+    pub new_events: Vec<NewEvent>,
 }
 
 /// One wish, routed to an image and a ref, before it has a number.
 #[derive(Clone, Debug)]
-pub struct Wish {
+pub struct NewEvent {
     /// None where no rule names an image for it.
     pub image: Option<ImageName>,
     pub git_ref: Option<GitRef>,
@@ -29,12 +29,12 @@ pub struct Wish {
     pub commit: Option<CommitId>,
     /// The commit that the ref pointed to before, where the sender says.
     pub before: Option<CommitId>,
-    pub intake: Intake,
+    pub disposition: Disposition,
 }
 
 /// What the rules at the door made of a wish.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Intake {
+pub enum Disposition {
     /// It opens its key.
     Build {
         /// It doesn't wait for quiet: a person's tap, a call with `start_now`, a tag.

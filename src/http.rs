@@ -5,23 +5,23 @@
 //!
 //! - `listener`: sockets, from the configuration or from systemd
 //! - `connection`: how many, how long, and the graceful end
-//! - `gate`: what every request passes: time limit, problem documents, measures
+//! - `middleware`: what every request passes: time limit, problem documents, measures
 //! - `body`, `fields`, `query`: what a request says, within limits
 //! - `auth`: who may do what at `/v1`
-//! - `intake`, `orders`, `reading`: the routes
+//! - `ingest`, `commands`, `queries`: the routes
 
 mod auth;
 mod body;
+mod commands;
 mod connection;
 mod fields;
-mod gate;
-mod intake;
+mod ingest;
 mod listener;
 mod measure;
-mod orders;
+mod middleware;
 mod problem;
+mod queries;
 mod query;
-mod reading;
 mod stall;
 
 use std::sync::Arc;
@@ -55,13 +55,13 @@ struct Shared {
     app: App,
     bodies: BodyBudget,
     measures: Measures,
-    ending: gate::Ending,
+    ending: middleware::Ending,
 }
 
 /// Serves until `shutdown` resolves, then lets the requests under way end, for at most 10 s.
 pub async fn serve(listeners: Listeners, app: App, shutdown: impl Future<Output = ()>) -> Drained {
     let limits = Limits { connections: app.config.connections_max, ..Limits::DEFAULT };
-    let ending = gate::Ending::default();
+    let ending = middleware::Ending::default();
     let router = router(app, ending.clone());
     let noted = async {
         shutdown.await;
@@ -70,27 +70,27 @@ pub async fn serve(listeners: Listeners, app: App, shutdown: impl Future<Output 
     connection::serve(listeners, limits, router, noted).await
 }
 
-fn router(app: App, ending: gate::Ending) -> Router {
+fn router(app: App, ending: middleware::Ending) -> Router {
     let shared = Arc::new(Shared { app, bodies: BodyBudget::default(), measures: Measures::default(), ending });
     Router::new()
-        .route("/hooks/{source}", post(intake::hook))
-        .route("/buttons/{name}", any(intake::button))
-        .route("/v1/images/{namespace}/{name}/builds", post(intake::build))
-        .route("/v1/images/{namespace}/{name}/{verb}", post(orders::on_image))
-        .route("/v1/pause", post(orders::pause_all))
-        .route("/v1/resume", post(orders::resume_all))
-        .route("/v1/images", get(reading::images))
-        .route("/v1/images/{namespace}/{name}", get(reading::image))
-        .route("/v1/events", get(reading::events))
-        .route("/v1/events/{id}", get(reading::event))
-        .route("/v1/builds", get(reading::builds))
-        .route("/v1/builds/{id}", get(reading::build))
-        .route("/health", get(reading::health))
-        .route("/ready", get(reading::ready))
-        .route("/metrics", get(reading::metrics))
+        .route("/hooks/{source}", post(ingest::hook))
+        .route("/buttons/{name}", any(ingest::button))
+        .route("/v1/images/{namespace}/{name}/builds", post(ingest::build))
+        .route("/v1/images/{namespace}/{name}/{verb}", post(commands::on_image))
+        .route("/v1/pause", post(commands::pause_all))
+        .route("/v1/resume", post(commands::resume_all))
+        .route("/v1/images", get(queries::images))
+        .route("/v1/images/{namespace}/{name}", get(queries::image))
+        .route("/v1/events", get(queries::events))
+        .route("/v1/events/{id}", get(queries::event))
+        .route("/v1/builds", get(queries::builds))
+        .route("/v1/builds/{id}", get(queries::build))
+        .route("/health", get(queries::health))
+        .route("/ready", get(queries::ready))
+        .route("/metrics", get(queries::metrics))
         // Bodies are read, counted and limited in `body`, nowhere else.
         .layer(DefaultBodyLimit::disable())
-        .layer(axum::middleware::from_fn_with_state(shared.clone(), gate::pass))
+        .layer(axum::middleware::from_fn_with_state(shared.clone(), middleware::pass))
         .with_state(shared)
 }
 

@@ -8,7 +8,9 @@
 //! Any failure of storage ends the process: in memory nothing may run ahead of the disk.
 
 pub mod check;
+mod committed;
 mod compact;
+mod error;
 pub mod export;
 mod history;
 mod live;
@@ -17,6 +19,7 @@ mod memory;
 mod open;
 mod page;
 mod places;
+mod query;
 mod retention;
 mod rows;
 mod state;
@@ -26,24 +29,24 @@ mod vitals;
 mod witness;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+pub use self::committed::Committed;
+pub use self::error::JournalError;
+use self::error::parse_failed;
 pub use self::history::{Fate, Reader};
 pub use self::live::{LiveState, Shown};
 pub use self::memory::MemoryJournal;
 use self::open::Opened;
+pub use self::query::{BuildQuery, EventQuery, HistoryError, LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX};
 pub use self::retention::Retention;
 pub use self::rows::{Put, encode};
 pub use self::vitals::{COMMIT_LIMIT, Restored, Vitals};
 use crate::scheduler::Snapshot;
-
-/// The proof that a step's changes are on disk. Only a journal can make one.
-#[derive(Debug)]
-pub struct Committed(());
 
 /// The journal's door: hands steps to the thread that owns the database.
 pub struct Journal {
@@ -53,7 +56,7 @@ pub struct Journal {
 }
 
 /// Where a driver has its steps proven: the [`Journal`], or its twin in memory, which shows what the disk costs.
-pub trait Prover: Send + 'static {
+pub trait Storage: Send + 'static {
     /// Writes one step, whole, and waits until it is as safe as it will be.
     fn commit(
         &self,
@@ -72,53 +75,6 @@ struct Commit {
     puts: Vec<Put>,
     retention: Retention,
     done: oneshot::Sender<Result<Committed, JournalError>>,
-}
-
-/// Why the journal can't be opened, or went out of use.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum JournalError {
-    #[error("another coalesced{pid} uses the data directory '{directory}'; each daemon needs its own (data_dir)", pid = .pid.map(|pid| format!(" (process {pid})")).unwrap_or_default())]
-    InUse { directory: PathBuf, pid: Option<u32> },
-    #[error("failed to {what} '{path}': {why}")]
-    Io { what: &'static str, path: PathBuf, why: Arc<std::io::Error> },
-    #[error("failed to open the journal in '{directory}': {why}")]
-    Unreadable { directory: PathBuf, why: String },
-    #[error(
-        "the journal in '{directory}' was written by another version of coalesced (schema {found}; this one reads {known}). \
-         Stop it there, take its state along with 'coalesced journal export' of that version, move the whole data \
-         directory away, and load it with 'coalesced journal import' of this one"
-    )]
-    OtherSchema { directory: PathBuf, found: u32, known: u32 },
-    #[error(
-        "the journal in '{directory}' is damaged: {why}. There is no whole export in '{exports}' to restore it from, so \
-         it was left in its place. Restore the data directory from a copy, or move both away to begin anew"
-    )]
-    Damaged { directory: PathBuf, exports: PathBuf, why: String },
-    #[error("the export '{path}' is not whole: {why}")]
-    BrokenExport { path: PathBuf, why: String },
-    #[error("the export '{path}' was written by a newer coalesced ({version})")]
-    NewerExport { path: PathBuf, version: String },
-    #[error("there is no journal in the data directory '{directory}'")]
-    NoJournal { directory: PathBuf },
-    #[error(
-        "the data directory '{directory}' holds a journal, exports or what is left of them; an export is imported into \
-         an empty one only, so move it away first"
-    )]
-    NotEmpty { directory: PathBuf },
-    #[error("failed to write the journal: {0}")]
-    Write(String),
-    #[error("failed to read the journal: {0}")]
-    Read(String),
-    /// What is read is not what was written.
-    #[error("{0}")]
-    Unsound(String),
-    #[error("the journal has ended")]
-    Ended,
-}
-
-/// A row that is not what we write.
-fn parse_failed(why: impl std::fmt::Display) -> JournalError {
-    JournalError::Unsound(format!("a row can't be read back: {why}"))
 }
 
 /// A storage that does not answer for this long counts as failed.
@@ -167,7 +123,7 @@ impl Journal {
     }
 }
 
-impl Prover for Journal {
+impl Storage for Journal {
     async fn commit(&self, puts: Vec<Put>, retention: Retention) -> Result<Committed, JournalError> {
         if puts.is_empty() {
             // All that came before is on disk already, since one step follows the other.
@@ -197,7 +153,7 @@ pub fn state_of(data_dir: &Path) -> Result<LiveState, JournalError> {
 }
 
 /// Makes a journal of an export, in a data directory that holds none. Answers with what the export says of itself.
-pub fn import(data_dir: &Path, file: &Path) -> Result<export::Head, JournalError> {
+pub fn import(data_dir: &Path, file: &Path) -> Result<export::ExportHeader, JournalError> {
     open::import(data_dir, file, COMMAND_PATIENCE).map(|(head, _)| head)
 }
 

@@ -17,6 +17,7 @@
 pub mod backend;
 pub mod build;
 pub mod cli;
+pub mod client_file;
 pub mod clock;
 pub mod command;
 pub mod config;

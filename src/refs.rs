@@ -15,8 +15,7 @@ pub use self::git::{RefsError, is_installed};
 pub use self::lines::Listing;
 use crate::config::{Config, ImageConfig, RemoteConfig};
 use crate::model::{GitRef, ImageName};
-use crate::scheduler::heads::{Head, Heads};
-use crate::source::route;
+use crate::scheduler::heads::{Heads, RemoteHead};
 
 /// The remotes of all images, by the names that their rules give them.
 #[derive(Clone, Debug, Default)]
@@ -66,8 +65,8 @@ impl Remote {
 }
 
 /// The heads of the refs that the rules of an image name.
-fn watched(config: &ImageConfig, listing: &Listing) -> BTreeMap<GitRef, Head> {
+fn watched(config: &ImageConfig, listing: &Listing) -> BTreeMap<GitRef, RemoteHead> {
     let default = listing.default_branch.as_deref();
-    let named = listing.heads.iter().filter(|(git_ref, _)| route::is_named(config, git_ref, default));
+    let named = listing.heads.iter().filter(|(git_ref, _)| config.watches(git_ref, default).is_ok());
     named.map(|(git_ref, head)| (git_ref.clone(), head.clone())).collect()
 }

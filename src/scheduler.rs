@@ -4,32 +4,30 @@
 //! values, so that any history can be replayed in a test, faster than it happened. What it promises is written
 //! in ARCHITECTURE.md under "Semantics"; the rule's number stands beside the code that keeps it.
 
-mod cover;
+mod controller;
+mod coverage;
 pub mod deliveries;
 pub mod heads;
-mod intake;
+mod ingest;
 pub mod lane;
 pub mod lookback;
 pub mod open;
 pub mod policy;
-mod reconcile;
 pub mod record;
-mod recovery;
-pub mod standing;
-mod station;
+pub mod wait;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::controller::ImageController;
+pub use self::controller::{Question, Watch};
 use self::deliveries::Deliveries;
 use self::heads::{Heads, Remote};
 use self::lane::{Lane, Phase};
-use self::policy::Policy;
+use self::policy::{AccountName, Policy};
 use self::record::{Changes, Fact};
-use self::station::Station;
-pub use self::station::{Question, Watch};
-use crate::build::{BackendBuildId, CancelAnswer, Observation, ObserveError, Order, TriggerAnswer};
+use crate::build::{BackendBuildId, BuildRequest, CancelAnswer, Observation, ObserveError, TriggerAnswer};
 use crate::command::{Command, Hold, Scope, Verb};
 use crate::event::{Delivery, Event, Fingerprint};
 use crate::journal::Committed;
@@ -49,9 +47,9 @@ const OBSERVE_GROWTH_MAX: u32 = 4;
 /// Decides when each image is built.
 #[derive(Clone, Debug)]
 pub struct Scheduler {
-    images: BTreeMap<ImageName, Station>,
+    images: BTreeMap<ImageName, ImageController>,
     /// How many builds each account may have at once, and how many it has.
-    accounts: Vec<Account>,
+    accounts: BTreeMap<AccountName, Account>,
     /// The hold of all images.
     hold: Option<Hold>,
     newest: Seq,
@@ -86,7 +84,7 @@ impl Account {
 pub struct Settings {
     pub policies: BTreeMap<ImageName, Policy>,
     /// The limit of each account that a policy names.
-    pub account_limits: Vec<u32>,
+    pub account_limits: BTreeMap<AccountName, u32>,
     /// Taps of one button for one key within this are one cause.
     pub button_fold: Duration,
     /// Where the jitter of waits comes from.
@@ -138,7 +136,7 @@ pub enum Effect {
     /// Answer a request.
     Answer { ticket: Ticket, decision: Decision },
     /// Ask the back-end for a build.
-    Trigger(Order),
+    Trigger(BuildRequest),
     /// Ask the back-end what it holds for an image.
     Observe { image: ImageName, question: u64 },
     /// Ask a remote for the heads of its images.
@@ -157,7 +155,7 @@ pub enum Decision {
     /// It came before, and made these events then.
     Repeated { first: Seq, count: u32 },
     /// The command went to these images.
-    Obeyed { images: Vec<ImageName> },
+    Executed { images: Vec<ImageName> },
     /// The command names an image that isn't configured.
     UnknownImage(ImageName),
 }
@@ -247,13 +245,14 @@ impl Scheduler {
         let images = settings.policies.into_iter().map(|(image, policy)| {
             let lane = lanes.remove(&image).unwrap_or_else(|| Lane::new(image.clone()));
             let watch = Watch::default();
-            let station = Station { policy, lane, watch, since: now, counted: 0, timer: None, noticed: false };
-            (image, station)
+            let controller =
+                ImageController { policy, lane, watch, since: now, counted: 0, timer: None, noticed: false };
+            (image, controller)
         });
-        let account = |limit: &u32| Account { limit: *limit as usize, taken: 0 };
+        let account = |limit: u32| Account { limit: limit as usize, taken: 0 };
         let mut scheduler = Self {
             images: images.collect(),
-            accounts: settings.account_limits.iter().map(account).collect(),
+            accounts: settings.account_limits.into_iter().map(|(name, limit)| (name, account(limit))).collect(),
             hold: snapshot.hold,
             newest: snapshot.newest,
             newest_build: snapshot.newest_build,
@@ -268,12 +267,12 @@ impl Scheduler {
         };
         scheduler.remotes = heads::remotes(&scheduler, now);
         let mut work = Work { touched: scheduler.images.keys().cloned().collect(), ..Work::default() };
-        for station in scheduler.images.values_mut() {
-            station.recover(now, &mut work);
+        for controller in scheduler.images.values_mut() {
+            controller.recover(now, &mut work);
         }
         // Every lane is counted before any of them triggers.
-        for station in scheduler.images.values_mut() {
-            station.count_places(&mut scheduler.accounts);
+        for controller in scheduler.images.values_mut() {
+            controller.count_places(&mut scheduler.accounts);
         }
         let step = scheduler.conclude(now, work);
         (scheduler, step)
@@ -285,7 +284,7 @@ impl Scheduler {
         let now = self.now.max(now);
         self.now = now;
         if self.deadline().is_some_and(|due| due.plus(AWAY_AFTER) <= now) {
-            self.images.values_mut().for_each(|station| station.since = now);
+            self.images.values_mut().for_each(|controller| controller.since = now);
         }
         let mut work = Work::default();
         for input in inputs {
@@ -304,20 +303,20 @@ impl Scheduler {
 
     /// Every lane, in the order of image names.
     pub fn lanes(&self) -> impl Iterator<Item = &Lane> {
-        self.images.values().map(|station| &station.lane)
+        self.images.values().map(|controller| &controller.lane)
     }
 
     pub fn lane(&self, image: &ImageName) -> Option<&Lane> {
-        self.images.get(image).map(|station| &station.lane)
+        self.images.get(image).map(|controller| &controller.lane)
     }
 
     pub fn policy(&self, image: &ImageName) -> Option<&Policy> {
-        self.images.get(image).map(|station| &station.policy)
+        self.images.get(image).map(|controller| &controller.policy)
     }
 
     /// The questions about an image: with its lane, all that can make a difference to what is decided for it.
     pub fn watch(&self, image: &ImageName) -> Option<&Watch> {
-        self.images.get(image).map(|station| &station.watch)
+        self.images.get(image).map(|controller| &controller.watch)
     }
 
     /// The hold of all images.
@@ -346,19 +345,19 @@ impl Scheduler {
             Input::Arrived { delivery, ticket } => self.arrive(delivery, ticket, now, work),
             Input::Commanded { command, ticket } => self.command(&command, ticket, now, work),
             Input::Answered { image, build, answer } => {
-                let roll = self.roll(build);
-                if let Some(station) = self.images.get_mut(&image) {
-                    station.answered(build, answer, roll, now, work);
+                let jitter = self.jitter(build);
+                if let Some(controller) = self.images.get_mut(&image) {
+                    controller.answered(build, answer, jitter, now, work);
                     work.touched.insert(image);
                 }
             }
             Input::Observed { image, question, answer } => {
-                let roll = self.roll(BuildId(question));
+                let jitter = self.jitter(BuildId(question));
                 let newest_build = &mut self.newest_build;
-                if let Some(station) = self.images.get_mut(&image) {
+                if let Some(controller) = self.images.get_mut(&image) {
                     let before = *newest_build;
-                    station.observed(question, answer, newest_build, roll, now, work);
-                    work.changes.head |= before != *newest_build;
+                    controller.observed(question, answer, newest_build, jitter, now, work);
+                    work.changes.meta |= before != *newest_build;
                     work.touched.insert(image);
                 }
             }
@@ -372,8 +371,8 @@ impl Scheduler {
             }
             Input::Heads { remote, question, answer } => self.heads_answered(&remote, question, answer, now, work),
             Input::Hinted { image } => {
-                if let Some(station) = self.images.get_mut(&image) {
-                    station.hinted(now, work);
+                if let Some(controller) = self.images.get_mut(&image) {
+                    controller.hinted(now, work);
                     work.touched.insert(image);
                 }
             }
@@ -398,22 +397,22 @@ impl Scheduler {
         };
         if command.scope == Scope::All && matches!(command.verb, Verb::Pause { .. } | Verb::Resume) {
             self.hold = hold;
-            work.changes.head = true;
+            work.changes.meta = true;
         } else {
             for image in &images {
-                let station = self.images.get_mut(image).expect("just looked up");
-                station.obey(command, hold.clone(), now, work);
+                let controller = self.images.get_mut(image).expect("just looked up");
+                controller.execute(command, hold.clone(), now, work);
             }
         }
         work.touched.extend(images.iter().cloned());
-        work.effects.push(Effect::Answer { ticket, decision: Decision::Obeyed { images } });
+        work.effects.push(Effect::Answer { ticket, decision: Decision::Executed { images } });
     }
 
     /// Lets time pass, hands builds out, asks questions, and sets the timers of all that was touched.
     fn conclude(&mut self, now: Timestamp, mut work: Work) -> Step {
         if self.hold.as_ref().and_then(|hold| hold.until).is_some_and(|until| until <= now) {
             self.hold = None;
-            work.changes.head = true;
+            work.changes.meta = true;
             work.touched.extend(self.images.keys().cloned());
         }
         while let Some((at, image)) = self.timers.first().filter(|(at, _)| *at <= now).cloned() {
@@ -424,22 +423,22 @@ impl Scheduler {
         self.deliveries.forget(now);
         let mut touched = std::mem::take(&mut work.touched);
         for image in &touched {
-            let station = self.images.get_mut(image).expect("lanes are never removed");
-            station.pass_time(now, &mut work);
-            station.count_places(&mut self.accounts);
+            let controller = self.images.get_mut(image).expect("lanes are never removed");
+            controller.pass_time(now, &mut work);
+            controller.count_places(&mut self.accounts);
         }
         touched.append(&mut self.starved);
         self.hand_out(now, &touched, &mut work);
         for image in &touched {
-            let station = self.images.get_mut(image).expect("lanes are never removed");
-            if station.is_due_to_ask(now) {
+            let controller = self.images.get_mut(image).expect("lanes are never removed");
+            if controller.is_due_to_ask(now) {
                 self.newest_question += 1;
                 let question = self.newest_question;
-                station.watch.asked = Some(Question { id: question, at: now, upto: self.newest });
+                controller.watch.asked = Some(Question { id: question, at: now, through: self.newest });
                 work.effects.push(Effect::Observe { image: image.clone(), question });
             }
             let waits = self.hold.is_some() || self.starved.contains(image);
-            station.set_timer(waits, &mut self.timers);
+            controller.set_timer(waits, &mut self.timers);
         }
         self.ask_heads(now, &mut work);
         Step { changes: work.changes, effects: work.effects }
@@ -455,24 +454,26 @@ impl Scheduler {
         }
         candidates.sort();
         for (_, image, git_ref) in candidates {
-            let station = self.images.get_mut(&image).expect("a candidate is a lane");
-            if station.policy.account.is_some_and(|account| self.accounts[account.0].is_full()) {
+            let controller = self.images.get_mut(&image).expect("a candidate is a lane");
+            if controller.policy.account.as_ref().is_some_and(|account| self.accounts[account].is_full()) {
                 self.starved.insert(image);
                 continue;
             }
             self.newest_build = BuildId(self.newest_build.0 + 1);
-            work.changes.head = true;
-            let (build, upto) = (self.newest_build, self.newest);
-            station.lane.apply(Fact::Intended { build, git_ref: git_ref.clone(), upto, at: now }, &mut work.changes);
-            let live = station.lane.live(build).expect("just handed out");
+            work.changes.meta = true;
+            let (build, through) = (self.newest_build, self.newest);
+            controller
+                .lane
+                .apply(Fact::Intended { build, git_ref: git_ref.clone(), through, at: now }, &mut work.changes);
+            let live = controller.lane.live(build).expect("just handed out");
             let commit = live.carries.as_ref().and_then(|open| open.commit().cloned());
-            work.effects.push(Effect::Trigger(Order { build, image, git_ref, commit }));
-            station.count_places(&mut self.accounts);
+            work.effects.push(Effect::Trigger(BuildRequest { build, image, git_ref, commit }));
+            controller.count_places(&mut self.accounts);
         }
     }
 
     /// A number that looks random and is the same again for the same seed and build.
-    fn roll(&self, build: BuildId) -> u64 {
+    fn jitter(&self, build: BuildId) -> u64 {
         // The finaliser of splitmix64 (Steele, Lea and Flood, 2014).
         let mut z = self.seed ^ build.0.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use coalesced::journal::{Committed, JournalError, MemoryJournal, Prover, Put, Retention, Vitals};
+use coalesced::journal::{Committed, JournalError, MemoryJournal, Put, Retention, Storage, Vitals};
 use tokio::sync::oneshot;
 
 /// Steps on their way to the thread; there is one at a time.
@@ -34,7 +34,7 @@ fn append(mut file: File, inbox: &Receiver<(Vec<u8>, oneshot::Sender<()>)>) {
     }
 }
 
-impl Prover for Appended {
+impl Storage for Appended {
     async fn commit(&self, puts: Vec<Put>, retention: Retention) -> Result<Committed, JournalError> {
         if !puts.is_empty() {
             let rows = puts.iter().flat_map(|put| [Some(&put.key), put.value.as_ref()]);
@@ -43,7 +43,7 @@ impl Prover for Appended {
             self.steps.try_send((bytes, done)).map_err(|_| JournalError::Ended)?;
             written.await.map_err(|_| JournalError::Ended)?;
         }
-        Prover::commit(&self.memory, puts, retention).await
+        Storage::commit(&self.memory, puts, retention).await
     }
 
     fn vitals(&self) -> Arc<Vitals> {

@@ -11,7 +11,7 @@ use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use coalesced::config::Config;
-use coalesced::event::{Event, Intake, Verdict};
+use coalesced::event::{Disposition, Event, Verdict};
 use coalesced::model::{Seq, Timestamp};
 use coalesced::source::{self, Reading};
 use coalesced::status::{Picture, Receipt, receipt};
@@ -76,17 +76,17 @@ async fn hook(
     let Ok(Reading::Delivery(delivery)) = reading else { return Err(StatusCode::UNAUTHORIZED) };
     let now = coalesced::clock::wall();
     let cause = Arc::new(delivery.cause);
-    let receipts = delivery.wishes.into_iter().map(|wish| {
-        let reason = match wish.intake {
-            Intake::Build { .. } => "quiet for 30 s more, at the latest at 10:10:00".to_owned(),
+    let receipts = delivery.new_events.into_iter().map(|new_event| {
+        let reason = match new_event.disposition {
+            Disposition::Build { .. } => "quiet for 30 s more, at the latest at 10:10:00".to_owned(),
             _ => String::new(),
         };
         let event = Event {
             seq: Seq(plain.newest.fetch_add(1, Ordering::Relaxed)),
             accepted_at: now,
-            image: wish.image,
-            git_ref: wish.git_ref,
-            commit: wish.commit,
+            image: new_event.image,
+            git_ref: new_event.git_ref,
+            commit: new_event.commit,
             cause: cause.clone(),
             verdict: Verdict::Ignored { reason },
         };

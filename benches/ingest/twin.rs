@@ -9,7 +9,7 @@ use coalesced::backend::Backend;
 use coalesced::config::{Config, Listen};
 use coalesced::driver::{Driver, HistoryLimit, Parts};
 use coalesced::http::{self, App, Listeners};
-use coalesced::journal::{MemoryJournal, Prover};
+use coalesced::journal::{MemoryJournal, Storage};
 use coalesced::refs::Remotes;
 use coalesced::scheduler::{Settings, Snapshot};
 use coalesced::telemetry;
@@ -32,7 +32,7 @@ pub(super) async fn serve_appended() {
 }
 
 /// Says where it listens, and serves.
-async fn serve(rows: MemoryJournal, journal: impl Prover + Sync) {
+async fn serve(rows: MemoryJournal, journal: impl Storage + Sync) {
     telemetry::init();
     let text = super::configuration();
     let config = Config::parse(&text, "bench.toml", Path::new("."), &|_| None).expect("a configuration");
@@ -48,7 +48,7 @@ async fn serve(rows: MemoryJournal, journal: impl Prover + Sync) {
         snapshot: Snapshot::default(),
         settings: Settings {
             policies,
-            account_limits: vec![config.docker_hub.concurrent_builds],
+            account_limits: [("docker_hub".into(), config.docker_hub.concurrent_builds)].into(),
             button_fold: Settings::BUTTON_FOLD,
             seed: 1,
         },

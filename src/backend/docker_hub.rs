@@ -24,7 +24,7 @@ use reqwest::Url;
 use serde_json::json;
 
 use super::BackendError;
-use crate::build::{BackendBuildId, CancelAnswer, Observation, ObserveError, Order, TriggerAnswer};
+use crate::build::{BackendBuildId, BuildRequest, CancelAnswer, Observation, ObserveError, TriggerAnswer};
 use crate::config::{DockerHubBackendConfig, DockerHubConfig};
 use crate::model::{ImageName, RefKind};
 use actions::History;
@@ -92,14 +92,14 @@ impl DockerHub {
         self.session.is_some()
     }
 
-    /// Calls the trigger as if `order.git_ref` had been pushed: the one form of the body that also reaches
+    /// Calls the trigger as if `request.git_ref` had been pushed: the one form of the body that also reaches
     /// build rules with a regular expression (docker/hub-feedback issue 1725).
-    pub(super) async fn trigger(&self, order: &Order) -> TriggerAnswer {
-        let source_type = match order.git_ref.kind() {
+    pub(super) async fn trigger(&self, request: &BuildRequest) -> TriggerAnswer {
+        let source_type = match request.git_ref.kind() {
             RefKind::Branch => "Branch",
             RefKind::Tag => "Tag",
         };
-        let body = json!({ "source_type": source_type, "source_name": order.git_ref.short() });
+        let body = json!({ "source_type": source_type, "source_name": request.git_ref.short() });
         let call = Call::post(self.trigger_url.clone(), &body, SHORT_ANSWER_BYTES_MAX);
         match self.client.send(call).await {
             Ok(answer) => trigger::classify(&answer, &self.redaction),

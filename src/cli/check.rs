@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::config::{Config, ConfigError, Effective, Mistake};
+use crate::config::{Config, ConfigError, Diagnostic, Effective};
 
 #[derive(clap::Args, Clone, Debug)]
 pub(super) struct Args {
@@ -91,7 +91,7 @@ fn print_json(config: Result<&Config, &ConfigError>, out: &mut impl Write) -> io
 }
 
 impl<'a> Place<'a> {
-    fn of(mistake: &'a Mistake) -> Self {
+    fn of(mistake: &'a Diagnostic) -> Self {
         Self { file: &mistake.file, line: mistake.line, column: mistake.column, message: &mistake.text }
     }
 }

@@ -8,7 +8,7 @@ use super::client::{Client, Query};
 use super::locate::Reach;
 use super::render::history;
 use super::terminal::{self, Paint};
-use crate::driver::LIST_LIMIT_MAX;
+use crate::journal::LIST_LIMIT_MAX;
 use crate::model::{BuildId, EventId, GitRef, ImageName, NameError, Timestamp};
 
 #[derive(Debug, clap::Args)]

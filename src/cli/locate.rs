@@ -1,16 +1,12 @@
 //! Finding the daemon: its address and a token, given by hand or left by the daemon in its data directory.
 //!
-//! Owns the file `client.json` in both directions: the daemon writes it at its start, clients on the same machine
-//! read it. A token found in that file is never sent to another address than the one beside it.
+//! A token found in the daemon's file is never sent to another address than the one beside it.
 
 use std::ffi::OsStr;
-use std::fs;
-use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
-
-use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
 use super::error;
+use crate::client_file::{ClientFile, ClientFileError};
 use crate::config::Secret;
 
 /// Which daemon to speak to.
@@ -95,79 +91,11 @@ fn first_file(places: &[PathBuf]) -> Result<ClientFile, LocateError> {
         match ClientFile::read(place) {
             Ok(Some(file)) => return Ok(file),
             Ok(None) => {}
-            Err(error) if error.is_denied() => closed = closed.or(Some(error)),
-            Err(error) => return Err(error),
+            Err(error) if error.is_denied() => closed = closed.or(Some(LocateError::File(error))),
+            Err(error) => return Err(error.into()),
         }
     }
     Err(closed.unwrap_or_else(|| LocateError::NotFound { places: places.to_vec() }))
-}
-
-/// What the daemon leaves for clients on the same machine: `DATA_DIR/client.json`, for its owner only.
-#[derive(Clone, Debug)]
-pub struct ClientFile {
-    /// `http://127.0.0.1:8484`: an address that this machine reaches, of TCP where there is one, else `unix:/path`.
-    pub url: String,
-    /// A token that allows everything.
-    pub token: Secret,
-    /// The process that wrote it.
-    pub pid: u32,
-}
-
-/// The file as it is stored: the only place where this token is written out.
-#[derive(Serialize, Deserialize)]
-struct Stored<T> {
-    url: T,
-    token: T,
-    pid: u32,
-}
-
-impl ClientFile {
-    pub const NAME: &str = "client.json";
-    /// The most bytes that are read of it.
-    const BYTES_MAX: u64 = 64 * 1024;
-
-    /// The file of this data directory; None where there is none.
-    pub fn read(data_dir: &Path) -> Result<Option<Self>, LocateError> {
-        let path = data_dir.join(Self::NAME);
-        let text = match read_at_most(&path, Self::BYTES_MAX) {
-            Ok(text) => text,
-            Err(source) if matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                return Ok(None);
-            }
-            Err(source) => return Err(LocateError::Unreadable { path, source }),
-        };
-        // What serde says would show the place of the mistake, and might show the token: it is left out.
-        let Ok(stored) = serde_json::from_str::<Stored<String>>(&text) else {
-            return Err(LocateError::Garbled { path });
-        };
-        Ok(Some(Self { url: stored.url, token: Secret::new(stored.token), pid: stored.pid }))
-    }
-
-    /// Puts the file into this data directory, readable for its owner only, in one step: a client sees the old
-    /// file or the new one, never half of one.
-    pub fn write(&self, data_dir: &Path) -> io::Result<()> {
-        let stored = Stored { url: self.url.as_str(), token: self.token.expose(), pid: self.pid };
-        // A new temporary file has the mode 0600 from its first moment.
-        let mut file = tempfile::Builder::new().prefix(".client-").tempfile_in(data_dir)?;
-        serde_json::to_writer(&mut file, &stored)?;
-        file.write_all(b"\n")?;
-        file.as_file().sync_all()?;
-        file.persist(data_dir.join(Self::NAME)).map_err(|refused| refused.error)?;
-        Ok(())
-    }
-
-    /// Takes the file away, when the daemon ends in order. It is no error where it is gone already.
-    pub fn remove(data_dir: &Path) -> io::Result<()> {
-        match fs::remove_file(data_dir.join(Self::NAME)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            Ok(()) | Err(_) => Ok(()),
-        }
-    }
-}
-
-fn read_at_most(path: &Path, bytes_max: u64) -> io::Result<String> {
-    let file = fs::File::open(path)?;
-    io::read_to_string(io::Read::take(file, bytes_max))
 }
 
 /// Why no daemon was found.
@@ -186,10 +114,8 @@ pub enum LocateError {
          leads to it with --url"
     )]
     UnixOnly { socket: String },
-    #[error("failed to read {}: {source}; be the daemon's user, or give --url and --token", .path.display())]
-    Unreadable { path: PathBuf, source: io::Error },
-    #[error("{} is not a file that the daemon wrote; start the daemon again, or give --url and --token", .path.display())]
-    Garbled { path: PathBuf },
+    #[error(transparent)]
+    File(#[from] ClientFileError),
 }
 
 impl LocateError {
@@ -197,13 +123,9 @@ impl LocateError {
         match self {
             Self::BadUrl => error::USAGE,
             Self::NotFound { .. } | Self::UnixOnly { .. } => error::UNREACHABLE,
-            Self::Unreadable { .. } if self.is_denied() => error::NOT_ALLOWED,
-            Self::Unreadable { .. } | Self::Garbled { .. } => error::IO,
+            Self::File(error) if error.is_denied() => error::NOT_ALLOWED,
+            Self::File(_) => error::IO,
         }
-    }
-
-    fn is_denied(&self) -> bool {
-        matches!(self, Self::Unreadable { source, .. } if source.kind() == io::ErrorKind::PermissionDenied)
     }
 }
 

@@ -163,7 +163,7 @@ fn button_ref(
         (None, None) => {
             // An image with a mistake in it can't be asked; its own mistake is said.
             let image = images.whole.get(image?)?;
-            let Some(branch) = only_branch(image.branch_globs.as_deref()) else {
+            let Some(branch) = image.only_branch() else {
                 section.require(
                     reader,
                     "branch",
@@ -171,17 +171,10 @@ fn button_ref(
                 );
                 return None;
             };
-            (section.at, GitRef::branch(branch))
+            return Some(branch);
         }
     };
     parsed.map_err(|why| reader.report.mistake(at, format!("{why}; write its short name, such as \"main\""))).ok()
-}
-
-fn only_branch(globs: Option<&[String]>) -> Option<&str> {
-    match globs {
-        Some([one]) if !one.contains(|c| "*?[]{}\\!".contains(c)) => Some(one),
-        _ => None,
-    }
 }
 
 fn scope(reader: &mut Reader<'_>, section: &mut Section<'_>) -> Option<TokenScope> {

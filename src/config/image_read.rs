@@ -12,9 +12,9 @@ use super::policy_read::{self, Rules};
 use super::section::{Place, Reader, Section, Text, nearest, text};
 use super::{BackendConfig, DockerHubBackendConfig, ImageConfig, Login, RemoteConfig};
 use super::{address, not_yet, secret_read};
-use crate::build::SourceTaken;
+use crate::build::{Cancels, Capabilities, SourceTaken};
 use crate::model::ImageName;
-use crate::scheduler::policy::{AccountId, LabelRule, Policy, Reconcile};
+use crate::scheduler::policy::{AccountName, LabelRule, Policy, Reconcile};
 
 /// The images of a file.
 #[derive(Default)]
@@ -25,7 +25,20 @@ pub(super) struct Images {
 }
 
 /// All images on Docker Hub are of the one account that `[docker_hub]` describes.
-const DOCKER_HUB_ACCOUNT: AccountId = AccountId(0);
+const DOCKER_HUB_ACCOUNT: &str = "docker_hub";
+/// What Docker Hub can do, for who has a login.
+const DOCKER_HUB: Capabilities = Capabilities {
+    names_build: false,
+    // Its trigger takes no commit, and whether the branch's tip is read when a build is queued or when it starts was
+    // never published.
+    source_taken: SourceTaken::Unknown,
+    list_lag: Some(Duration::ZERO),
+    cancels: Cancels::Everything,
+    revives: false,
+    has_waiting_place: true,
+    // "Builds are limited to four hours" (Docker's manual); such a build is shown as cancelled.
+    longest_build: Some(Duration::from_hours(4)),
+};
 /// The shortest time that a build may be expected to take.
 const BUILD_TIME_MIN: Duration = Duration::from_millis(1);
 
@@ -145,8 +158,7 @@ fn read(
     let (tags, tag_globs) = tags.unwrap_or_else(|| (GlobSet::empty(), Vec::new()));
     let policy = Policy {
         prequeue: rules.prequeue.unwrap_or(policy_of_backend.prequeue),
-        source_taken: policy_of_backend.source_taken,
-        observes: policy_of_backend.observes,
+        capabilities: policy_of_backend.capabilities,
         expected_build_time: policy_of_backend.expected_build_time.unwrap_or(rules.policy.expected_build_time),
         labels: policy_of_backend.labels,
         account: policy_of_backend.account,
@@ -207,12 +219,11 @@ fn digest_of_rules(remote: &RemoteConfig, branches: Option<&[String]>, tags: &[S
 struct BackendPolicy {
     /// The default only: the user's word wins.
     prequeue: bool,
-    source_taken: SourceTaken,
-    observes: bool,
+    capabilities: Capabilities,
     /// None: the default.
     expected_build_time: Option<Duration>,
     labels: Vec<LabelRule>,
-    account: Option<AccountId>,
+    account: Option<AccountName>,
 }
 
 fn read_backend(
@@ -249,11 +260,10 @@ fn read_backend(
     }
     let policy = BackendPolicy {
         prequeue: true,
-        source_taken: SourceTaken::Unknown,
-        observes: login.is_some(),
+        capabilities: if login.is_some() { DOCKER_HUB } else { DOCKER_HUB.blind() },
         expected_build_time,
         labels,
-        account: Some(DOCKER_HUB_ACCOUNT),
+        account: Some(DOCKER_HUB_ACCOUNT.into()),
     };
     Some((BackendConfig::DockerHub(DockerHubBackendConfig { trigger_url: trigger_url?, login }), policy))
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use toml::de::DeTable;
 
-use super::mistake::{Report, place};
+use super::diagnostic::{Report, place};
 use super::policy_read::{self, Rules};
 use super::section::{Place, Reader, Section};
 use super::{Config, ConfigError, DockerHubConfig, Listen};

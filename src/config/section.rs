@@ -9,7 +9,7 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::mistake::Report;
+use super::diagnostic::Report;
 use super::{length, not_yet};
 
 /// What is needed to make sense of a file beside its text.

@@ -9,7 +9,6 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::scheduler::policy::AccountId;
 
 const TRIGGER: &str = "https://hub.docker.com/api/build/v1/source/test-source/trigger/test-token-trigger/call/";
 
@@ -49,7 +48,10 @@ fn what_is_not_written_is_as_the_defaults_say() {
     assert_eq!((config.docker_hub.api.as_str(), config.docker_hub.concurrent_builds), ("https://hub.docker.com", 5));
     let image = only_image(&config);
     assert!(image.branches.is_none() && image.tags.is_empty() && image.skip == SkipRule::All);
-    assert_eq!(image.policy, Policy { observes: false, account: Some(AccountId(0)), ..Policy::DEFAULT });
+    assert_eq!(
+        image.policy,
+        Policy { capabilities: image.policy.capabilities, account: Some("docker_hub".into()), ..Policy::DEFAULT }
+    );
     let nowhere = Config::parse(IMAGE, "c.toml", Path::new("/base"), &|_| None).expect("a configuration");
     assert_eq!(nowhere.data_dir, PathBuf::from("./coalesced-data"));
 }
@@ -69,7 +71,7 @@ fn an_image_wins_over_the_defaults_and_they_over_ours() {
     assert_eq!((ours.policy.max_wait, theirs.policy.max_wait), (Duration::from_mins(20), Duration::from_mins(20)));
     assert_eq!((ours.policy.prequeue, theirs.policy.prequeue), (false, true));
     assert_eq!((ours.skip, theirs.skip), (SkipRule::Never, SkipRule::Head));
-    assert_eq!((ours.policy.observes, theirs.policy.observes), (false, true));
+    assert_eq!((ours.policy.capabilities.observes(), theirs.policy.capabilities.observes()), (false, true));
     assert_eq!((ours.policy.retry_failed, config.history), (2, Duration::from_hours(7 * 24)));
     assert_eq!(theirs.policy.expected_build_time, Duration::from_mins(8));
     let labels: Vec<_> =

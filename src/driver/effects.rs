@@ -9,7 +9,7 @@ use tokio::task::JoinError;
 
 use super::counters::Counters;
 use crate::backend::Backend;
-use crate::build::{BackendBuildId, CancelAnswer, ObserveError, Order, TriggerAnswer};
+use crate::build::{BackendBuildId, BuildRequest, CancelAnswer, ObserveError, TriggerAnswer};
 use crate::event::Verdict;
 use crate::model::{BuildId, ImageName};
 use crate::refs::Remotes;
@@ -24,15 +24,15 @@ const EVENTS_TOLD_MAX: usize = 4;
 
 type Backends = Arc<BTreeMap<ImageName, Backend>>;
 
-pub(super) async fn trigger(backends: Backends, order: Order, counters: watch::Sender<Counters>) -> Input {
-    let answer = match backends.get(&order.image) {
-        Some(backend) => within(backend.trigger(&order)).await.unwrap_or_else(|| TriggerAnswer::Uncertain {
+pub(super) async fn trigger(backends: Backends, request: BuildRequest, counters: watch::Sender<Counters>) -> Input {
+    let answer = match backends.get(&request.image) {
+        Some(backend) => within(backend.trigger(&request)).await.unwrap_or_else(|| TriggerAnswer::Uncertain {
             detail: format!("no answer within {} s", CALL_LIMIT.as_secs()),
         }),
         None => TriggerAnswer::Refused { detail: "it has no back-end".to_owned() },
     };
-    counters.send_modify(|counters| counters.count_trigger(&order.image, &answer));
-    Input::Answered { image: order.image, build: order.build, answer }
+    counters.send_modify(|counters| counters.count_trigger(&request.image, &answer));
+    Input::Answered { image: request.image, build: request.build, answer }
 }
 
 pub(super) async fn observe(backends: Backends, image: ImageName, question: u64) -> Input {

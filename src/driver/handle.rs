@@ -5,11 +5,11 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::counters::{self, Counters};
-use super::{Acceptance, BuildQuery, CommandError, EventQuery, HistoryError, LIST_LIMIT_MAX, Message, Unavailable};
+use super::{Acceptance, CommandError, Message, Unavailable};
 use crate::clock::wall;
 use crate::command::Command;
 use crate::event::{Closure, Delivery, End, Event};
-use crate::journal::{Fate, JournalError, Reader, Vitals};
+use crate::journal::{BuildQuery, EventQuery, Fate, HistoryError, JournalError, LIST_LIMIT_MAX, Reader, Vitals};
 use crate::model::{BuildId, EventId, ImageName, Seq};
 use crate::scheduler::Decision;
 use crate::scheduler::record::BuildRecord;
@@ -58,7 +58,7 @@ impl Handle {
                 let receipts = self.read(move |handle| handle.receipts_of(&numbers)).await;
                 Ok(Acceptance { receipts: receipts.unwrap_or_default(), repeated: true })
             }
-            Decision::Obeyed { .. } | Decision::UnknownImage(_) => {
+            Decision::Executed { .. } | Decision::UnknownImage(_) => {
                 Ok(Acceptance { receipts: Vec::new(), repeated: false })
             }
         }
@@ -67,7 +67,7 @@ impl Handle {
     /// Carries out a person's command; answers with the lanes it went to, as they are after it.
     pub async fn command(&self, command: Command) -> Result<Vec<LaneView>, CommandError> {
         match self.ask(|answer| Message::Command(command, answer)).await? {
-            Decision::Obeyed { images } => Ok(images.iter().filter_map(|image| self.lane(image)).collect()),
+            Decision::Executed { images } => Ok(images.iter().filter_map(|image| self.lane(image)).collect()),
             Decision::UnknownImage(image) => Err(CommandError::UnknownImage(image)),
             Decision::Recorded { .. } | Decision::Repeated { .. } => Ok(Vec::new()),
         }

@@ -10,7 +10,8 @@ use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use crate::driver::{CommandError, HistoryError, Unavailable};
+use crate::driver::{CommandError, Unavailable};
+use crate::journal::HistoryError;
 use crate::source::SourceError;
 use crate::source::button::TapError;
 

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use super::problem::Problem;
-use crate::driver::{BuildQuery, EventQuery, LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX};
+use crate::journal::{BuildQuery, EventQuery, LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX};
 use crate::model::{BuildId, CommitId, GitRef};
 
 const KEYS_OF_EVENTS: [&str; 7] = ["image", "ref", "sha", "delivery", "since", "before", "limit"];

@@ -13,7 +13,7 @@ use super::lock::Lock;
 use super::open::{Unopened, Whole, guarded, quarantined, read_whole};
 use super::page::{self, Record};
 use super::places::{Places, copy_directory, io};
-use super::rows::{self, Head};
+use super::rows::{self, MetaEntry};
 use super::store::Store;
 use super::{JournalError, export};
 use crate::event::Closure;
@@ -121,7 +121,7 @@ fn look_at_copy(directory: &Path, lock: Option<Lock>) -> Result<JournalFindings,
 /// What of the rows must fit together.
 #[derive(Default)]
 struct Seen {
-    head: Option<Head>,
+    head: Option<MetaEntry>,
     live: Vec<BuildId>,
     builds: BTreeSet<BuildId>,
     newest: Seq,
@@ -163,14 +163,14 @@ impl Seen {
                 let lane: Lane = parse(value)?;
                 findings.lanes += 1;
                 self.live.extend(lane.lives().map(|live| live.record.id));
-                self.newest = self.newest.max(lane.lives().map(|live| live.upto).max().unwrap_or_default());
+                self.newest = self.newest.max(lane.lives().map(|live| live.through).max().unwrap_or_default());
             }
             Some(b'k') => {
                 rows::parse_key_key(key).ok_or("its key names no key")?;
                 let stored: Key = parse(value)?;
                 findings.keys += 1;
                 let last = stored.open.as_ref().map_or(Seq(0), crate::scheduler::open::Open::last);
-                self.newest = self.newest.max(last).max(stored.closed_upto).max(stored.moved);
+                self.newest = self.newest.max(last).max(stored.closed_through).max(stored.moved);
             }
             Some(b'r') => {
                 rows::parse_key_key(key).ok_or("its key names no ref")?;

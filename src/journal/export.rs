@@ -36,7 +36,7 @@ const UNFINISHED: &str = ".state-";
 
 /// The first line: what the export is, and the counters.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Head {
+pub struct ExportHeader {
     pub format: u32,
     /// The schema of the journal that the state was in.
     pub schema: u32,
@@ -49,7 +49,7 @@ pub struct Head {
     pub hold: Option<Hold>,
 }
 
-impl Head {
+impl ExportHeader {
     /// Whether a newer coalesced wrote it, so that it could be misread.
     fn is_newer(&self) -> bool {
         self.format > FORMAT || self.schema > SCHEMA
@@ -61,7 +61,7 @@ impl Head {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Line<'a> {
-    Export(Cow<'a, Head>),
+    Export(Cow<'a, ExportHeader>),
     Lane(Cow<'a, Lane>),
     Key {
         image: Cow<'a, ImageName>,
@@ -145,7 +145,7 @@ fn says_just(path: &Path, state: &LiveState) -> Option<(PathBuf, Timestamp)> {
 pub fn write_to(state: &LiveState, made_at: Timestamp, out: &mut impl Write) -> std::io::Result<()> {
     let mut lines = Lines { out, sha256: Sha256::new(), count: 0 };
     let Snapshot { lanes, hold, newest, newest_build, deliveries } = &state.snapshot;
-    let head = Head {
+    let head = ExportHeader {
         format: FORMAT,
         schema: SCHEMA,
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -200,13 +200,13 @@ impl<W: Write> Lines<'_, W> {
 }
 
 /// Reads a file that must be a whole export.
-pub fn read(path: &Path) -> Result<(Head, LiveState), JournalError> {
+pub fn read(path: &Path) -> Result<(ExportHeader, LiveState), JournalError> {
     let file = File::open(path).map_err(|error| io("open", path, error))?;
     read_from(BufReader::new(file), path)
 }
 
 /// Reads what must be a whole export; `path` is where it came from.
-pub(super) fn read_from(lines: impl BufRead, path: &Path) -> Result<(Head, LiveState), JournalError> {
+pub(super) fn read_from(lines: impl BufRead, path: &Path) -> Result<(ExportHeader, LiveState), JournalError> {
     let broken = |why: String| JournalError::BrokenExport { path: path.to_owned(), why };
     let mut reading = Reading::of(lines);
     let Some(Line::Export(head)) = reading.next().map_err(broken)? else {
@@ -241,7 +241,7 @@ pub(super) fn read_from(lines: impl BufRead, path: &Path) -> Result<(Head, LiveS
 }
 
 /// The first line of an export alone, unverified.
-pub(super) fn read_head(path: &Path) -> Result<Head, JournalError> {
+pub(super) fn read_head(path: &Path) -> Result<ExportHeader, JournalError> {
     let broken = |why: String| JournalError::BrokenExport { path: path.to_owned(), why };
     let file = File::open(path).map_err(|error| io("open", path, error))?;
     match Reading::of(BufReader::new(file)).next().map_err(broken)? {
@@ -252,7 +252,7 @@ pub(super) fn read_head(path: &Path) -> Result<Head, JournalError> {
 
 /// The newest export that is whole; None where there is none. One that a newer coalesced wrote is an error, as the
 /// ones before it are not what was asked for.
-pub(super) fn newest_whole(exports: &Path) -> Result<Option<(PathBuf, Head, LiveState)>, JournalError> {
+pub(super) fn newest_whole(exports: &Path) -> Result<Option<(PathBuf, ExportHeader, LiveState)>, JournalError> {
     for path in list(exports)?.into_iter().rev() {
         match read(&path) {
             Ok((head, state)) => return Ok(Some((path, head, state))),

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 
 use super::page::{self, Record, StoredEvent};
+use super::{BuildQuery, EventQuery};
 use super::{JournalError, parse_failed, rows};
-use crate::driver::{BuildQuery, EventQuery};
 use crate::event::{Closure, Event, Verdict};
 use crate::model::{BuildId, GitRef, ImageName, Seq};
 use crate::scheduler::record::BuildRecord;

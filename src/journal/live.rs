@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::EventQuery;
 use super::{JournalError, Reader};
 use crate::command::Hold;
-use crate::driver::EventQuery;
 use crate::event::{Closure, End, Event, Verdict};
 use crate::model::{BuildId, EventId, GitRef, ImageName, Seq, Timestamp};
 use crate::scheduler::Snapshot;
@@ -84,12 +84,12 @@ impl LiveState {
         };
         let mut events = Vec::new();
         let mut scanned = 0;
-        while let (Some(upto), true) = (newest, events.len() < EVENTS_MAX && scanned < EVENTS_SCANNED_MAX) {
-            let before = EventId { accepted_at: Timestamp::from_millis(0), seq: upto.next() };
+        while let (Some(through), true) = (newest, events.len() < EVENTS_MAX && scanned < EVENTS_SCANNED_MAX) {
+            let before = EventId { accepted_at: Timestamp::from_millis(0), seq: through.next() };
             let query = EventQuery { before: Some(before), limit: EVENTS_AT_A_TIME, ..EventQuery::default() };
             let some = reader.events(&query)?;
             scanned += some.len();
-            newest = some.last().map(|event| Seq(event.seq.0 - 1)).filter(|upto| Some(*upto) >= oldest);
+            newest = some.last().map(|event| Seq(event.seq.0 - 1)).filter(|through| Some(*through) >= oldest);
             events.extend(some.into_iter().filter(is_wanted));
         }
         events.truncate(EVENTS_MAX);
@@ -123,7 +123,7 @@ impl LiveState {
                     (live.record.started_at, &live.record.git_ref, &live.carries)
                 {
                     let closure = Closure { at, end: End::BuiltBy(live.record.id) };
-                    let of = |upto| (lane.image.clone(), git_ref.clone(), upto, closure.clone());
+                    let of = |through| (lane.image.clone(), git_ref.clone(), through, closure.clone());
                     endings.extend(covered.borders().map(of));
                 }
             }

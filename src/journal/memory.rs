@@ -5,7 +5,7 @@ use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::history::Rows;
-use super::{Committed, JournalError, Prover, Put, Reader, Retention, Vitals};
+use super::{Committed, JournalError, Put, Reader, Retention, Storage, Vitals};
 use crate::scheduler::Snapshot;
 
 /// Keeps what is committed for as long as it lives.
@@ -40,7 +40,7 @@ impl MemoryJournal {
     }
 }
 
-impl Prover for MemoryJournal {
+impl Storage for MemoryJournal {
     /// Nothing is forgotten: it does not live long.
     async fn commit(&self, puts: Vec<Put>, _: Retention) -> Result<Committed, JournalError> {
         Ok(Self::commit(self, puts))

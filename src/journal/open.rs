@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::export::{self, Head};
+use super::export::{self, ExportHeader};
 use super::live::LiveState;
 use super::lock::{Lock, wait_until_free};
 use super::places::{Places, copy_directory, io, make_directory, remove_directory, rename};
@@ -125,7 +125,11 @@ fn place(
 }
 
 /// Loads an export into a data directory in which nothing is; the lock is held by nobody before.
-pub(super) fn import(data_dir: &Path, file: &Path, patience: Duration) -> Result<(Head, Snapshot), JournalError> {
+pub(super) fn import(
+    data_dir: &Path,
+    file: &Path,
+    patience: Duration,
+) -> Result<(ExportHeader, Snapshot), JournalError> {
     if !is_fresh(data_dir)? {
         return Err(JournalError::NotEmpty { directory: data_dir.to_owned() });
     }
@@ -246,7 +250,7 @@ pub(super) fn read_whole(directory: &Path, original: &Path, lock: &Arc<Lock>) ->
 /// file that ends too early for one that was never longer.
 fn not_behind_its_export(places: &Places, snapshot: &Snapshot) -> Result<(), Unopened> {
     let Some(path) = export::list(&places.exports)?.pop() else { return Ok(()) };
-    let is_ahead = |head: &Head| head.newest > snapshot.newest || head.newest_build > snapshot.newest_build;
+    let is_ahead = |head: &ExportHeader| head.newest > snapshot.newest || head.newest_build > snapshot.newest_build;
     if export::read_head(&path).is_ok_and(|head| is_ahead(&head))
         && let Ok((head, _)) = export::read(&path)
         && is_ahead(&head)

@@ -225,9 +225,9 @@ mod tests {
             let _committed = journal.commit(puts);
         }
         let git_ref = GitRef::branch("master").expect("a ref");
-        let closure = |upto: u64, build: u64| {
+        let closure = |through: u64, build: u64| {
             let closure = Closure { at: OLD, end: End::BuiltBy(BuildId(build)) };
-            put(rows::closure_key(&image(), &git_ref, Seq(upto)), &closure)
+            put(rows::closure_key(&image(), &git_ref, Seq(through)), &closure)
         };
         let builds = [build(1, None), build(2, Some(OLD)), build(3, Some(NOW))];
         let mut puts = vec![closure(2, 2), closure(3, 3)];
@@ -237,7 +237,7 @@ mod tests {
     }
 
     fn numbers(journal: &MemoryJournal) -> Vec<u64> {
-        let query = crate::driver::EventQuery { limit: 10, ..Default::default() };
+        let query = crate::journal::EventQuery { limit: 10, ..Default::default() };
         journal.reader().events(&query).expect("readable").iter().map(|event| event.seq.0).collect()
     }
 
@@ -297,16 +297,16 @@ mod tests {
             );
         }
         assert_eq!(reader.event(Seq(101)).expect("readable"), None);
-        let ask = |query: crate::driver::EventQuery| {
+        let ask = |query: crate::journal::EventQuery| {
             let found = reader.events(&query).expect("readable");
             found.iter().map(|event| event.seq.0).collect::<Vec<_>>()
         };
-        let all = crate::driver::EventQuery { limit: 3, ..Default::default() };
+        let all = crate::journal::EventQuery { limit: 3, ..Default::default() };
         assert_eq!(ask(all.clone()), [100, 99, 98]);
-        assert_eq!(ask(crate::driver::EventQuery { sha: Some(format!("{:039x}", 1)), ..all.clone() }), [31, 30, 29]);
-        assert_eq!(ask(crate::driver::EventQuery { delivery: Some("delivery-7".to_owned()), ..all.clone() }), [7]);
-        assert_eq!(ask(crate::driver::EventQuery { before: Some(events[49].id()), ..all.clone() }), [49, 48, 47]);
-        assert_eq!(ask(crate::driver::EventQuery { since: Some(NOW), ..all }), [0; 0]);
+        assert_eq!(ask(crate::journal::EventQuery { sha: Some(format!("{:039x}", 1)), ..all.clone() }), [31, 30, 29]);
+        assert_eq!(ask(crate::journal::EventQuery { delivery: Some("delivery-7".to_owned()), ..all.clone() }), [7]);
+        assert_eq!(ask(crate::journal::EventQuery { before: Some(events[49].id()), ..all.clone() }), [49, 48, 47]);
+        assert_eq!(ask(crate::journal::EventQuery { since: Some(NOW), ..all }), [0; 0]);
         let git_ref = GitRef::branch("master").expect("a ref");
         let span = reader.span(&image(), &git_ref, (Seq(10), Seq(90)), 2).expect("readable");
         assert_eq!(span.iter().map(|event| event.seq.0).collect::<Vec<_>>(), [89, 90]);

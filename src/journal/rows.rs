@@ -37,7 +37,7 @@ pub struct Put {
 
 /// The one row that is always there.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Head {
+pub(super) struct MetaEntry {
     pub(super) schema: u32,
     pub(super) newest: Seq,
     pub(super) newest_build: BuildId,
@@ -50,9 +50,9 @@ pub fn encode(changes: &Changes, scheduler: &Scheduler) -> Vec<Put> {
     let mut puts = Vec::new();
     page::pack(&changes.events, &changes.remembered, &mut puts);
     let mut put = |key, value| puts.push(Put { key, value });
-    if changes.head {
+    if changes.meta {
         let (newest, newest_build) = scheduler.counters();
-        let head = Head { schema: SCHEMA, newest, newest_build, hold: scheduler.hold().cloned() };
+        let head = MetaEntry { schema: SCHEMA, newest, newest_build, hold: scheduler.hold().cloned() };
         put(head_key(), Some(json(&head)));
     }
     for image in &changes.lane_rows {
@@ -68,8 +68,8 @@ pub fn encode(changes: &Changes, scheduler: &Scheduler) -> Vec<Put> {
         put(build_key(*id), Some(json(build)));
         put(image_build_key(&build.image, *id), Some(Vec::new()));
     }
-    for (image, git_ref, upto, closure) in &changes.closures {
-        put(closure_key(image, git_ref, *upto), closure.as_ref().map(json));
+    for (image, git_ref, through, closure) in &changes.closures {
+        put(closure_key(image, git_ref, *through), closure.as_ref().map(json));
     }
     for (image, git_ref, commit) in &changes.heads {
         put(head_of_ref_key(image, git_ref), commit.as_ref().map(json));
@@ -85,7 +85,7 @@ pub(super) fn encode_state(state: &LiveState) -> Vec<Put> {
     let mut puts = Vec::new();
     page::pack(&state.events, &deliveries, &mut puts);
     let mut put = |key, value| puts.push(Put { key, value: Some(value) });
-    let head = Head { schema: SCHEMA, newest: *newest, newest_build: *newest_build, hold: hold.clone() };
+    let head = MetaEntry { schema: SCHEMA, newest: *newest, newest_build: *newest_build, hold: hold.clone() };
     put(head_key(), json(&head));
     for lane in lanes {
         put(lane_key(&lane.image), json(lane));
@@ -96,8 +96,8 @@ pub(super) fn encode_state(state: &LiveState) -> Vec<Put> {
         put(build_key(build.id), json(&build));
         put(image_build_key(&build.image, build.id), Vec::new());
     }
-    for (image, git_ref, upto, closure) in state.endings() {
-        put(closure_key(&image, &git_ref, upto), json(&closure));
+    for (image, git_ref, through, closure) in state.endings() {
+        put(closure_key(&image, &git_ref, through), json(&closure));
     }
     puts
 }
@@ -141,12 +141,12 @@ pub(super) fn build_key(build: BuildId) -> Vec<u8> {
     join(b'b', &[&build.0.to_be_bytes()])
 }
 
-pub(super) fn closure_key(image: &ImageName, git_ref: &GitRef, upto: Seq) -> Vec<u8> {
-    closure_key_of(image.as_str(), git_ref.as_str(), upto)
+pub(super) fn closure_key(image: &ImageName, git_ref: &GitRef, through: Seq) -> Vec<u8> {
+    closure_key_of(image.as_str(), git_ref.as_str(), through)
 }
 
-pub(super) fn closure_key_of(image: &str, git_ref: &str, upto: Seq) -> Vec<u8> {
-    join(b'c', &[image.as_bytes(), git_ref.as_bytes(), &upto.0.to_be_bytes()])
+pub(super) fn closure_key_of(image: &str, git_ref: &str, through: Seq) -> Vec<u8> {
+    join(b'c', &[image.as_bytes(), git_ref.as_bytes(), &through.0.to_be_bytes()])
 }
 
 pub(super) fn image_build_key(image: &ImageName, build: BuildId) -> Vec<u8> {

@@ -15,12 +15,12 @@ use crate::scheduler::record::Remembered;
 impl Reader {
     /// The version of the layout of the rows; None where there are none yet.
     pub(super) fn schema(&self) -> Result<Option<u32>, JournalError> {
-        Ok(self.row::<rows::Head>(&rows::head_key())?.map(|head| head.schema))
+        Ok(self.row::<rows::MetaEntry>(&rows::head_key())?.map(|head| head.schema))
     }
 
     /// The whole stored state of the scheduler; None where there is none yet.
     pub(super) fn snapshot(&self) -> Result<Option<Snapshot>, JournalError> {
-        let Some(head) = self.row::<rows::Head>(&rows::head_key())? else { return Ok(None) };
+        let Some(head) = self.row::<rows::MetaEntry>(&rows::head_key())? else { return Ok(None) };
         let mut lanes: Vec<Lane> = self.table(b"l", |_, value| parse(value))?;
         for (image, git_ref, key) in self.table(b"k", named::<Key>)? {
             lane_of(&mut lanes, &image).keys.insert(git_ref, key);

@@ -12,7 +12,7 @@ use super::lock::Lock;
 use super::open::{Unopened, is_of_the_system};
 use super::places::{Deadline, io, make_directory, named, sync};
 use super::retention::Oldest;
-use super::rows::{Head, SCHEMA, encode_state, head_key};
+use super::rows::{MetaEntry, SCHEMA, encode_state, head_key};
 use super::tally::{self, Tally};
 use super::witness::{self, Witness};
 use super::{JournalError, Put, Retention, Writer};
@@ -101,7 +101,7 @@ impl Store {
 
     /// A fresh database says what it is before anything else is in it.
     pub(super) fn begin(&mut self) -> Result<(), JournalError> {
-        let head = Head { schema: SCHEMA, newest: Seq(0), newest_build: BuildId(0), hold: None };
+        let head = MetaEntry { schema: SCHEMA, newest: Seq(0), newest_build: BuildId(0), hold: None };
         let head = serde_json::to_vec(&head).map_err(|error| JournalError::Write(error.to_string()))?;
         self.apply(BTreeMap::from([(head_key(), Some(head))]))
     }

@@ -82,13 +82,13 @@ fn record(id: u64) -> BuildRecord {
 /// Build 7 runs with events 1 and 2; event 3 is open.
 fn state() -> LiveState {
     let mut lane = Lane::new(image());
-    let key = Key { open: Some(group(3, 3)), closed_upto: Seq(2), wanted: Some(commit()), ..Key::default() };
+    let key = Key { open: Some(group(3, 3)), closed_through: Seq(2), wanted: Some(commit()), ..Key::default() };
     lane.keys.insert(master(), key);
     lane.heads = Arc::new(BTreeMap::from([(GitRef::branch("dev").expect("a ref"), commit())]));
     let live = Live {
         record: record(7),
         carries: Some(group(1, 2)),
-        upto: Seq(2),
+        through: Seq(2),
         missing_since: None,
         answered_at: Some(AT),
         named: false,

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use crate::model::{CommitId, GitRef, RefKind};
-use crate::scheduler::heads::Head;
+use crate::scheduler::heads::RemoteHead;
 
 /// Where the refs of a remote point.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listing {
     /// The short name of the branch that `HEAD` stands for, where the remote says.
     pub default_branch: Option<String>,
-    pub heads: BTreeMap<GitRef, Head>,
+    pub heads: BTreeMap<GitRef, RemoteHead>,
 }
 
 impl Listing {
@@ -30,7 +30,7 @@ impl Listing {
             let (name, peeled) = name.strip_suffix("^{}").map_or((name, false), |name| (name, true));
             if let (Ok(git_ref), Ok(commit)) = (name.parse::<GitRef>(), object.parse::<CommitId>()) {
                 let tag = listing.heads.remove(&git_ref).filter(|_| peeled);
-                listing.heads.insert(git_ref, Head { commit, tag_object: tag.map(|tag| tag.commit) });
+                listing.heads.insert(git_ref, RemoteHead { commit, tag_object: tag.map(|tag| tag.commit) });
             }
         }
         listing

@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::lane::{Lane, Phase};
 use super::record::Fact;
 use super::{Effect, Notice, Question, Scheduler, Work};
-use crate::event::{Cause, CauseKind, Intake, Wish};
+use crate::event::{Cause, CauseKind, Disposition, NewEvent};
 use crate::model::{CommitId, GitRef, ImageName, RefKind, Seq, Timestamp};
 
 /// The most refs of one image whose heads are remembered. Beyond it no ref counts as new.
@@ -32,14 +32,14 @@ pub const SOURCE: &str = "remote";
 
 /// One ref of a remote.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Head {
+pub struct RemoteHead {
     pub commit: CommitId,
     /// The tag object, where the ref is an annotated tag: some senders name it instead of the commit.
     pub tag_object: Option<CommitId>,
 }
 
 /// The watched heads of each image of a remote, or why they can't be read.
-pub type Heads = Result<BTreeMap<ImageName, BTreeMap<GitRef, Head>>, String>;
+pub type Heads = Result<BTreeMap<ImageName, BTreeMap<GitRef, RemoteHead>>, String>;
 
 /// One remote: whose heads it holds, and when it is asked. Not stored: after a restart it is asked at once.
 #[derive(Clone, Debug)]
@@ -56,8 +56,8 @@ pub(super) struct Remote {
 /// The remotes of all images that have one, due at once.
 pub(super) fn remotes(scheduler: &Scheduler, now: Timestamp) -> BTreeMap<Arc<str>, Remote> {
     let mut remotes: BTreeMap<Arc<str>, Remote> = BTreeMap::new();
-    for (image, station) in &scheduler.images {
-        let Some(reconcile) = &station.policy.reconcile else { continue };
+    for (image, controller) in &scheduler.images {
+        let Some(reconcile) = &controller.policy.reconcile else { continue };
         let fresh =
             || Remote { images: BTreeSet::new(), every: reconcile.every, asked: None, next_at: now, failures: 0 };
         let remote = remotes.entry(reconcile.remote.clone()).or_insert_with(fresh);
@@ -96,7 +96,7 @@ impl Scheduler {
             }
             free -= 1;
             self.newest_question += 1;
-            let question = Question { id: self.newest_question, at: now, upto: self.newest };
+            let question = Question { id: self.newest_question, at: now, through: self.newest };
             work.effects.push(Effect::AskHeads { remote: name.clone(), question: question.id });
             if let Some(remote) = self.remotes.get_mut(&name) {
                 remote.asked = Some(question);
@@ -124,7 +124,7 @@ impl Scheduler {
                 }
                 let images = remote.images.clone();
                 for (image, heads) in heads.into_iter().filter(|(image, _)| images.contains(image)) {
-                    self.compare(&image, heads, asked.upto, now, work);
+                    self.compare(&image, heads, asked.through, now, work);
                 }
             }
         }
@@ -134,23 +134,23 @@ impl Scheduler {
     fn compare(
         &mut self,
         image: &ImageName,
-        heads: BTreeMap<GitRef, Head>,
-        asked_upto: Seq,
+        heads: BTreeMap<GitRef, RemoteHead>,
+        asked_through: Seq,
         now: Timestamp,
         work: &mut Work,
     ) {
-        let Some(station) = self.images.get_mut(image) else { return };
-        let Some(reconcile) = &station.policy.reconcile else { return };
+        let Some(controller) = self.images.get_mut(image) else { return };
+        let Some(reconcile) = &controller.policy.reconcile else { return };
         let complete = heads.len() <= HEADS_MAX;
-        let unknown_is_new = complete && station.lane.heads_by.as_deref() == Some(&*reconcile.rules);
+        let unknown_is_new = complete && controller.lane.heads_by.as_deref() == Some(&*reconcile.rules);
         let heads_by = complete.then(|| reconcile.rules.to_string());
-        let known = &station.lane.heads;
+        let known = &controller.lane.heads;
         let crowded = complete && known.len() + heads.len() > HEADS_MAX;
         let gone: Vec<GitRef> = known.keys().filter(|known| crowded && !heads.contains_key(*known)).cloned().collect();
         let room = HEADS_MAX.saturating_sub(known.len() - gone.len());
         let (mut seen, mut missed) = (BTreeMap::new(), Vec::new());
         for (git_ref, head) in heads {
-            match judge(&station.lane, &git_ref, &head, asked_upto) {
+            match judge(&controller.lane, &git_ref, &head, asked_through) {
                 Judgement::AskedFor => {
                     seen.insert(git_ref, head.commit);
                 }
@@ -163,10 +163,10 @@ impl Scheduler {
                 Judgement::Missed { before } => missed.push((git_ref, head.commit, Some(before))),
             }
         }
-        if !seen.is_empty() || !gone.is_empty() || station.lane.heads_by != heads_by {
-            station.lane.apply(Fact::HeadsSeen { heads: seen, gone, by: heads_by }, &mut work.changes);
+        if !seen.is_empty() || !gone.is_empty() || controller.lane.heads_by != heads_by {
+            controller.lane.apply(Fact::HeadsSeen { heads: seen, gone, by: heads_by }, &mut work.changes);
             // A journal is read back by its head, and this may be the first that is written.
-            work.changes.head = true;
+            work.changes.meta = true;
         }
         work.touched.insert(image.clone());
         for (git_ref, commit, before) in missed.into_iter().take(RECOVERED_PER_ANSWER) {
@@ -185,16 +185,16 @@ impl Scheduler {
         work: &mut Work,
     ) {
         let immediate = git_ref.kind() == RefKind::Tag;
-        let wish = Wish {
+        let new_event = NewEvent {
             image: Some(image.clone()),
             git_ref: Some(git_ref),
             commit: Some(commit),
             before,
-            intake: Intake::Build { immediate, manual: false, ensure: false },
+            disposition: Disposition::Build { immediate, manual: false, ensure: false },
         };
-        let event = self.accept(wish, &Arc::new(Cause::new(CauseKind::Recovered, SOURCE)), now, work);
+        let event = self.accept(new_event, &Arc::new(Cause::new(CauseKind::Recovered, SOURCE)), now, work);
         work.changes.events.push(event);
-        work.changes.head = true;
+        work.changes.meta = true;
     }
 }
 
@@ -227,9 +227,9 @@ enum Judgement {
     },
 }
 
-fn judge(lane: &Lane, git_ref: &GitRef, head: &Head, asked_upto: Seq) -> Judgement {
+fn judge(lane: &Lane, git_ref: &GitRef, head: &RemoteHead, asked_through: Seq) -> Judgement {
     let key = lane.keys.get(git_ref);
-    if key.is_some_and(|key| key.moved > asked_upto) {
+    if key.is_some_and(|key| key.moved > asked_through) {
         return Judgement::Known;
     }
     let is_head = |commit: &CommitId| {
@@ -250,7 +250,7 @@ impl Lane {
     /// A build of this ref has been asked for and has not begun: what was built before says nothing any more.
     pub(super) fn is_under_way(&self, git_ref: &GitRef) -> bool {
         let queued = self.queued.as_ref().filter(|queued| queued.live.record.git_ref.as_ref() == Some(git_ref));
-        queued.is_some_and(|queued| !matches!(queued.phase, Phase::Beside { .. }))
+        queued.is_some_and(|queued| !matches!(queued.phase, Phase::Overlapping { .. }))
     }
 
     /// The commit that a ref is known to point to: the last one that was asked for, skipped, or seen there.

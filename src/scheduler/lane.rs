@@ -69,8 +69,8 @@ pub struct Lane {
 pub struct Key {
     pub open: Option<Open>,
     /// The newest number up to which events of this key ended.
-    #[serde(default)]
-    pub closed_upto: Seq,
+    #[serde(default, alias = "closed_upto")]
+    pub closed_through: Seq,
     /// The commit of the last started build, where known.
     #[serde(default)]
     pub built: Option<CommitId>,
@@ -84,8 +84,8 @@ pub struct Key {
     #[serde(default)]
     pub contradicted: Option<(CommitId, u32)>,
     /// Events up to this number were opened again once because their build was lost.
-    #[serde(default)]
-    pub lost_upto: Seq,
+    #[serde(default, alias = "lost_upto")]
+    pub lost_through: Seq,
     /// How often in a row a failed build was tried again.
     #[serde(default)]
     pub retries: u32,
@@ -114,7 +114,8 @@ pub enum Phase {
     /// Accepted; it may have no row yet.
     Accepted,
     /// It runs already, beside the one in the running place. No third is triggered meanwhile.
-    Beside { assumed_until: Option<Timestamp> },
+    #[serde(alias = "beside")]
+    Overlapping { assumed_until: Option<Timestamp> },
 }
 
 /// What sits in the running place.
@@ -133,7 +134,8 @@ pub struct Live {
     /// Until it starts: the events handed out with it. Then: the events that it covers.
     pub carries: Option<Open>,
     /// The newest number at which it was known not to have started.
-    pub upto: Seq,
+    #[serde(alias = "upto")]
+    pub through: Seq,
     pub missing_since: Option<Timestamp>,
     /// When the call was answered, so that its row was made before.
     #[serde(default)]
@@ -203,7 +205,7 @@ impl Lane {
         }
         let lives = |git_ref: &GitRef| self.lives().any(|live| live.record.git_ref.as_ref() == Some(git_ref));
         let at_rest = self.keys.iter().filter(|(git_ref, key)| key.open.is_none() && !lives(git_ref));
-        at_rest.min_by_key(|(_, key)| key.closed_upto.max(key.moved)).map(|(git_ref, _)| git_ref)
+        at_rest.min_by_key(|(_, key)| key.closed_through.max(key.moved)).map(|(git_ref, _)| git_ref)
     }
 
     /// How long a build takes here, as far as seen.
@@ -250,12 +252,12 @@ impl Lane {
                     self.close(git_ref, &open, &Closure { at: *at, end: end.clone() }, changes);
                 }
             }
-            Fact::Hastened { git_ref, at } => {
+            Fact::Expedited { git_ref, at } => {
                 if let Some(open) = &mut self.key(git_ref, changes).open {
-                    open.hasten(*at);
+                    open.expedite(*at);
                 }
             }
-            Fact::Intended { build, git_ref, upto, at } => self.intend(*build, git_ref, *upto, *at, changes),
+            Fact::Intended { build, git_ref, through, at } => self.intend(*build, git_ref, *through, *at, changes),
             Fact::Accepted { at, backend_id, .. } => {
                 // "Accepted" is not "started": until a start is seen, the waits between tries go on growing.
                 self.refusal.take_if(|refusal| refusal.blocked);
@@ -282,14 +284,14 @@ impl Lane {
                 let mut live = self.queued.take().expect("only a build in the waiting place is refused").live;
                 self.reopen(&mut live, changes);
                 live.end(*at, Outcome::Lost, Some(format!("the trigger was refused: {detail}")));
-                self.bury(live, changes);
+                self.archive(live, changes);
             }
-            Fact::Attached { build, backend_ids, only_upto } => {
+            Fact::Attached { build, backend_ids, only_through } => {
                 self.foreign.retain(|known| !backend_ids.contains(&known.backend_id));
                 let live = self.live_mut(*build);
                 live.record.backend_ids.extend(backend_ids.iter().cloned());
-                if let Some(only_upto) = only_upto {
-                    live.upto = live.upto.min(*only_upto);
+                if let Some(only_through) = only_through {
+                    live.through = live.through.min(*only_through);
                 }
                 changes.write(&live.record);
                 if let Some(queued) = self.queued.as_mut().filter(|queued| queued.live.record.id == *build)
@@ -300,12 +302,12 @@ impl Lane {
                     changes.write(&queued.live.record);
                 }
             }
-            Fact::StillQueued { build, upto } => {
+            Fact::StillQueued { build, through } => {
                 let live = self.live_mut(*build);
-                live.upto = live.upto.max(*upto);
+                live.through = live.through.max(*through);
             }
             Fact::Started { at, cover, assumed_until, .. } => self.start(*at, cover, *assumed_until, changes),
-            Fact::CoverChanged { build, at, cover } => self.cover_anew(*build, *at, cover, changes),
+            Fact::CoverChanged { build, at, cover } => self.recompute_coverage(*build, *at, cover, changes),
             Fact::Missing { build, since } => self.live_mut(*build).missing_since = *since,
             Fact::NeverStarted { at, outcome, note, dropped_by, again_at, .. } => {
                 let mut live = self.queued.take().expect("a build that never started is in the waiting place").live;
@@ -327,7 +329,7 @@ impl Lane {
                         Some(Refusal { times, since, again_at: *again_at, detail: note.clone(), blocked: false });
                 }
                 live.end(*at, *outcome, Some(note.clone()));
-                self.bury(live, changes);
+                self.archive(live, changes);
             }
             Fact::Finished { build, at, outcome, log_url, note, reopened } => {
                 self.finish(*build, *at, *outcome, log_url.as_ref(), note.as_ref(), *reopened, changes);
@@ -349,10 +351,10 @@ impl Lane {
                     record.outcome = Some(*outcome);
                     record.finished_at = Some(*at);
                     changes.write(&record);
-                    self.claim(known.backend_id);
+                    self.remember(known.backend_id);
                 }
-                for (git_ref, upto) in covered {
-                    self.cover_key(git_ref, *upto, *id, *at, changes);
+                for (git_ref, through) in covered {
+                    self.cover_key(git_ref, *through, *id, *at, changes);
                 }
             }
             Fact::HeadMoved { git_ref, commit, seq } => {
@@ -399,7 +401,7 @@ impl Lane {
                     Arc::make_mut(&mut self.heads).insert(git_ref.clone(), wanted);
                 }
             }
-            Fact::Clamped { at } => {
+            Fact::ClockWentBack { at } => {
                 for (git_ref, key) in &mut self.keys {
                     if let Some(open) = key.open.as_mut().filter(|open| open.lies_ahead_of(*at)) {
                         open.clamp(*at);
@@ -415,7 +417,7 @@ impl Lane {
                 }
                 if let Some(Queued { live, phase }) = &mut self.queued {
                     match phase {
-                        Phase::Beside { assumed_until } => live.clamp(*at, assumed_until),
+                        Phase::Overlapping { assumed_until } => live.clamp(*at, assumed_until),
                         Phase::Uncertain { since, .. } => {
                             *since = (*since).min(*at);
                             live.clamp(*at, &mut None);
@@ -427,7 +429,7 @@ impl Lane {
         }
     }
 
-    fn intend(&mut self, build: BuildId, git_ref: &GitRef, upto: Seq, at: Timestamp, changes: &mut Changes) {
+    fn intend(&mut self, build: BuildId, git_ref: &GitRef, through: Seq, at: Timestamp, changes: &mut Changes) {
         assert!(self.queued.is_none(), "a second build would be queued for {}", self.image);
         let open = self.key(git_ref, changes).open.take();
         let open = open.expect("a build is triggered only for open events");
@@ -452,7 +454,7 @@ impl Lane {
         let live = Live {
             record,
             carries: Some(open),
-            upto,
+            through,
             missing_since: None,
             answered_at: None,
             named: false,
@@ -466,30 +468,30 @@ impl Lane {
         live.record.state = BuildState::Running;
         live.record.started_at = Some(at);
         self.refusal = None;
-        self.take_cover(&mut live, at, cover, changes);
+        self.assign_coverage(&mut live, at, cover, changes);
         if self.running.is_some() {
-            self.queued = Some(Queued { live, phase: Phase::Beside { assumed_until } });
+            self.queued = Some(Queued { live, phase: Phase::Overlapping { assumed_until } });
         } else {
             self.running = Some(Running { live, assumed_until });
         }
     }
 
-    fn cover_anew(&mut self, build: BuildId, at: Timestamp, cover: &Cover, changes: &mut Changes) {
+    fn recompute_coverage(&mut self, build: BuildId, at: Timestamp, cover: &Cover, changes: &mut Changes) {
         let mut live = self.live_mut(build).clone();
         if let (Some(git_ref), Some(covered)) = (&live.record.git_ref, &live.carries) {
-            self.tell(git_ref, covered, None, changes);
+            self.record_closure(git_ref, covered, None, changes);
         }
-        self.take_cover(&mut live, at, cover, changes);
+        self.assign_coverage(&mut live, at, cover, changes);
         *self.live_mut(build) = live;
     }
 
     /// Gives a started build the events that it covers; the rest of its key is open.
-    fn take_cover(&mut self, live: &mut Live, at: Timestamp, cover: &Cover, changes: &mut Changes) {
+    fn assign_coverage(&mut self, live: &mut Live, at: Timestamp, cover: &Cover, changes: &mut Changes) {
         let git_ref = live.record.git_ref.clone().expect("a build of ours has a ref");
         let key = self.key(&git_ref, changes);
         let later = key.open.take();
         // Parted before they are put together: a group that grew over the border would be covered by nothing.
-        let part = |open: Option<Open>| open.map_or((None, None), |open| open.split(cover.upto));
+        let part = |open: Option<Open>| open.map_or((None, None), |open| open.split(cover.through));
         let (carried, uncovered) = part(live.carries.take());
         let (later_covered, later_open) = part(later);
         let join = |earlier: Option<Open>, later| match earlier {
@@ -498,7 +500,7 @@ impl Lane {
         };
         let covered = join(carried, later_covered);
         key.open = join(uncovered, later_open);
-        key.lookback.begin(cover.upto, live.upto);
+        key.lookback.begin(cover.through, live.through);
         if let Some(commit) = &cover.commit {
             let times = match &key.contradicted {
                 Some((known, times)) if known.same_as(commit) => times + 1,
@@ -521,13 +523,13 @@ impl Lane {
     }
 
     /// Ends the open events of a key up to a number, as built by a build of others.
-    fn cover_key(&mut self, git_ref: &GitRef, upto: Seq, build: BuildId, at: Timestamp, changes: &mut Changes) {
+    fn cover_key(&mut self, git_ref: &GitRef, through: Seq, build: BuildId, at: Timestamp, changes: &mut Changes) {
         let key = self.key(git_ref, changes);
-        let (covered, open) = key.open.take().map_or((None, None), |open| open.split(upto));
+        let (covered, open) = key.open.take().map_or((None, None), |open| open.split(through));
         key.open = open;
         if let Some(covered) = covered {
-            // `closed_upto` stays: their commit says nothing of events that were numbered before these.
-            self.tell(git_ref, &covered, Some(&Closure { at, end: End::BuiltBy(build) }), changes);
+            // `closed_through` stays: their commit says nothing of events that were numbered before these.
+            self.record_closure(git_ref, &covered, Some(&Closure { at, end: End::BuiltBy(build) }), changes);
         }
     }
 
@@ -549,7 +551,7 @@ impl Lane {
         };
         assert_eq!(live.record.id, build, "another build sits in the place of the one that ended");
         // The build that ran beside has the running place for itself now.
-        if let Some(Queued { phase: Phase::Beside { assumed_until }, .. }) = &self.queued {
+        if let Some(Queued { phase: Phase::Overlapping { assumed_until }, .. }) = &self.queued {
             let assumed_until = *assumed_until;
             let live = self.queued.take().expect("just seen").live;
             self.running = Some(Running { live, assumed_until });
@@ -558,17 +560,17 @@ impl Lane {
         let key = self.key(&git_ref, changes);
         key.retries = if outcome == Outcome::Failure && reopened { key.retries + 1 } else { 0 };
         if let Some(lost) = live.carries.as_ref().filter(|_| outcome == Outcome::Lost && reopened) {
-            key.lost_upto = key.lost_upto.max(lost.last());
+            key.lost_through = key.lost_through.max(lost.last());
         }
         if let Some(lost) = live.carries.as_ref().filter(|_| outcome == Outcome::Lost && !reopened)
-            && key.closed_upto <= lost.last()
+            && key.closed_through <= lost.last()
         {
             key.lookback.leave(lost.last());
         }
         if reopened && let Some(covered) = &live.carries {
-            self.tell(&git_ref, covered, None, changes);
+            self.record_closure(&git_ref, covered, None, changes);
             // A later build of the key that has started covers these events as well.
-            if self.key(&git_ref, changes).closed_upto <= covered.last() {
+            if self.key(&git_ref, changes).closed_through <= covered.last() {
                 self.reopen(&mut live, changes);
             }
         }
@@ -577,7 +579,7 @@ impl Lane {
         }
         live.record.log_url = log_url.cloned().or(live.record.log_url.take());
         live.end(at, outcome, note.cloned());
-        self.bury(live, changes);
+        self.archive(live, changes);
     }
 
     /// What the build carried, or covered, is open again.
@@ -586,7 +588,7 @@ impl Lane {
         let key = self.key(&git_ref, changes);
         if let Some(mut carried) = live.carries.take() {
             carried.seal();
-            key.closed_upto = key.closed_upto.min(Seq(carried.first().0 - 1));
+            key.closed_through = key.closed_through.min(Seq(carried.first().0 - 1));
             key.open = Some(carried.before(key.open.take()));
         }
     }
@@ -597,21 +599,21 @@ impl Lane {
         if matches!(closure.end, End::DroppedBy { .. }) {
             key.lookback.leave(events.last());
         } else {
-            key.closed_upto = key.closed_upto.max(events.last());
+            key.closed_through = key.closed_through.max(events.last());
         }
-        self.tell(git_ref, events, Some(closure), changes);
+        self.record_closure(git_ref, events, Some(closure), changes);
     }
 
     /// Writes down how events ended; None: that they have not.
-    fn tell(&self, git_ref: &GitRef, events: &Open, closure: Option<&Closure>, changes: &mut Changes) {
-        let closures = events.borders().map(|upto| (self.image.clone(), git_ref.clone(), upto, closure.cloned()));
+    fn record_closure(&self, git_ref: &GitRef, events: &Open, closure: Option<&Closure>, changes: &mut Changes) {
+        let closures = events.borders().map(|through| (self.image.clone(), git_ref.clone(), through, closure.cloned()));
         changes.closures.extend(closures);
     }
 
     /// Moves an ended build from its place into the history.
-    fn bury(&mut self, live: Live, changes: &mut Changes) {
+    fn archive(&mut self, live: Live, changes: &mut Changes) {
         for id in &live.record.backend_ids {
-            self.claim(id.clone());
+            self.remember(id.clone());
         }
         changes.write(&live.record);
         // A refused call is no build that anybody would call the last one.
@@ -620,7 +622,7 @@ impl Lane {
         }
     }
 
-    fn claim(&mut self, id: BackendBuildId) {
+    fn remember(&mut self, id: BackendBuildId) {
         self.claimed.push_back(id);
         while self.claimed.len() > CLAIMED_MAX {
             self.claimed.pop_front();

@@ -36,8 +36,8 @@ impl Lookback {
     }
 
     /// Events up to this number ended without a build that holds them.
-    pub(super) fn leave(&mut self, upto: Seq) {
-        self.unbuilt = self.unbuilt.max(upto);
+    pub(super) fn leave(&mut self, through: Seq) {
+        self.unbuilt = self.unbuilt.max(through);
     }
 
     /// An event opened nothing.

@@ -76,9 +76,9 @@ impl Open {
         borders.map(|(_, group)| group.last)
     }
 
-    /// Parts what ends at `upto` or earlier from what goes on beyond it. A group that straddles is beyond.
-    pub fn split(self, upto: Seq) -> (Option<Self>, Option<Self>) {
-        let (within, beyond): (Vec<_>, Vec<_>) = self.groups.into_iter().partition(|group| group.last <= upto);
+    /// Parts what ends at `through` or earlier from what goes on beyond it. A group that straddles is beyond.
+    pub fn split(self, through: Seq) -> (Option<Self>, Option<Self>) {
+        let (within, beyond): (Vec<_>, Vec<_>) = self.groups.into_iter().partition(|group| group.last <= through);
         let some = |groups: Vec<Group>| (!groups.is_empty()).then_some(Self { groups });
         (some(within), some(beyond))
     }
@@ -134,7 +134,7 @@ impl Open {
     }
 
     /// A person wants them built now.
-    pub fn hasten(&mut self, now: Timestamp) {
+    pub fn expedite(&mut self, now: Timestamp) {
         let newest = self.groups.len() - 1;
         let group = &mut self.groups[newest];
         group.immediate_at = Some(group.immediate_at.map_or(now, |at| at.min(now)));

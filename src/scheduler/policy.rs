@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use globset::GlobMatcher;
 
-use crate::build::SourceTaken;
+use crate::build::Capabilities;
 use crate::model::GitRef;
 
 /// How one image is coalesced and how its back-end is asked. Defaults: semantics §4.
@@ -17,10 +17,8 @@ pub struct Policy {
     pub max_wait: Duration,
     /// Whether a build may be queued at the back-end while another runs.
     pub prequeue: bool,
-    /// When the back-end takes its source.
-    pub source_taken: SourceTaken,
-    /// Whether the back-end can be asked what it holds; if not, all below `expected_build_time` is unused.
-    pub observes: bool,
+    /// What the back-end can do. Where it is blind, all below `expected_build_time` is unused.
+    pub capabilities: Capabilities,
     /// Blind mode only: how long an accepted trigger is assumed to hold its place.
     pub expected_build_time: Duration,
     /// The first question after a trigger.
@@ -38,7 +36,7 @@ pub struct Policy {
     /// What the back-end's rows for a ref are called: see [`LabelRule`].
     pub labels: Vec<LabelRule>,
     /// Which account's limit this image's live builds count against.
-    pub account: Option<AccountId>,
+    pub account: Option<AccountName>,
     /// How its remote is watched; None: not at all.
     pub reconcile: Option<Reconcile>,
 }
@@ -71,9 +69,15 @@ impl PartialEq for LabelRule {
 
 impl Eq for LabelRule {}
 
-/// Which of the configured accounts; an index into `Settings::account_limits`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct AccountId(pub usize);
+/// Which of the configured accounts, by its name in the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct AccountName(Arc<str>);
+
+impl From<&str> for AccountName {
+    fn from(name: &str) -> Self {
+        Self(name.into())
+    }
+}
 
 impl Policy {
     /// Semantics §4, for a back-end that can be asked and never said when it takes its source.
@@ -81,8 +85,7 @@ impl Policy {
         quiet: Duration::from_secs(30),
         max_wait: Duration::from_mins(10),
         prequeue: true,
-        source_taken: SourceTaken::Unknown,
-        observes: true,
+        capabilities: Capabilities::DEFAULT,
         expected_build_time: Duration::from_mins(5),
         observe_after: Duration::from_secs(10),
         observe_every: Duration::from_secs(15),

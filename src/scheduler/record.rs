@@ -34,7 +34,7 @@ pub enum Fact {
         at: Timestamp,
     },
     /// A person wants what is open built now.
-    Hastened {
+    Expedited {
         git_ref: GitRef,
         at: Timestamp,
     },
@@ -43,7 +43,7 @@ pub enum Fact {
         build: BuildId,
         git_ref: GitRef,
         /// The newest number just before the call.
-        upto: Seq,
+        through: Seq,
         at: Timestamp,
     },
     /// The back-end accepted the trigger. That is "sent", not "started".
@@ -73,12 +73,12 @@ pub enum Fact {
         build: BuildId,
         backend_ids: Vec<BackendBuildId>,
         /// By time they cover no more than this: they may have been there before our call.
-        only_upto: Option<Seq>,
+        only_through: Option<Seq>,
     },
-    /// It was known not to have started when the question was asked at which `upto` was the newest number.
+    /// It was known not to have started when the question was asked at which `through` was the newest number.
     StillQueued {
         build: BuildId,
-        upto: Seq,
+        through: Seq,
     },
     /// First seen begun, or assumed to have.
     Started {
@@ -160,7 +160,7 @@ pub enum Fact {
         git_ref: GitRef,
     },
     /// The wall clock went back while nobody watched.
-    Clamped {
+    ClockWentBack {
         at: Timestamp,
     },
 }
@@ -169,7 +169,7 @@ impl Fact {
     /// Whether it changes what is stored of a key and nothing that is stored of its lane: so do the many facts of a
     /// burst.
     pub(super) fn is_about_a_key_alone(&self) -> bool {
-        matches!(self, Self::Opened { .. } | Self::Hastened { .. } | Self::Closed { .. } | Self::HeadMoved { .. })
+        matches!(self, Self::Opened { .. } | Self::Expedited { .. } | Self::Closed { .. } | Self::HeadMoved { .. })
     }
 }
 
@@ -177,7 +177,7 @@ impl Fact {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cover {
     /// All events of its key up to this number.
-    pub upto: Seq,
+    pub through: Seq,
     /// The commit that it built, where the back-end says.
     pub commit: Option<CommitId>,
     /// Times would cover more, but the commit is older than what was pushed.
@@ -255,12 +255,12 @@ pub struct Changes {
     /// Where refs are at the remote; None: no longer known.
     pub heads: Vec<(ImageName, GitRef, Option<CommitId>)>,
     /// The counters and the hold of all images changed.
-    pub head: bool,
+    pub meta: bool,
 }
 
 impl Changes {
     pub fn is_empty(&self) -> bool {
-        self.records.is_empty() && self.events.is_empty() && !self.head
+        self.records.is_empty() && self.events.is_empty() && !self.meta
     }
 }
 

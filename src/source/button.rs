@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 use super::json::{JsonMistake, with_plain_quotes};
 use super::media_type;
 use crate::config::{ButtonConfig, Secret};
-use crate::event::{Cause, CauseKind, Delivery, Intake, Wish};
+use crate::event::{Cause, CauseKind, Delivery, Disposition, NewEvent};
 use crate::model::{GitRef, NameError, RefKind};
 
 /// One request to `/buttons/{name}`.
@@ -59,12 +59,12 @@ pub fn read(name: &str, button: Option<&ButtonConfig>, tap: Tap<'_>) -> Result<D
     Ok(Delivery {
         cause: Cause::new(CauseKind::Button, name).reason(fields.text("reason")?.as_deref()),
         fingerprints: Vec::new(),
-        wishes: vec![Wish {
+        new_events: vec![NewEvent {
             image: Some(button.image.clone()),
             git_ref: Some(wanted_ref(button, &fields)?),
             commit: None,
             before: None,
-            intake: Intake::Build { immediate: true, manual: true, ensure: false },
+            disposition: Disposition::Build { immediate: true, manual: true, ensure: false },
         }],
     })
 }
@@ -196,13 +196,16 @@ mod tests {
     }
 
     fn ref_of(result: Result<Delivery, TapError>) -> String {
-        result.expect("a delivery").wishes[0].git_ref.as_ref().expect("a ref").to_string()
+        result.expect("a delivery").new_events[0].git_ref.as_ref().expect("a ref").to_string()
     }
 
     #[test]
     fn a_tap_without_a_body_is_a_manual_immediate_wish() {
         let delivery = with_token(&button(), "", "").expect("a delivery");
-        assert_eq!(delivery.wishes[0].intake, Intake::Build { immediate: true, manual: true, ensure: false });
+        assert_eq!(
+            delivery.new_events[0].disposition,
+            Disposition::Build { immediate: true, manual: true, ensure: false }
+        );
         assert_eq!((delivery.cause.kind, delivery.cause.source.as_str()), (CauseKind::Button, "phone"));
         assert_eq!(ref_of(Ok(delivery)), "refs/heads/master");
     }

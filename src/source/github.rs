@@ -114,7 +114,7 @@ fn delivery(
             .delivery(id)
             .reason(push.subject.as_deref()),
         fingerprints: by_id.into_iter().chain(by_body).collect(),
-        wishes: route(images, &change),
+        new_events: route(images, &change),
     })
 }
 

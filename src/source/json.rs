@@ -10,11 +10,11 @@ pub struct JsonMistake {
     pub line: usize,
     /// In characters, from 1.
     pub column: usize,
-    pub what: Mistake,
+    pub what: Diagnostic,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mistake {
+pub enum Diagnostic {
     /// No JSON can have this character here.
     Character(char),
     /// It breaks a rule that is not about one character, such as a number out of range.
@@ -30,16 +30,16 @@ impl JsonMistake {
         let row = body.split(|&byte| byte == b'\n').nth(line.saturating_sub(1)).unwrap_or_default();
         let (column, character) = character_at(row, error.column());
         let what = match error.classify() {
-            serde_json::error::Category::Eof => Mistake::EndsTooEarly,
-            serde_json::error::Category::Data => Mistake::Shape,
-            _ => character.map_or(Mistake::Syntax, Mistake::Character),
+            serde_json::error::Category::Eof => Diagnostic::EndsTooEarly,
+            serde_json::error::Category::Data => Diagnostic::Shape,
+            _ => character.map_or(Diagnostic::Syntax, Diagnostic::Character),
         };
         Self { line, column, what }
     }
 
     /// Whether the text is JSON all the same, and only says what nobody expected.
     pub fn is_shape(&self) -> bool {
-        self.what == Mistake::Shape
+        self.what == Diagnostic::Shape
     }
 }
 
@@ -58,21 +58,21 @@ impl fmt::Display for JsonMistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (line, column) = (self.line, self.column);
         match self.what {
-            Mistake::Character(c) if c.is_control() || c.is_whitespace() => write!(
+            Diagnostic::Character(c) if c.is_control() || c.is_whitespace() => write!(
                 f,
                 "the body is not valid JSON: the character U+{:04X} does not belong at line {line}, column {column}",
                 u32::from(c)
             ),
-            Mistake::Character(c) => write!(
+            Diagnostic::Character(c) => write!(
                 f,
                 "the body is not valid JSON: the character {c} (U+{:04X}) does not belong at line {line}, column {column}",
                 u32::from(c)
             ),
-            Mistake::Syntax => write!(f, "the body is not valid JSON: mistake at line {line}, column {column}"),
-            Mistake::EndsTooEarly => {
+            Diagnostic::Syntax => write!(f, "the body is not valid JSON: mistake at line {line}, column {column}"),
+            Diagnostic::EndsTooEarly => {
                 write!(f, "the body is not valid JSON: it ends too early, at line {line}, column {column}")
             }
-            Mistake::Shape => {
+            Diagnostic::Shape => {
                 write!(f, "the body is JSON of another shape than expected, from line {line}, column {column}")
             }
         }
@@ -105,16 +105,16 @@ mod tests {
     #[test]
     fn the_character_at_fault_is_named_with_its_place() {
         let curly = mistake("{\n \u{201c}branch\u{201d}: 1}");
-        assert_eq!((curly.line, curly.column, curly.what), (2, 2, Mistake::Character('\u{201c}')));
+        assert_eq!((curly.line, curly.column, curly.what), (2, 2, Diagnostic::Character('\u{201c}')));
         let after_umlauts = mistake("{\"gr\u{fc}\u{df}e\": \u{201d}}");
-        assert_eq!((after_umlauts.column, after_umlauts.what), (11, Mistake::Character('\u{201d}')));
-        assert_eq!(mistake("{\"a\":").what, Mistake::EndsTooEarly);
+        assert_eq!((after_umlauts.column, after_umlauts.what), (11, Diagnostic::Character('\u{201d}')));
+        assert_eq!(mistake("{\"a\":").what, Diagnostic::EndsTooEarly);
     }
 
     #[test]
     fn a_body_that_is_not_text_is_refused_without_a_guess() {
         let body = b"{\"a\": \"\xff\xfe\", ?}";
         let error = serde_json::from_slice::<serde_json::Value>(body).expect_err("not JSON");
-        assert_eq!(JsonMistake::new(&error, body).what, Mistake::Syntax);
+        assert_eq!(JsonMistake::new(&error, body).what, Diagnostic::Syntax);
     }
 }

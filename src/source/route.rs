@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use super::skip::Marked;
 use super::touched::Touched;
 use crate::config::ImageConfig;
-use crate::event::{Intake, Touches, Wish};
+use crate::event::{Disposition, NewEvent, Touches};
 use crate::model::{CommitId, GitRef, ImageName, RefKind};
 
 /// A ref that was moved, made or deleted.
@@ -27,44 +27,36 @@ pub struct Change<'a> {
     pub body: &'a [u8],
 }
 
-/// What a default branch is called where the sender doesn't say.
-const DEFAULT_BRANCHES: [&str; 2] = ["master", "main"];
-
-pub fn route(images: &BTreeMap<ImageName, ImageConfig>, change: &Change<'_>) -> Vec<Wish> {
-    let wish = |image: Option<&ImageName>, intake| Wish {
+pub fn route(images: &BTreeMap<ImageName, ImageConfig>, change: &Change<'_>) -> Vec<NewEvent> {
+    let new_event = |image: Option<&ImageName>, disposition| NewEvent {
         image: image.cloned(),
         git_ref: Some(change.git_ref.clone()),
         commit: change.commit.clone(),
         before: change.before.clone(),
-        intake,
+        disposition,
     };
     // Looked at by the first image whose rules ask, if any.
     let touched = OnceCell::new();
-    let wishes: Vec<Wish> = images
+    let new_events: Vec<NewEvent> = images
         .iter()
         .filter(|(_, config)| {
             config.repository.as_deref().is_some_and(|ours| ours.eq_ignore_ascii_case(change.repository))
         })
-        .map(|(image, config)| wish(Some(image), intake(config, change, &touched)))
+        .map(|(image, config)| new_event(Some(image), disposition(config, change, &touched)))
         .collect();
-    if wishes.is_empty() {
+    if new_events.is_empty() {
         let reason = format!("no image is configured for repository {}", change.repository);
-        return vec![wish(None, Intake::Ignore { reason })];
+        return vec![new_event(None, Disposition::Ignore { reason })];
     }
-    wishes
+    new_events
 }
 
-/// Whether the rules of the image name this ref.
-pub fn is_named(config: &ImageConfig, git_ref: &GitRef, default_branch: Option<&str>) -> bool {
-    wanted(config, git_ref, default_branch).is_ok()
-}
-
-fn intake<'a>(config: &ImageConfig, change: &Change<'a>, touched: &OnceCell<Touched<'a>>) -> Intake {
+fn disposition<'a>(config: &ImageConfig, change: &Change<'a>, touched: &OnceCell<Touched<'a>>) -> Disposition {
     if change.deleted {
-        return Intake::DeleteRef;
+        return Disposition::DeleteRef;
     }
-    if let Err(reason) = wanted(config, &change.git_ref, change.default_branch) {
-        return Intake::Ignore { reason };
+    if let Err(reason) = config.watches(&change.git_ref, change.default_branch) {
+        return Disposition::Ignore { reason };
     }
     let is_tag = change.git_ref.kind() == RefKind::Tag;
     let touched = || touched.get_or_init(|| Touched::read(change.body));
@@ -75,39 +67,10 @@ fn intake<'a>(config: &ImageConfig, change: &Change<'a>, touched: &OnceCell<Touc
     let ignored = || if is_tag || authors.is_empty() { None } else { touched().ignored(authors) };
     let skipped = change.marked.skipped_by(config.skip).map(ToOwned::to_owned).or_else(ignored);
     match (skipped, outside) {
-        (Some(rule), Some((_, paths))) => Intake::Skip { rule, touches: Touches::Outside { paths } },
-        (Some(rule), None) => Intake::Skip { rule, touches: Touches::Inside },
-        (None, Some((rule, paths))) => Intake::Outside { rule, paths },
-        (None, None) => Intake::Build { immediate: is_tag, manual: false, ensure: false },
-    }
-}
-
-/// Whether a rule of the image names this ref; if not, which rules there are.
-fn wanted(config: &ImageConfig, git_ref: &GitRef, default: Option<&str>) -> Result<(), String> {
-    let short = git_ref.short();
-    match (git_ref.kind(), &config.branches) {
-        (RefKind::Tag, _) if config.tags.is_match(short) => Ok(()),
-        (RefKind::Tag, _) if config.tag_globs.is_empty() => {
-            Err(format!("the tag '{short}' is not built: no tags are configured for this image"))
-        }
-        (RefKind::Tag, _) => {
-            Err(format!("the tag '{short}' matches none of the configured tags: {}", config.tag_globs.join(", ")))
-        }
-        (RefKind::Branch, Some(branches)) if branches.is_match(short) => Ok(()),
-        (RefKind::Branch, Some(_)) => Err(format!(
-            "the branch '{short}' matches none of the configured branches: {}",
-            config.branch_globs.as_deref().unwrap_or_default().join(", ")
-        )),
-        (RefKind::Branch, None) => default_branch(short, default),
-    }
-}
-
-fn default_branch(short: &str, default: Option<&str>) -> Result<(), String> {
-    match default {
-        Some(default) if default == short => Ok(()),
-        Some(default) => Err(format!("the branch '{short}' is not built: only the default branch '{default}' is")),
-        None if DEFAULT_BRANCHES.contains(&short) => Ok(()),
-        None => Err(format!("the branch '{short}' is not built: only the default branch is")),
+        (Some(rule), Some((_, paths))) => Disposition::Skip { rule, touches: Touches::Outside { paths } },
+        (Some(rule), None) => Disposition::Skip { rule, touches: Touches::Inside },
+        (None, Some((rule, paths))) => Disposition::Outside { rule, paths },
+        (None, None) => Disposition::Build { immediate: is_tag, manual: false, ensure: false },
     }
 }
 
@@ -164,13 +127,13 @@ pub(super) mod tests {
         }
     }
 
-    fn intake_of(config: ImageConfig, change: &Change<'_>) -> Intake {
-        let mut wishes = route(&images(vec![("mrraph/blog", config)]), change);
-        assert_eq!(wishes.len(), 1);
-        wishes.remove(0).intake
+    fn intake_of(config: ImageConfig, change: &Change<'_>) -> Disposition {
+        let mut new_events = route(&images(vec![("mrraph/blog", config)]), change);
+        assert_eq!(new_events.len(), 1);
+        new_events.remove(0).disposition
     }
 
-    const PUSHED: Intake = Intake::Build { immediate: false, manual: false, ensure: false };
+    const PUSHED: Disposition = Disposition::Build { immediate: false, manual: false, ensure: false };
 
     #[test]
     fn every_image_of_the_repository_gets_its_own_wish() {
@@ -181,19 +144,20 @@ pub(super) mod tests {
             ("mrraph/blog-next", image(Some(&["next"]), &[], SkipRule::All)),
             ("mrraph/other", elsewhere),
         ]);
-        let wishes = route(&images, &change("refs/heads/master"));
-        let names: Vec<_> = wishes.iter().filter_map(|wish| wish.image.as_ref()).map(ImageName::as_str).collect();
+        let new_events = route(&images, &change("refs/heads/master"));
+        let names: Vec<_> =
+            new_events.iter().filter_map(|new_event| new_event.image.as_ref()).map(ImageName::as_str).collect();
         assert_eq!(names, ["mrraph/blog", "mrraph/blog-next"]);
-        assert_eq!(wishes[0].intake, PUSHED);
-        assert!(matches!(&wishes[1].intake, Intake::Ignore { reason } if reason.contains("next")));
+        assert_eq!(new_events[0].disposition, PUSHED);
+        assert!(matches!(&new_events[1].disposition, Disposition::Ignore { reason } if reason.contains("next")));
     }
 
     #[test]
     fn a_repository_of_nobody_leaves_one_ignored_wish() {
-        let wishes = route(&BTreeMap::new(), &change("refs/heads/master"));
-        assert_eq!(wishes.len(), 1);
-        assert_eq!(wishes[0].image, None);
-        assert!(matches!(&wishes[0].intake, Intake::Ignore { reason }
+        let new_events = route(&BTreeMap::new(), &change("refs/heads/master"));
+        assert_eq!(new_events.len(), 1);
+        assert_eq!(new_events[0].image, None);
+        assert!(matches!(&new_events[0].disposition, Disposition::Ignore { reason }
             if reason == "no image is configured for repository github.com/MrRaph/Blog"));
     }
 
@@ -201,7 +165,7 @@ pub(super) mod tests {
     fn without_globs_only_the_default_branch_is_built() {
         let plain = || image(None, &[], SkipRule::All);
         assert_eq!(intake_of(plain(), &change("refs/heads/trunk")), PUSHED);
-        assert!(matches!(intake_of(plain(), &change("refs/heads/master")), Intake::Ignore { reason }
+        assert!(matches!(intake_of(plain(), &change("refs/heads/master")), Disposition::Ignore { reason }
             if reason.contains("'trunk'")));
         for (branch, built) in [("master", true), ("main", true), ("trunk", false)] {
             let untold = Change { default_branch: None, ..change(&format!("refs/heads/{branch}")) };
@@ -215,13 +179,16 @@ pub(super) mod tests {
         assert_eq!(intake_of(config(), &change("refs/heads/release/1.2")), PUSHED);
         assert_eq!(
             intake_of(config(), &change("refs/tags/v1.2")),
-            Intake::Build { immediate: true, manual: false, ensure: false }
+            Disposition::Build { immediate: true, manual: false, ensure: false }
         );
-        assert!(matches!(intake_of(config(), &change("refs/heads/topic")), Intake::Ignore { reason }
+        assert!(matches!(intake_of(config(), &change("refs/heads/topic")), Disposition::Ignore { reason }
             if reason.contains("master, release/*")));
-        assert!(matches!(intake_of(config(), &change("refs/tags/nightly")), Intake::Ignore { reason }
+        assert!(matches!(intake_of(config(), &change("refs/tags/nightly")), Disposition::Ignore { reason }
             if reason.contains("v*")));
-        assert!(matches!(intake_of(image(None, &[], SkipRule::All), &change("refs/tags/v1")), Intake::Ignore { .. }));
+        assert!(matches!(
+            intake_of(image(None, &[], SkipRule::All), &change("refs/tags/v1")),
+            Disposition::Ignore { .. }
+        ));
     }
 
     fn drafts_only() -> Vec<u8> {
@@ -244,19 +211,22 @@ pub(super) mod tests {
         let digest = without_drafts().paths.expect("paths").digest;
         let touches = Touches::Outside { paths: digest.clone() };
         let rule = "every file of the push is outside `paths`: drafts/a.md".to_owned();
-        assert_eq!(intake_of(without_drafts(), &pushed), Intake::Outside { rule, paths: digest });
+        assert_eq!(intake_of(without_drafts(), &pushed), Disposition::Outside { rule, paths: digest });
         // A marker says so for good, and what was touched is still told.
         let marked = Change { marked: Marked { all: true, head: true }, ..pushed.clone() };
         let rule = "every commit of the push carries a skip marker".to_owned();
-        assert_eq!(intake_of(without_drafts(), &marked), Intake::Skip { rule: rule.clone(), touches });
+        assert_eq!(intake_of(without_drafts(), &marked), Disposition::Skip { rule: rule.clone(), touches });
         assert_eq!(
             intake_of(image(Some(&["*"]), &[], SkipRule::All), &marked),
-            Intake::Skip { rule, touches: Touches::Inside }
+            Disposition::Skip { rule, touches: Touches::Inside }
         );
         // A new branch, a tag, and an image that every file counts for.
         assert_eq!(intake_of(without_drafts(), &Change { before: None, ..pushed.clone() }), PUSHED);
         let tag = Change { git_ref: GitRef::tag("v1").expect("a ref"), ..pushed.clone() };
-        assert_eq!(intake_of(without_drafts(), &tag), Intake::Build { immediate: true, manual: false, ensure: false });
+        assert_eq!(
+            intake_of(without_drafts(), &tag),
+            Disposition::Build { immediate: true, manual: false, ensure: false }
+        );
         assert_eq!(intake_of(image(Some(&["*"]), &[], SkipRule::All), &pushed), PUSHED);
     }
 
@@ -269,30 +239,30 @@ pub(super) mod tests {
             ImageConfig { ignore_authors, ..image(Some(&["*"]), &["*"], SkipRule::All) }
         };
         let rule = "every commit is by renovate[bot], whom ignore_authors names".to_owned();
-        assert_eq!(intake_of(with("Renovate[bot]"), &pushed), Intake::Skip { rule, touches: Touches::Inside });
+        assert_eq!(intake_of(with("Renovate[bot]"), &pushed), Disposition::Skip { rule, touches: Touches::Inside });
         assert_eq!(intake_of(with("dependabot[bot]"), &pushed), PUSHED);
         let tag = Change { git_ref: GitRef::tag("v1").expect("a ref"), ..pushed };
-        assert!(matches!(intake_of(with("renovate[bot]"), &tag), Intake::Build { .. }));
+        assert!(matches!(intake_of(with("renovate[bot]"), &tag), Disposition::Build { .. }));
     }
 
     #[test]
     fn each_image_has_its_own_paths() {
         let body = drafts_only();
         let pushed = Change { before: "1111111".parse().ok(), body: &body, ..change("refs/heads/trunk") };
-        let wishes =
+        let new_events =
             route(&images(vec![("a/drafts", image(None, &[], SkipRule::All)), ("a/site", without_drafts())]), &pushed);
-        assert_eq!(wishes[0].intake, PUSHED);
-        assert!(matches!(wishes[1].intake, Intake::Outside { .. }));
+        assert_eq!(new_events[0].disposition, PUSHED);
+        assert!(matches!(new_events[1].disposition, Disposition::Outside { .. }));
     }
 
     #[test]
     fn a_skip_applies_only_to_what_would_be_built_and_never_to_a_deletion() {
         let marked = Change { marked: Marked { all: true, head: true }, ..change("refs/heads/trunk") };
-        assert!(matches!(intake_of(image(None, &[], SkipRule::All), &marked), Intake::Skip { .. }));
+        assert!(matches!(intake_of(image(None, &[], SkipRule::All), &marked), Disposition::Skip { .. }));
         assert_eq!(intake_of(image(None, &[], SkipRule::Never), &marked), PUSHED);
         let elsewhere = Change { git_ref: GitRef::branch("topic").expect("a ref"), ..marked.clone() };
-        assert!(matches!(intake_of(image(None, &[], SkipRule::All), &elsewhere), Intake::Ignore { .. }));
+        assert!(matches!(intake_of(image(None, &[], SkipRule::All), &elsewhere), Disposition::Ignore { .. }));
         let deleted = Change { deleted: true, ..marked };
-        assert_eq!(intake_of(image(None, &[], SkipRule::All), &deleted), Intake::DeleteRef);
+        assert_eq!(intake_of(image(None, &[], SkipRule::All), &deleted), Disposition::DeleteRef);
     }
 }

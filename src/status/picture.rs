@@ -9,7 +9,7 @@ use crate::model::{BuildId, GitRef, ImageName, Seq, Timestamp};
 use crate::scheduler::lane::{Lane, Phase};
 use crate::scheduler::policy::Policy;
 use crate::scheduler::record::Changes;
-use crate::scheduler::standing::{Standing, standing};
+use crate::scheduler::wait::{Standing, standing};
 use crate::scheduler::{Scheduler, record::BuildRecord};
 
 /// All lanes as they were after the newest step that is on disk.
@@ -127,5 +127,5 @@ impl Picture {
 
 /// Whether a lane's waiting place holds a build that runs beside another.
 pub(super) fn runs_beside(lane: &Lane) -> bool {
-    lane.queued.as_ref().is_some_and(|queued| matches!(queued.phase, Phase::Beside { .. }))
+    lane.queued.as_ref().is_some_and(|queued| matches!(queued.phase, Phase::Overlapping { .. }))
 }

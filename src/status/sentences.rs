@@ -6,7 +6,7 @@ use crate::build::{BuildState, Outcome};
 use crate::command::Hold;
 use crate::model::{BuildId, Timestamp};
 use crate::scheduler::record::BuildRecord;
-use crate::scheduler::standing::{Standing, Taken};
+use crate::scheduler::wait::{Standing, Taken};
 
 /// Why an open key waits.
 pub(super) fn waits(standing: &Standing, now: Timestamp) -> String {

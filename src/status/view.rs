@@ -7,7 +7,7 @@ use crate::model::{EventId, ImageName, Timestamp};
 use crate::scheduler::lane::{Lane, Live};
 use crate::scheduler::open::Open;
 use crate::scheduler::record::{BuildRecord, Foreign};
-use crate::scheduler::standing::Standing;
+use crate::scheduler::wait::Standing;
 
 /// What became of `event`. `closure` and `build` are what the journal says of its end, where it has ended;
 /// `url` is where the receipt can be read again, less the id.
@@ -136,7 +136,7 @@ pub fn lane_view(image: &ImageName, picture: &Picture, now: Timestamp) -> Option
         keys: keys.collect(),
         last_build: lane.last_build.as_ref().map(|row| build_view(row, Vec::new())),
         behind_since: picture.behind_since(image).map(|at| at.to_string()),
-        blind: picture.policies.get(image).is_some_and(|policy| !policy.observes),
+        blind: picture.policies.get(image).is_some_and(|policy| !policy.capabilities.observes()),
     })
 }
 

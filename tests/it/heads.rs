@@ -6,11 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use coalesced::build::Capabilities;
 use coalesced::build::TriggerAnswer;
-use coalesced::event::{Cause, CauseKind, Delivery, Intake, Wish};
+use coalesced::event::{Cause, CauseKind, Delivery, Disposition, NewEvent};
 use coalesced::journal::{MemoryJournal, encode};
 use coalesced::model::{BuildId, CommitId, GitRef, ImageName, RefKind, Timestamp};
-use coalesced::scheduler::heads::{HEADS_MAX, Head, RECOVERED_PER_ANSWER};
+use coalesced::scheduler::heads::{HEADS_MAX, RECOVERED_PER_ANSWER, RemoteHead};
 use coalesced::scheduler::policy::{Policy, Reconcile};
 use coalesced::scheduler::{Effect, Input, Scheduler, Settings, Step, Ticket};
 use proptest::collection::vec;
@@ -90,7 +91,7 @@ struct History {
     commits: u32,
     /// The commits at which a build of each ref lacks nothing: its newest push that touched something, and all since.
     good: BTreeMap<GitRef, BTreeSet<CommitId>>,
-    late: Vec<(Timestamp, Wish)>,
+    late: Vec<(Timestamp, NewEvent)>,
     questions: Vec<Question>,
     triggered: Vec<BuildId>,
     /// What was the newest commit of a ref when its last build was asked for.
@@ -107,10 +108,11 @@ impl History {
     fn new() -> Self {
         let image: ImageName = "acme/web".parse().expect("an image");
         let reconcile = Reconcile { remote: "git".into(), every: Duration::from_mins(15), rules: "rules".into() };
-        let policy = Policy { observes: false, reconcile: Some(reconcile), ..Policy::DEFAULT };
+        let policy =
+            Policy { capabilities: Capabilities::DEFAULT.blind(), reconcile: Some(reconcile), ..Policy::DEFAULT };
         let settings = Settings {
             policies: BTreeMap::from([(image.clone(), policy)]),
-            account_limits: Vec::new(),
+            account_limits: BTreeMap::new(),
             button_fold: Settings::BUTTON_FOLD,
             seed: 3,
         };
@@ -146,9 +148,9 @@ impl History {
         match op {
             Op::Push { git_ref, webhook, back, outside } => self.push(&name(*git_ref), *webhook, *back, *outside),
             Op::Tap { git_ref } => {
-                let intake = Intake::Build { immediate: true, manual: true, ensure: false };
-                let wish = self.wish(&name(*git_ref), intake);
-                self.deliver(CauseKind::Button, wish);
+                let disposition = Disposition::Build { immediate: true, manual: true, ensure: false };
+                let new_event = self.new_event(&name(*git_ref), disposition);
+                self.deliver(CauseKind::Button, new_event);
             }
             Op::Advance { millis } => self.advance(Duration::from_millis((*millis).into())),
             Op::Remote { after, read_early, fails } => self.manner = (*after, *read_early, *fails),
@@ -174,18 +176,18 @@ impl History {
         }
         good.insert(after.clone());
         self.before.extend(before.clone().map(|before| (git_ref.clone(), before)));
-        let intake = if outside {
-            Intake::Outside { rule: "outside".to_owned(), paths: "paths".into() }
+        let disposition = if outside {
+            Disposition::Outside { rule: "outside".to_owned(), paths: "paths".into() }
         } else {
-            Intake::Build { immediate: false, manual: false, ensure: false }
+            Disposition::Build { immediate: false, manual: false, ensure: false }
         };
-        let wish = Wish { commit: Some(after), before, ..self.wish(git_ref, intake) };
+        let new_event = NewEvent { commit: Some(after), before, ..self.new_event(git_ref, disposition) };
         match webhook {
-            Webhook::InTime => self.deliver(CauseKind::Push, wish),
+            Webhook::InTime => self.deliver(CauseKind::Push, new_event),
             // A look may find the push first, and what comes late may be older than what is known by then.
             Webhook::Late { millis } => {
                 self.unannounced += 2;
-                self.late.push((self.now.plus(Duration::from_millis(millis.into())), wish));
+                self.late.push((self.now.plus(Duration::from_millis(millis.into())), new_event));
             }
             Webhook::Lost => {
                 self.unannounced += 1;
@@ -197,13 +199,14 @@ impl History {
         }
     }
 
-    fn wish(&self, git_ref: &GitRef, intake: Intake) -> Wish {
+    fn new_event(&self, git_ref: &GitRef, disposition: Disposition) -> NewEvent {
         let (image, git_ref) = (Some(self.image.clone()), Some(git_ref.clone()));
-        Wish { image, git_ref, commit: None, before: None, intake }
+        NewEvent { image, git_ref, commit: None, before: None, disposition }
     }
 
-    fn deliver(&mut self, kind: CauseKind, wish: Wish) {
-        let delivery = Delivery { cause: Cause::new(kind, "source"), fingerprints: Vec::new(), wishes: vec![wish] };
+    fn deliver(&mut self, kind: CauseKind, new_event: NewEvent) {
+        let delivery =
+            Delivery { cause: Cause::new(kind, "source"), fingerprints: Vec::new(), new_events: vec![new_event] };
         self.handle(vec![Input::Arrived { delivery, ticket: Ticket(1) }]);
     }
 
@@ -227,14 +230,14 @@ impl History {
         let now = self.now;
         let (due, later): (Vec<_>, Vec<_>) = self.late.drain(..).partition(|(at, _)| *at <= now);
         self.late = later;
-        for (_, wish) in due {
-            self.deliver(CauseKind::Push, wish);
+        for (_, new_event) in due {
+            self.deliver(CauseKind::Push, new_event);
         }
         let (due, later): (Vec<_>, Vec<_>) = self.questions.drain(..).partition(|asked| asked.answered_at <= now);
         self.questions = later;
         for Question { remote, id, read, fails, .. } in due {
             let heads = read.unwrap_or_else(|| self.remote.clone()).into_iter();
-            let heads = heads.map(|(git_ref, commit)| (git_ref, Head { commit, tag_object: None })).collect();
+            let heads = heads.map(|(git_ref, commit)| (git_ref, RemoteHead { commit, tag_object: None })).collect();
             let shown = BTreeMap::from([(self.image.clone(), heads)]);
             let answer = if fails { Err("it is out of order".to_owned()) } else { Ok(shown) };
             self.handle(vec![Input::Heads { remote, question: id, answer }]);
@@ -266,11 +269,11 @@ impl History {
                     let answered_at = self.now.plus(Duration::from_millis(after.into()));
                     self.questions.push(Question { remote, id: question, answered_at, read, fails });
                 }
-                Effect::Trigger(order) => {
-                    let head = self.remote.get(&order.git_ref).cloned();
-                    self.went_and_came.remove(&order.git_ref);
-                    self.built.extend(head.map(|head| (order.git_ref, head)));
-                    self.triggered.push(order.build);
+                Effect::Trigger(request) => {
+                    let head = self.remote.get(&request.git_ref).cloned();
+                    self.went_and_came.remove(&request.git_ref);
+                    self.built.extend(head.map(|head| (request.git_ref, head)));
+                    self.triggered.push(request.build);
                 }
                 Effect::Answer { .. } | Effect::Observe { .. } | Effect::Cancel { .. } | Effect::Notify { .. } => {}
             }

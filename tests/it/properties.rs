@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use coalesced::build::{
-    BackendBuild, BackendBuildId, BackendBuildState, Observation, ObserveError, Outcome, SourceTaken, TriggerAnswer,
+    BackendBuild, BackendBuildId, BackendBuildState, Capabilities, Observation, ObserveError, Outcome, SourceTaken,
+    TriggerAnswer,
 };
 use coalesced::command::{Command, Scope, Verb};
-use coalesced::event::{Cause, CauseKind, Delivery, End, Fingerprint, Intake, Touches, Verdict, Wish};
+use coalesced::event::{Cause, CauseKind, Delivery, Disposition, End, Fingerprint, NewEvent, Touches, Verdict};
 use coalesced::journal::{Fate, MemoryJournal, encode};
 use coalesced::model::{BuildId, GitRef, ImageName, Seq, Timestamp};
 use coalesced::scheduler::policy::Policy;
@@ -102,8 +103,7 @@ struct Setting {
 }
 
 fn setting() -> impl Strategy<Value = Setting> {
-    let source_taken =
-        prop_oneof![Just(SourceTaken::AtStart), Just(SourceTaken::AtTrigger), Just(SourceTaken::Unknown)];
+    let source_taken = prop_oneof![Just(SourceTaken::AtStart), Just(SourceTaken::AtCall), Just(SourceTaken::Unknown)];
     (any::<bool>(), source_taken, 1..600u64, 0..120u64, any::<bool>()).prop_map(
         |(prequeue, source_taken, build, visible, serial)| Setting {
             prequeue,
@@ -155,11 +155,14 @@ struct History {
 impl History {
     fn new(setting: Setting) -> Self {
         let image: ImageName = "acme/web".parse().expect("an image");
-        let policy =
-            Policy { prequeue: setting.prequeue, source_taken: setting.source_taken, ..Policy::DEFAULT.clone() };
+        let policy = Policy {
+            prequeue: setting.prequeue,
+            capabilities: Capabilities { source_taken: setting.source_taken, ..Capabilities::DEFAULT },
+            ..Policy::DEFAULT.clone()
+        };
         let settings = Settings {
             policies: BTreeMap::from([(image.clone(), policy)]),
-            account_limits: Vec::new(),
+            account_limits: BTreeMap::new(),
             button_fold: Settings::BUTTON_FOLD,
             seed: 7,
         };
@@ -211,15 +214,15 @@ impl History {
     fn carry_out(&mut self, op: &Op) {
         match op {
             Op::Push { git_ref, id } => {
-                let intake = Intake::Build { immediate: false, manual: false, ensure: false };
-                self.deliver(*git_ref, *id, intake, CauseKind::Push);
+                let disposition = Disposition::Build { immediate: false, manual: false, ensure: false };
+                self.deliver(*git_ref, *id, disposition, CauseKind::Push);
             }
             Op::Tap { git_ref } => {
-                let intake = Intake::Build { immediate: true, manual: true, ensure: false };
-                self.deliver(*git_ref, None, intake, CauseKind::Button);
+                let disposition = Disposition::Build { immediate: true, manual: true, ensure: false };
+                self.deliver(*git_ref, None, disposition, CauseKind::Button);
             }
             Op::Skip { git_ref } => {
-                let skip = Intake::Skip { rule: "skip".to_owned(), touches: Touches::Inside };
+                let skip = Disposition::Skip { rule: "skip".to_owned(), touches: Touches::Inside };
                 self.deliver(*git_ref, None, skip, CauseKind::Push);
             }
             Op::Advance { millis } => self.advance(Duration::from_millis((*millis).into())),
@@ -234,23 +237,23 @@ impl History {
         self.settle();
     }
 
-    fn deliver(&mut self, git_ref: u8, id: Option<u8>, intake: Intake, kind: CauseKind) {
+    fn deliver(&mut self, git_ref: u8, id: Option<u8>, disposition: Disposition, kind: CauseKind) {
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
         if let Some(id) = id {
             self.ticket_ids.insert(ticket, id);
         }
-        let wish = Wish {
+        let new_event = NewEvent {
             image: Some(self.image.clone()),
             git_ref: Some(branch(git_ref)),
             commit: None,
             before: None,
-            intake,
+            disposition,
         };
         let delivery = Delivery {
             cause: Cause::new(kind, "source"),
             fingerprints: id.map(|id| Fingerprint([id; 16])).into_iter().collect(),
-            wishes: vec![wish],
+            new_events: vec![new_event],
         };
         self.handle(vec![Input::Arrived { delivery, ticket }]);
     }
@@ -333,7 +336,7 @@ impl History {
         self.check_folding();
         for effect in step.release(proof) {
             match effect {
-                Effect::Trigger(order) => self.trigger(order.build, &order.git_ref),
+                Effect::Trigger(request) => self.trigger(request.build, &request.git_ref),
                 Effect::Observe { question, .. } => self.questions.push(question),
                 Effect::Answer { ticket, decision } => self.answered(ticket, &decision),
                 Effect::Cancel { .. } | Effect::Notify { .. } | Effect::AskHeads { .. } => {}

@@ -36,13 +36,13 @@ fn every_scenario_goes_as_written() {
 fn keys_of_old_tags_are_forgotten_and_their_refs_stay_known() {
     let tags = KEYS_MAX + 20;
     let mut world = World::new();
-    world.obey("image acme/web quiet=30s reconcile=15m rules=r");
-    world.obey("heads acme/web");
+    world.execute("image acme/web quiet=30s reconcile=15m rules=r");
+    world.execute("heads acme/web");
     for tag in 1..=tags {
-        world.obey(&format!("push acme/web tag:v{tag} c{tag} c0"));
-        world.obey("answer acme/web accepted");
-        world.obey("advance 10s");
-        world.obey(&format!("show acme/web r{tag}:success"));
+        world.execute(&format!("push acme/web tag:v{tag} c{tag} c0"));
+        world.execute("answer acme/web accepted");
+        world.execute("advance 10s");
+        world.execute(&format!("show acme/web r{tag}:success"));
     }
     let keys = |world: &mut World| world.scheduler().lanes().next().expect("the lane").keys.len();
     assert!(keys(&mut world) <= KEYS_MAX, "{} keys", keys(&mut world));
@@ -52,7 +52,7 @@ fn keys_of_old_tags_are_forgotten_and_their_refs_stay_known() {
     // The first of the tags has moved since; the others are where they were.
     let heads: Vec<String> =
         (1..=tags).map(|tag| format!("tag:v{tag}=c{}", if tag == 1 { 999 } else { tag })).collect();
-    let told = world.obey(&format!("heads acme/web {}", heads.join(" ")));
+    let told = world.execute(&format!("heads acme/web {}", heads.join(" ")));
     let recovered: Vec<&str> = told.lines().filter(|line| line.contains("recovers")).collect();
     assert_eq!(recovered, [format!("+14m event {} recovers refs/tags/v1 at c999", tags + 1)]);
 }
@@ -72,7 +72,7 @@ fn play(written: &str) -> String {
             writeln!(played, "{line}").expect("a String takes all");
             if !line.starts_with('#') {
                 any = true;
-                told.push_str(&world.obey(line));
+                told.push_str(&world.execute(line));
             }
         }
         if any {

@@ -31,13 +31,13 @@ use coalesced::build::{
     BackendBuild, BackendBuildId, BackendBuildState, Observation, ObserveError, Outcome, SourceTaken, TriggerAnswer,
 };
 use coalesced::command::{Command, Scope, Verb};
-use coalesced::event::{Cause, CauseKind, Delivery, End, Event, Fingerprint, Intake, Touches, Verdict, Wish};
+use coalesced::event::{Cause, CauseKind, Delivery, Disposition, End, Event, Fingerprint, NewEvent, Touches, Verdict};
 use coalesced::journal::{Fate, MemoryJournal, encode};
 use coalesced::model::{BuildId, CommitId, GitRef, ImageName, Seq, Timestamp};
-use coalesced::scheduler::heads::Head;
-use coalesced::scheduler::policy::{AccountId, LabelRule, Policy, Reconcile};
+use coalesced::scheduler::heads::RemoteHead;
+use coalesced::scheduler::policy::{AccountName, LabelRule, Policy, Reconcile};
 use coalesced::scheduler::record::Fact;
-use coalesced::scheduler::standing::standing;
+use coalesced::scheduler::wait::standing;
 use coalesced::scheduler::{Decision, Effect, Input, Scheduler, Settings, Step, Ticket};
 use coalesced::status::{self, Picture};
 
@@ -60,7 +60,7 @@ impl World {
     pub(crate) fn new() -> Self {
         let settings = Settings {
             policies: BTreeMap::new(),
-            account_limits: vec![5],
+            account_limits: BTreeMap::from([("test".into(), 5)]),
             button_fold: Settings::BUTTON_FOLD,
             seed: 1,
         };
@@ -78,13 +78,13 @@ impl World {
     }
 
     /// Carries out one command and answers with all that was decided.
-    pub(crate) fn obey(&mut self, line: &str) -> String {
+    pub(crate) fn execute(&mut self, line: &str) -> String {
         let words: Vec<&str> = line.split_whitespace().collect();
         let (command, rest) = words.split_first().expect("a command");
         let image = |index: usize| rest.get(index).expect("an image").parse::<ImageName>().expect("an image");
         match *command {
             "image" => self.configure(rest),
-            "account" => self.settings.account_limits = vec![rest[0].parse().expect("a limit")],
+            "account" => drop(self.settings.account_limits.insert("test".into(), rest[0].parse().expect("a limit"))),
             "push" | "tap" | "call" | "skip" | "delete" => self.deliver(command, rest),
             "answer" => {
                 let build = self.triggers.remove(&image(0)).expect("no trigger call is under way");
@@ -167,20 +167,22 @@ impl World {
 
     fn configure(&mut self, words: &[&str]) {
         let mut policy = Policy::DEFAULT.clone();
+        policy.capabilities.longest_build = Some(Duration::from_hours(4));
         let (mut remote, mut rules) = (words[0], "");
         for (name, value) in words[1..].iter().map(|word| word.split_once('=').expect("key=value")) {
             match name {
                 "quiet" => policy.quiet = span(value),
                 "max_wait" => policy.max_wait = span(value),
                 "prequeue" => policy.prequeue = value == "yes",
-                "observes" => policy.observes = value == "yes",
+                "observes" if value != "yes" => policy.capabilities = policy.capabilities.blind(),
+                "observes" => {}
                 "expected" => policy.expected_build_time = span(value),
                 "retry_failed" => policy.retry_failed = value.parse().expect("a number"),
-                "account" => policy.account = (value == "yes").then_some(AccountId(0)),
+                "account" => policy.account = (value == "yes").then_some(AccountName::from("test")),
                 "source" => {
-                    policy.source_taken = match value {
+                    policy.capabilities.source_taken = match value {
                         "start" => SourceTaken::AtStart,
-                        "trigger" => SourceTaken::AtTrigger,
+                        "trigger" => SourceTaken::AtCall,
                         _ => SourceTaken::Unknown,
                     }
                 }
@@ -217,7 +219,7 @@ impl World {
             let head = |text: &&str| {
                 let (name, head) = text.split_once('=').expect("ref=commit");
                 let (at, tag) = head.split_once('^').map_or((head, None), |(at, tag)| (at, Some(tag)));
-                (git_ref(name), Head { commit: commit(at), tag_object: tag.map(commit) })
+                (git_ref(name), RemoteHead { commit: commit(at), tag_object: tag.map(commit) })
             };
             (part[0].parse().expect("an image"), part[1..].iter().map(head).collect())
         });
@@ -238,28 +240,28 @@ impl World {
         };
         let says = |word: &str| plain.iter().any(|plain| **plain == word);
         let outside = option("outside");
-        let intake = match kind {
-            "tap" => Intake::Build { immediate: true, manual: true, ensure: false },
-            "call" => Intake::Build { immediate: says("now") || is_tag, manual: true, ensure: says("ensure") },
-            "skip" => Intake::Skip {
+        let disposition = match kind {
+            "tap" => Disposition::Build { immediate: true, manual: true, ensure: false },
+            "call" => Disposition::Build { immediate: says("now") || is_tag, manual: true, ensure: says("ensure") },
+            "skip" => Disposition::Skip {
                 rule: "every commit says [skip ci]".to_owned(),
                 touches: outside.map_or(Touches::Inside, |paths| Touches::Outside { paths: paths.into() }),
             },
-            "delete" => Intake::DeleteRef,
-            "push" if outside.is_some() => Intake::Outside {
+            "delete" => Disposition::DeleteRef,
+            "push" if outside.is_some() => Disposition::Outside {
                 rule: "every file of the push is outside `paths`: drafts/a.md".to_owned(),
                 paths: outside.unwrap_or_default().into(),
             },
-            _ => Intake::Build { immediate: is_tag, manual: false, ensure: false },
+            _ => Disposition::Build { immediate: is_tag, manual: false, ensure: false },
         };
         let commit =
             |index: usize| matches!(kind, "push" | "skip").then(|| plain.get(index).map(|text| commit(text))).flatten();
-        let wish = Wish {
+        let new_event = NewEvent {
             image: Some(words[0].parse().expect("an image")),
             git_ref: Some(git_ref),
             commit: commit(0),
             before: commit(1),
-            intake,
+            disposition,
         };
         let fingerprints = option("id").map(|id| {
             let mut bytes = [0; 16];
@@ -269,7 +271,7 @@ impl World {
         let delivery = Delivery {
             cause: Cause::new(cause_kind, source),
             fingerprints: fingerprints.into_iter().collect(),
-            wishes: vec![wish],
+            new_events: vec![new_event],
         };
         let ticket = self.ticket();
         self.handle(vec![Input::Arrived { delivery, ticket }]);
@@ -341,14 +343,14 @@ impl World {
             Effect::Answer { decision: Decision::Repeated { first, count }, .. } => {
                 self.tell(&format!("repeated: {count} from event {} on", first.0));
             }
-            Effect::Answer { decision: Decision::Obeyed { .. }, .. } => {}
+            Effect::Answer { decision: Decision::Executed { .. }, .. } => {}
             Effect::Answer { decision: Decision::UnknownImage(image), .. } => {
                 self.tell(&format!("no image {image}"));
             }
-            Effect::Trigger(order) => {
-                let commit = order.commit.map(|commit| format!(" wanting {commit}")).unwrap_or_default();
-                self.tell(&format!("> trigger {} {}{commit}", order.image, order.git_ref));
-                self.triggers.insert(order.image, order.build);
+            Effect::Trigger(request) => {
+                let commit = request.commit.map(|commit| format!(" wanting {commit}")).unwrap_or_default();
+                self.tell(&format!("> trigger {} {}{commit}", request.image, request.git_ref));
+                self.triggers.insert(request.image, request.build);
             }
             Effect::Observe { image, question } => {
                 self.tell(&format!("> ask {image}"));
@@ -460,8 +462,10 @@ fn tell_fact(fact: &Fact) -> Option<String> {
             )
         }
         Fact::Closed { git_ref, end, .. } => format!("open events of {git_ref} end: {end:?}"),
-        Fact::Hastened { git_ref, .. } => format!("{git_ref} is due now"),
-        Fact::Intended { build, git_ref, upto, .. } => format!("build {build} of {git_ref} takes all up to {}", upto.0),
+        Fact::Expedited { git_ref, .. } => format!("{git_ref} is due now"),
+        Fact::Intended { build, git_ref, through, .. } => {
+            format!("build {build} of {git_ref} takes all up to {}", through.0)
+        }
         Fact::Accepted { build, .. } => format!("build {build} accepted"),
         Fact::BecameUncertain { build, .. } => format!("build {build} uncertain"),
         Fact::Refused { build, again_at, blocked, .. } => {
@@ -469,17 +473,17 @@ fn tell_fact(fact: &Fact) -> Option<String> {
             let again = humantime::format_duration(Duration::from_secs(again_at.since(START).as_secs()));
             format!("build {build} {how}, again at +{again}")
         }
-        Fact::Attached { build, backend_ids, only_upto } => {
+        Fact::Attached { build, backend_ids, only_through } => {
             let rows: Vec<&str> = backend_ids.iter().map(|id| id.0.as_str()).collect();
-            let only = only_upto.map(|upto| format!(", good for events up to {}", upto.0)).unwrap_or_default();
+            let only = only_through.map(|through| format!(", good for events up to {}", through.0)).unwrap_or_default();
             format!("build {build} is {}{only}", rows.join(" "))
         }
-        Fact::StillQueued { build, upto } => format!("build {build} still queued, covers up to {}", upto.0),
+        Fact::StillQueued { build, through } => format!("build {build} still queued, covers up to {}", through.0),
         Fact::Started { build, cover, .. } => {
-            format!("build {build} begun, covers up to {}{}", cover.upto.0, contradiction(cover.contradicted))
+            format!("build {build} begun, covers up to {}{}", cover.through.0, contradiction(cover.contradicted))
         }
         Fact::CoverChanged { build, cover, .. } => {
-            format!("build {build} covers up to {}{}", cover.upto.0, contradiction(cover.contradicted))
+            format!("build {build} covers up to {}{}", cover.through.0, contradiction(cover.contradicted))
         }
         Fact::Missing { build, since } => {
             format!("build {build} {}", if since.is_some() { "is missing" } else { "is there again" })
@@ -497,11 +501,11 @@ fn tell_fact(fact: &Fact) -> Option<String> {
         }
         Fact::ForeignEnded { id, outcome, covered, .. } => {
             let covered: BTreeSet<String> =
-                covered.iter().map(|(git_ref, upto)| format!(", covers {git_ref} up to {}", upto.0)).collect();
+                covered.iter().map(|(git_ref, through)| format!(", covers {git_ref} up to {}", through.0)).collect();
             format!("build {id} of somebody else ended: {outcome:?}{}", covered.into_iter().collect::<String>())
         }
         Fact::KeyForgotten { git_ref } => format!("{git_ref} was at rest for long and is forgotten"),
-        Fact::Clamped { .. } => "the clock went back".to_owned(),
+        Fact::ClockWentBack { .. } => "the clock went back".to_owned(),
     })
 }
 

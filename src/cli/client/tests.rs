@@ -99,7 +99,7 @@ async fn a_wish_is_sent_with_token_key_and_body() {
     assert_eq!(asked[0].authorization.as_deref(), Some("Bearer test-token-client"));
     assert_eq!(asked[0].body, r#"{"branch":"master","start_now":true,"ensure":false}"#);
     assert_eq!(asked[0].key.as_ref().map(String::len), Some(32));
-    assert_ne!(asked[0].key, asked[1].key, "two wishes are two events");
+    assert_ne!(asked[0].key, asked[1].key, "two new_events are two events");
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! What is found where, and to whom a token is shown.
 
+use std::fs;
+use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 
 use tempfile::TempDir;
@@ -135,9 +137,9 @@ fn a_named_data_directory_is_the_only_one_asked() {
 
 #[test]
 fn a_file_closed_to_us_is_not_allowed() {
-    let error = LocateError::Unreadable {
+    let error = LocateError::File(ClientFileError::Unreadable {
         path: "/var/lib/coalesced/client.json".into(),
         source: io::ErrorKind::PermissionDenied.into(),
-    };
+    });
     assert_eq!(error.exit_code(), 77);
 }

@@ -7,7 +7,7 @@ const BACKEND: &str = "[image.\"a/b\".backend]\nkind = \"docker_hub\"\ntrigger_u
 /// All lines that the text draws.
 fn refused(text: &str) -> Vec<String> {
     match parse(text) {
-        Err(ConfigError::Mistakes(mistakes)) => mistakes.iter().map(Mistake::to_string).collect(),
+        Err(ConfigError::Mistakes(mistakes)) => mistakes.iter().map(Diagnostic::to_string).collect(),
         other => panic!("not refused: {other:?}\n{text}"),
     }
 }

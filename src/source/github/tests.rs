@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::config::{SkipRule, SourceKind};
-use crate::event::Intake;
+use crate::event::Disposition;
 use crate::source::route::tests::{image, images};
 
 const OLD: &str = "test-token-old";
@@ -120,11 +120,11 @@ fn an_unsigned_request_is_refused_before_anything_else_is_looked_at() {
 #[test]
 fn a_push_to_a_branch_opens_its_key() {
     let delivery = delivered(&json!({}));
-    let wish = &delivery.wishes[0];
-    assert_eq!(wish.intake, Intake::Build { immediate: false, manual: false, ensure: false });
-    assert_eq!(wish.image.as_ref().map(ImageName::as_str), Some("mrraph/blog"));
-    assert_eq!(wish.git_ref.as_ref().map(GitRef::as_str), Some("refs/heads/master"));
-    assert_eq!(wish.commit.as_ref().map(crate::model::CommitId::as_str), Some(COMMIT));
+    let new_event = &delivery.new_events[0];
+    assert_eq!(new_event.disposition, Disposition::Build { immediate: false, manual: false, ensure: false });
+    assert_eq!(new_event.image.as_ref().map(ImageName::as_str), Some("mrraph/blog"));
+    assert_eq!(new_event.git_ref.as_ref().map(GitRef::as_str), Some("refs/heads/master"));
+    assert_eq!(new_event.commit.as_ref().map(crate::model::CommitId::as_str), Some(COMMIT));
     assert_eq!(delivery.cause.actor.as_deref(), Some("MrRaph"));
     assert_eq!(delivery.cause.reason.as_deref(), Some("Say more"));
     assert_eq!(delivery.cause.delivery.as_deref(), Some("72d3162e-cc78-11e3-81ab-4c9367dc0958"));
@@ -142,7 +142,7 @@ fn a_form_is_signed_as_it_was_sent() {
         ])
     };
     let reading = read_with(&form(&signature(OLD, body.as_bytes())), body.as_bytes()).expect("taken");
-    assert!(matches!(reading, Reading::Delivery(delivery) if delivery.wishes.len() == 1));
+    assert!(matches!(reading, Reading::Delivery(delivery) if delivery.new_events.len() == 1));
     let over_json = read_with(&form(&signature(OLD, json.as_bytes())), body.as_bytes());
     assert_eq!(over_json.expect_err("refused"), SourceError::Unsigned);
     let without = read_with(&form(&signature(OLD, b"a=b")), b"a=b");
@@ -167,10 +167,10 @@ fn a_tag_is_immediate_and_an_annotated_ones_commit_is_the_head_commit() {
         &json!({"ref": "refs/tags/v1", "before": ZEROS, "created": true, "commits": [], "after": TAG_OBJECT}),
     );
     for delivery in [lightweight, annotated] {
-        let wish = &delivery.wishes[0];
-        assert_eq!(wish.intake, Intake::Build { immediate: true, manual: false, ensure: false });
-        assert_eq!(wish.commit.as_ref().map(crate::model::CommitId::as_str), Some(COMMIT));
-        assert_eq!(wish.before, None);
+        let new_event = &delivery.new_events[0];
+        assert_eq!(new_event.disposition, Disposition::Build { immediate: true, manual: false, ensure: false });
+        assert_eq!(new_event.commit.as_ref().map(crate::model::CommitId::as_str), Some(COMMIT));
+        assert_eq!(new_event.before, None);
     }
 }
 
@@ -181,7 +181,7 @@ fn a_deleted_ref_is_told_by_the_flag_or_by_zeros() {
         json!({"deleted": null, "after": ZEROS, "head_commit": null, "commits": []}),
         json!({"deleted": true}),
     ] {
-        assert_eq!(delivered(&changes).wishes[0].intake, Intake::DeleteRef, "{changes}");
+        assert_eq!(delivered(&changes).new_events[0].disposition, Disposition::DeleteRef, "{changes}");
     }
 }
 
@@ -193,17 +193,17 @@ fn a_created_or_forced_push_builds_like_any_other() {
         json!({"head_commit": null}),
     ] {
         let delivery = delivered(&changes);
-        assert!(matches!(delivery.wishes[0].intake, Intake::Build { .. }), "{changes}");
-        assert_eq!(delivery.wishes[0].commit.as_ref().map(crate::model::CommitId::as_str), Some(COMMIT));
+        assert!(matches!(delivery.new_events[0].disposition, Disposition::Build { .. }), "{changes}");
+        assert_eq!(delivery.new_events[0].commit.as_ref().map(crate::model::CommitId::as_str), Some(COMMIT));
     }
 }
 
 #[test]
 fn a_push_of_marked_commits_only_is_skipped() {
     let marked = json!({"commits": [{"message": "a [skip ci]"}, {"message": "b [CI SKIP]"}]});
-    assert!(matches!(delivered(&marked).wishes[0].intake, Intake::Skip { .. }));
+    assert!(matches!(delivered(&marked).new_events[0].disposition, Disposition::Skip { .. }));
     let mixed = json!({"commits": [{"message": "a"}, {"message": "b [skip ci]"}]});
-    assert!(matches!(delivered(&mixed).wishes[0].intake, Intake::Build { .. }));
+    assert!(matches!(delivered(&mixed).new_events[0].disposition, Disposition::Build { .. }));
 }
 
 #[test]

@@ -27,7 +27,7 @@ pub(crate) struct Build {
 pub(crate) struct Source {
     pub commit: u8,
     /// The newest event that was on disk then.
-    pub upto: Seq,
+    pub through: Seq,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

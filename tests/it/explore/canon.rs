@@ -122,7 +122,7 @@ impl Canon<'_> {
                     canon.flag(*pending);
                 }
                 Phase::Accepted => canon.byte(2),
-                Phase::Beside { assumed_until: _ } => canon.byte(3),
+                Phase::Overlapping { assumed_until: _ } => canon.byte(3),
             }
             canon.live(live);
         });
@@ -145,23 +145,23 @@ impl Canon<'_> {
     fn key(&mut self, git_ref: usize, key: &Key) {
         let Key {
             open,
-            closed_upto,
+            closed_through,
             built: _,
             wanted: _,
             moved: _,
             contradicted,
-            lost_upto,
+            lost_through,
             retries,
             tap,
             lookback: _,
         } = key;
         self.option(open.as_ref(), |canon, open| canon.open(git_ref, open));
-        self.seq(*closed_upto);
+        self.seq(*closed_through);
         self.option(contradicted.as_ref(), |canon, (commit, times)| {
             canon.commit(git_ref, commit);
             canon.byte(*times);
         });
-        self.seq(*lost_upto);
+        self.seq(*lost_through);
         self.byte(*retries);
         // It folds into itself only what comes within less than one step.
         let now = self.world.now();
@@ -190,7 +190,7 @@ impl Canon<'_> {
     }
 
     fn live(&mut self, live: &Live) {
-        let Live { record, carries, upto, missing_since, answered_at, named, cancelled_by } = live;
+        let Live { record, carries, through, missing_since, answered_at, named, cancelled_by } = live;
         assert!(cancelled_by.is_none(), "nobody cancels here");
         let git_ref = self.scope.git_ref(record.git_ref.as_ref().expect("a build of ours has a ref"));
         self.git_ref(git_ref);
@@ -202,7 +202,7 @@ impl Canon<'_> {
         self.option(record.triggered_at, Self::past);
         self.option(record.started_at, Self::past);
         self.option(carries.as_ref(), |canon, open| canon.open(git_ref, open));
-        self.seq(*upto);
+        self.seq(*through);
         self.option(*missing_since, Self::past);
         self.option(*answered_at, Self::past);
         self.flag(*named);
@@ -241,7 +241,7 @@ impl Canon<'_> {
         }
         self.option(*source, |canon, source| {
             canon.byte(canon.world.tips[*git_ref] - source.commit);
-            canon.seq(source.upto);
+            canon.seq(source.through);
         });
         self.option(*started_at, Self::past_ms);
         self.option(*ended_at, Self::past_ms);
@@ -254,7 +254,7 @@ impl Canon<'_> {
         let watch = world.scheduler.watch(&self.scope.names.image).expect("configured");
         self.option(watch.asked.as_ref(), |canon, asked| {
             canon.past(asked.at);
-            canon.seq(asked.upto);
+            canon.seq(asked.through);
         });
         self.option(watch.next_at, Self::ahead);
         self.number(ms(watch.wait));
@@ -269,10 +269,10 @@ impl Canon<'_> {
         }
         self.option(world.backend.limit(), |canon, limit| canon.ahead(moment(limit)));
         self.option(world.call.as_ref(), |canon, call| {
-            canon.ours(call.order.build);
-            canon.git_ref(canon.scope.git_ref(&call.order.git_ref));
+            canon.ours(call.request.build);
+            canon.git_ref(canon.scope.git_ref(&call.request.git_ref));
             canon.past_ms(call.at);
-            canon.seq(call.upto);
+            canon.seq(call.through);
             canon.option(call.answer, |canon, fate| canon.byte(fate as u8));
         });
         for asked in &world.questions {

@@ -1,6 +1,6 @@
 //! What may never happen, checked in every state by the back-end's truth (invariants I1 to I4, I7, I8).
 
-use coalesced::build::{Order, Outcome};
+use coalesced::build::{BuildRequest, Outcome};
 use coalesced::event::{End, Verdict};
 use coalesced::journal::{Fate, encode};
 use coalesced::model::Seq;
@@ -68,7 +68,7 @@ impl World {
         if self.disk.is_empty() {
             return Ok(());
         }
-        let mut all = Changes { head: true, ..Changes::default() };
+        let mut all = Changes { meta: true, ..Changes::default() };
         all.lanes.insert(lane.image.clone());
         all.keys = lane.keys.keys().map(|git_ref| (lane.image.clone(), git_ref.clone())).collect();
         for put in encode(&all, &self.scheduler) {
@@ -108,7 +108,7 @@ impl World {
         let holds = self.backend.builds.iter().any(|build| {
             let ours = row.backend_ids.contains(&build.row()) && build.git_ref == git_ref && build.state != State::Gone;
             let source = build.source.filter(|_| ours && build.started_at.is_some());
-            source.is_some_and(|source| source.commit >= needs && (!tap || source.upto >= seq))
+            source.is_some_and(|source| source.commit >= needs && (!tap || source.through >= seq))
         });
         if holds {
             return Ok(());
@@ -153,11 +153,16 @@ impl World {
     }
 
     /// I3, I4 at each decision to call. A call that is under way, or of unknown outcome, counts as queued.
-    pub(crate) fn judge_call(&mut self, order: &Order, scheduler: &Scheduler, scope: &Scope) -> Result<(), String> {
-        self.tell(|| format!("    calls the trigger for build {}", order.build));
-        let live = scheduler.lane(&order.image).and_then(|lane| lane.live(order.build));
+    pub(crate) fn judge_call(
+        &mut self,
+        request: &BuildRequest,
+        scheduler: &Scheduler,
+        scope: &Scope,
+    ) -> Result<(), String> {
+        self.tell(|| format!("    calls the trigger for build {}", request.build));
+        let live = scheduler.lane(&request.image).and_then(|lane| lane.live(request.build));
         if live.and_then(|live| live.carries.as_ref()).map_or(0, Open::count) == 0 {
-            return Err(format!("I4: build {} is called for no open event", order.build));
+            return Err(format!("I4: build {} is called for no open event", request.build));
         }
         if self.call.is_some() {
             return Err("I3: a second call, and the first is under way".to_owned());

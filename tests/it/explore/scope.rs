@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use coalesced::build::SourceTaken;
+use coalesced::build::{Capabilities, SourceTaken};
 use coalesced::model::{CommitId, GitRef, ImageName, Timestamp};
 use coalesced::scheduler::policy::{LabelRule, Policy};
 use coalesced::scheduler::{Settings, Snapshot};
@@ -109,7 +109,7 @@ impl Scope {
             quiet: Duration::from_secs(30),
             max_wait: MAX_WAIT,
             prequeue: self.prequeue,
-            source_taken: self.source_taken,
+            capabilities: Capabilities { source_taken: self.source_taken, ..Capabilities::DEFAULT },
             observe_after: Duration::from_secs(10),
             observe_every: Duration::from_secs(10),
             uncertain_grace: Duration::from_secs(40),
@@ -120,7 +120,7 @@ impl Scope {
         };
         Settings {
             policies: [(self.names.image.clone(), policy)].into(),
-            account_limits: Vec::new(),
+            account_limits: [].into(),
             button_fold: Settings::BUTTON_FOLD,
             seed: 1,
         }
@@ -196,7 +196,7 @@ pub(crate) fn large() -> Vec<Scope> {
     let trouble = Budget { pushes: 1, crashes: 1, calls: 1, unreadable: 1, bad: 1, waits: 1, ..NONE };
     let one_at_a_time = Budget { pushes: 2, calls: 1, unreadable: 1, bad: 1, ..NONE };
     let at_start = SourceTaken::AtStart;
-    let at_trigger = SourceTaken::AtTrigger;
+    let at_trigger = SourceTaken::AtCall;
     vec![
         Scope { source_taken: at_start, ..scope("four pushes, source at the start", pushes) },
         Scope { source_taken: at_start, ..scope("two pushes and a tap, source at the start", tap) },

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coalesced::build::{ObserveError, Order, TriggerAnswer};
-use coalesced::event::{Cause, CauseKind, Delivery, Fingerprint, Intake, Wish};
+use coalesced::build::{BuildRequest, ObserveError, TriggerAnswer};
+use coalesced::event::{Cause, CauseKind, Delivery, Disposition, Fingerprint, NewEvent};
 use coalesced::journal::{MemoryJournal, Put, encode};
 use coalesced::model::{BuildId, Seq, Timestamp};
 use coalesced::scheduler::{Effect, Input, Scheduler, Step, Ticket};
@@ -67,10 +67,10 @@ pub(crate) struct Wanting {
 /// A trigger call on its way.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
-    pub order: Order,
+    pub request: BuildRequest,
     pub at: i64,
     /// The newest event when it was decided.
-    pub upto: Seq,
+    pub through: Seq,
     pub answer: Option<CallFate>,
 }
 
@@ -163,7 +163,7 @@ impl World {
             Move::Answer => {
                 let call = self.call.take().expect("it is under way");
                 let answer = answer(call.answer.expect("it had its effect"), scope);
-                let answered = Input::Answered { image: call.order.image, build: call.order.build, answer };
+                let answered = Input::Answered { image: call.request.image, build: call.request.build, answer };
                 self.step(Some(answered), how, scope)?;
             }
             Move::Look { question } => {
@@ -206,12 +206,12 @@ impl World {
         let Sent { git_ref, commit, .. } = self.sent[sent];
         let tap = commit.is_none();
         let kind = if tap { CauseKind::Button } else { CauseKind::Push };
-        let wish = Wish {
+        let new_event = NewEvent {
             image: Some(scope.names.image.clone()),
             git_ref: Some(scope.names.refs[git_ref].clone()),
             commit: commit.map(|number| scope.commit(git_ref, number).clone()),
             before: commit.map(|number| scope.commit(git_ref, number - 1).clone()),
-            intake: Intake::Build { immediate: tap, manual: tap, ensure: false },
+            disposition: Disposition::Build { immediate: tap, manual: tap, ensure: false },
         };
         let known_by = if scope.wrong == Some(Wrong::EveryDeliveryIsNew) {
             0x1_0000 + usize::from(self.left.again) * 0x100 + sent
@@ -219,7 +219,7 @@ impl World {
             sent
         };
         let fingerprints = vec![Fingerprint((known_by as u128).to_be_bytes())];
-        let delivery = Delivery { cause: Cause::new(kind, "sender"), fingerprints, wishes: vec![wish] };
+        let delivery = Delivery { cause: Cause::new(kind, "sender"), fingerprints, new_events: vec![new_event] };
         let ticket = Ticket(sent as u64);
         self.step(Some(Input::Arrived { delivery, ticket }), how, scope)
     }
@@ -304,9 +304,9 @@ impl World {
     fn carry_out(&mut self, effect: Effect, scheduler: &Scheduler, scope: &Scope) -> Result<(), String> {
         match effect {
             Effect::Answer { ticket, decision } => self.answered(ticket, &decision),
-            Effect::Trigger(order) => {
-                self.judge_call(&order, scheduler, scope)?;
-                self.call = Some(Call { order, at: self.at, upto: self.newest, answer: None });
+            Effect::Trigger(request) => {
+                self.judge_call(&request, scheduler, scope)?;
+                self.call = Some(Call { request, at: self.at, through: self.newest, answer: None });
                 Ok(())
             }
             Effect::Observe { question, .. } => {
@@ -324,13 +324,13 @@ impl World {
         self.books.uncertain += u8::from(matches!(fate, CallFate::AnswerLost | CallFate::Lost));
         let call = self.call.as_mut().expect("it is under way");
         call.answer = Some(fate);
-        let (build, git_ref, upto) = (call.order.build, call.order.git_ref.clone(), call.upto);
+        let (build, git_ref, through) = (call.request.build, call.request.git_ref.clone(), call.through);
         if matches!(fate, CallFate::Lost | CallFate::RefusedForNow | CallFate::ThrownAway) {
             return Ok(());
         }
         let git_ref = scope.git_ref(&git_ref);
         let hidden = if fate == CallFate::AcceptedShownLate { HIDDEN_MS } else { 0 };
-        let source = Source { commit: self.tips[git_ref], upto: self.newest };
+        let source = Source { commit: self.tips[git_ref], through: self.newest };
         let made = self.backend.trigger(Build {
             number: 0,
             call: build,
@@ -348,7 +348,7 @@ impl World {
             if !scope.at_start {
                 self.books.superfluous += u8::from(!self.books.unsatisfied[git_ref]);
                 // What came after the decision is in it only in hope.
-                let hopes = self.wanting.iter().any(|wanting| wanting.git_ref == git_ref && wanting.seq > upto);
+                let hopes = self.wanting.iter().any(|wanting| wanting.git_ref == git_ref && wanting.seq > through);
                 self.books.unsatisfied[git_ref] = hopes;
             }
         }
@@ -362,7 +362,7 @@ impl World {
         build.state = State::Running;
         build.started_at = Some(at);
         if scope.at_start {
-            build.source = Some(Source { commit: tips[build.git_ref], upto: newest });
+            build.source = Some(Source { commit: tips[build.git_ref], through: newest });
         }
     }
 

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use coalesced::driver::EventQuery;
 use coalesced::event::{Event, Verdict};
-use coalesced::journal::{Fate, Journal, JournalError, Prover as _, Reader};
+use coalesced::journal::EventQuery;
+use coalesced::journal::{Fate, Journal, JournalError, Reader, Storage as _};
 use coalesced::model::EventId;
 use coalesced::scheduler::Snapshot;
 use coalesced::scheduler::lane::Lane;

@@ -1,7 +1,7 @@
 //! Pushes that a filter by paths may pass over, and whether it was right to, by the truth of the Hub (R10).
 
 use coalesced::emulator::TrueBuild;
-use coalesced::event::{Intake, Touches};
+use coalesced::event::{Disposition, Touches};
 use coalesced::model::{CommitId, GitRef, ImageName, Timestamp};
 
 /// What a push is made of, and what its source makes of it.
@@ -39,11 +39,11 @@ impl Content {
         matches!(self, Self::Inside | Self::MarkedInside)
     }
 
-    pub(crate) fn intake(self, immediate: bool) -> Intake {
-        let skip = |touches| Intake::Skip { rule: "marked".to_owned(), touches };
+    pub(crate) fn disposition(self, immediate: bool) -> Disposition {
+        let skip = |touches| Disposition::Skip { rule: "marked".to_owned(), touches };
         match self {
-            Self::Inside => Intake::Build { immediate, manual: false, ensure: false },
-            Self::Outside => Intake::Outside { rule: OUTSIDE.to_owned(), paths: PATHS.into() },
+            Self::Inside => Disposition::Build { immediate, manual: false, ensure: false },
+            Self::Outside => Disposition::Outside { rule: OUTSIDE.to_owned(), paths: PATHS.into() },
             Self::MarkedInside => skip(Touches::Inside),
             Self::MarkedOutside => skip(Touches::Outside { paths: PATHS.into() }),
         }

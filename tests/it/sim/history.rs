@@ -8,16 +8,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coalesced::build::{
-    BackendBuild, BackendBuildId, BackendBuildState, CancelAnswer, Observation, ObserveError, Order, Outcome,
-    TriggerAnswer,
+    BackendBuild, BackendBuildId, BackendBuildState, BuildRequest, CancelAnswer, Capabilities, Observation,
+    ObserveError, Outcome, TriggerAnswer,
 };
 use coalesced::command::{Command, Scope, Verb};
 use coalesced::emulator::{Fault, Hub, Reply, TrueBuild, Wanted};
-use coalesced::event::{Cause, CauseKind, Delivery, End, Event, Fingerprint, Intake, Touches, Verdict, Wish};
+use coalesced::event::{Cause, CauseKind, Delivery, Disposition, End, Event, Fingerprint, NewEvent, Touches, Verdict};
 use coalesced::journal::{Fate, MemoryJournal, encode};
 use coalesced::model::{BuildId, CommitId, GitRef, ImageName, Seq, Timestamp};
 use coalesced::scheduler::lane::{Lane, Live};
-use coalesced::scheduler::policy::{AccountId, LabelRule, Policy};
+use coalesced::scheduler::policy::{AccountName, LabelRule, Policy};
 use coalesced::scheduler::record::Fact;
 use coalesced::scheduler::{Decision, Effect, Input, Scheduler, Settings, Step, Ticket};
 
@@ -53,7 +53,7 @@ const SLOW_MS: i64 = 14_000;
 #[derive(Debug)]
 enum Pending {
     Arrive(Delivery),
-    CallEffect(Order, CallFateNow),
+    CallEffect(BuildRequest, CallFateNow),
     CallAnswer(ImageName, BuildId, TriggerAnswer),
     Look(ImageName, u64, Option<QuestionFate>),
     Seen(ImageName, u64, Result<Observation, ObserveError>),
@@ -148,7 +148,7 @@ impl<'a> History<'a> {
         let refs: Vec<GitRef> = REFS[..setting.refs].iter().map(|name| name.parse().expect("a ref")).collect();
         let settings = Settings {
             policies: images.iter().map(|image| (image.clone(), policy(setting))).collect(),
-            account_limits: setting.account_limit.into_iter().collect(),
+            account_limits: setting.account_limit.map(|limit| ("test".into(), limit)).into_iter().collect(),
             button_fold: Settings::BUTTON_FOLD,
             seed: setting.seed,
         };
@@ -292,9 +292,10 @@ impl<'a> History<'a> {
                 let content = if is_tag || forced.is_some() { Content::Inside } else { *content };
                 let (commit, before) = self.push(*image, *git_ref, *forced, content);
                 let known = self.setting.commits;
-                let intake = content.intake(is_tag);
-                let wish = self.wish(*image, *git_ref, known.then_some(commit), before.filter(|_| known), intake);
-                let delivery = self.delivery(CauseKind::Push, "github", wish);
+                let disposition = content.disposition(is_tag);
+                let new_event =
+                    self.new_event(*image, *git_ref, known.then_some(commit), before.filter(|_| known), disposition);
+                let delivery = self.delivery(CauseKind::Push, "github", new_event);
                 if let Some(again) = again_ms {
                     let mut repeated = delivery.clone();
                     self.marks.hit("fault: a delivery is repeated");
@@ -308,19 +309,19 @@ impl<'a> History<'a> {
                 self.later(*delay_ms, Pending::Arrive(delivery));
             }
             Op::Tap { image, git_ref } => {
-                let intake = Intake::Build { immediate: true, manual: true, ensure: false };
-                self.deliver(CauseKind::Button, "phone", *image, *git_ref, intake);
+                let disposition = Disposition::Build { immediate: true, manual: true, ensure: false };
+                self.deliver(CauseKind::Button, "phone", *image, *git_ref, disposition);
             }
             Op::Call { image, git_ref, now, ensure } => {
-                let intake = Intake::Build { immediate: *now, manual: true, ensure: *ensure };
-                self.deliver(CauseKind::Api, "ci", *image, *git_ref, intake);
+                let disposition = Disposition::Build { immediate: *now, manual: true, ensure: *ensure };
+                self.deliver(CauseKind::Api, "ci", *image, *git_ref, disposition);
             }
             Op::Skip { image, git_ref } => {
-                let skip = Intake::Skip { rule: "skip".to_owned(), touches: Touches::Inside };
+                let skip = Disposition::Skip { rule: "skip".to_owned(), touches: Touches::Inside };
                 self.deliver(CauseKind::Push, "github", *image, *git_ref, skip);
             }
             Op::Delete { image, git_ref } => {
-                self.deliver(CauseKind::Push, "github", *image, *git_ref, Intake::DeleteRef);
+                self.deliver(CauseKind::Push, "github", *image, *git_ref, Disposition::DeleteRef);
             }
             Op::Advance { ms } => self.run_until(self.at + ms),
             Op::Plan(fault) => {
@@ -419,29 +420,29 @@ impl<'a> History<'a> {
         (commit, before)
     }
 
-    fn deliver(&mut self, kind: CauseKind, source: &str, image: usize, git_ref: usize, intake: Intake) {
-        let wish = self.wish(image, git_ref, None, None, intake);
-        let delivery = self.delivery(kind, source, wish);
+    fn deliver(&mut self, kind: CauseKind, source: &str, image: usize, git_ref: usize, disposition: Disposition) {
+        let new_event = self.new_event(image, git_ref, None, None, disposition);
+        let delivery = self.delivery(kind, source, new_event);
         self.later(0, Pending::Arrive(delivery));
     }
 
-    fn wish(
+    fn new_event(
         &self,
         image: usize,
         git_ref: usize,
         commit: Option<CommitId>,
         before: Option<CommitId>,
-        intake: Intake,
-    ) -> Wish {
+        disposition: Disposition,
+    ) -> NewEvent {
         let (image, git_ref) = (self.images[image].clone(), self.refs[git_ref].clone());
-        Wish { image: Some(image), git_ref: Some(git_ref), commit, before, intake }
+        NewEvent { image: Some(image), git_ref: Some(git_ref), commit, before, disposition }
     }
 
-    fn delivery(&mut self, kind: CauseKind, source: &str, wish: Wish) -> Delivery {
+    fn delivery(&mut self, kind: CauseKind, source: &str, new_event: NewEvent) -> Delivery {
         self.deliveries += 1;
         let fingerprint = Fingerprint(u128::from(self.deliveries).to_be_bytes());
         let body = Fingerprint(u128::from(self.deliveries + BODIES).to_be_bytes());
-        Delivery { cause: Cause::new(kind, source), fingerprints: vec![fingerprint, body], wishes: vec![wish] }
+        Delivery { cause: Cause::new(kind, source), fingerprints: vec![fingerprint, body], new_events: vec![new_event] }
     }
 
     /// Lets the world go on to a moment.
@@ -473,7 +474,7 @@ impl<'a> History<'a> {
                     self.note_order(&delivery);
                     inputs.push(Input::Arrived { delivery, ticket });
                 }
-                Pending::CallEffect(order, fate) => self.call_hub(order, fate),
+                Pending::CallEffect(request, fate) => self.call_hub(request, fate),
                 Pending::CallAnswer(image, build, answer) => inputs.push(Input::Answered { image, build, answer }),
                 Pending::Look(image, question, fate) => self.look(image, question, fate),
                 Pending::Seen(image, question, answer) => {
@@ -498,8 +499,9 @@ impl<'a> History<'a> {
     /// Tells where a delivery of a push came in after one of a later push.
     fn note_order(&mut self, delivery: &Delivery) {
         let number = u64::try_from(u128::from_be_bytes(delivery.fingerprints[1].0)).unwrap_or(0);
-        let wish = &delivery.wishes[0];
-        let (CauseKind::Push, Some(image), Some(git_ref)) = (delivery.cause.kind, &wish.image, &wish.git_ref) else {
+        let new_event = &delivery.new_events[0];
+        let (CauseKind::Push, Some(image), Some(git_ref)) = (delivery.cause.kind, &new_event.image, &new_event.git_ref)
+        else {
             return;
         };
         let newest = self.newest_delivery.entry((image.clone(), git_ref.clone())).or_default();
@@ -509,7 +511,7 @@ impl<'a> History<'a> {
         *newest = number.max(*newest);
     }
 
-    fn call_hub(&mut self, order: Order, fate: CallFateNow) {
+    fn call_hub(&mut self, request: BuildRequest, fate: CallFateNow) {
         // Between the commit and the call, and between its effect and its answer, the process may die.
         if self.dies("before a call") {
             let (_, _, survives) = self.crashed.expect("just set");
@@ -518,16 +520,16 @@ impl<'a> History<'a> {
             }
         }
         self.triggers += 1;
-        self.called.insert(order.build);
-        let before = self.hub.true_builds(&order.image).len();
+        self.called.insert(request.build);
+        let before = self.hub.true_builds(&request.image).len();
         let first = (0..usize::MAX).take_while(|number| self.hub.build(*number).is_some()).count();
-        let reply = self.hub.trigger(world(self.at), &order.image, &Wanted::Ref(order.git_ref.clone()));
-        let made = self.hub.true_builds(&order.image).len() > before;
-        self.made.insert(order.build, if made { vec![first] } else { Vec::new() });
-        if self.is_near_a_foreign_build(&order.image, order.build) {
-            self.excuse(&order.image, "not judged: I3, a foreign build just before the call");
+        let reply = self.hub.trigger(world(self.at), &request.image, &Wanted::Ref(request.git_ref.clone()));
+        let made = self.hub.true_builds(&request.image).len() > before;
+        self.made.insert(request.build, if made { vec![first] } else { Vec::new() });
+        if self.is_near_a_foreign_build(&request.image, request.build) {
+            self.excuse(&request.image, "not judged: I3, a foreign build just before the call");
         }
-        self.check_places(&order.image, &order.git_ref);
+        self.check_places(&request.image, &request.git_ref);
         let answer = match reply {
             Reply::Ok if !made && self.setting.says_pending => {
                 TriggerAnswer::AlreadyPending { detail: "already pending".to_owned() }
@@ -545,7 +547,7 @@ impl<'a> History<'a> {
         if fate == CallFateNow::GivenUp || self.crashed.is_some() || self.dies("after a call") {
             return;
         }
-        self.later(self.delays.1, Pending::CallAnswer(order.image, order.build, answer));
+        self.later(self.delays.1, Pending::CallAnswer(request.image, request.build, answer));
     }
 
     fn look(&mut self, image: ImageName, question: u64, fate: Option<QuestionFate>) {
@@ -659,7 +661,7 @@ impl<'a> History<'a> {
         let before = self.delays.0;
         match effect {
             Effect::Answer { ticket, decision } => self.answered(ticket, &decision),
-            Effect::Trigger(order) => self.trigger(order),
+            Effect::Trigger(request) => self.trigger(request),
             Effect::Observe { image, question } => {
                 let fate = self.question_fate.take().filter(|_| !self.ending);
                 if let Some(fate) = fate {
@@ -703,40 +705,40 @@ impl<'a> History<'a> {
         None
     }
 
-    fn trigger(&mut self, order: Order) {
-        let lane = self.scheduler.lane(&order.image).expect("configured");
+    fn trigger(&mut self, request: BuildRequest) {
+        let lane = self.scheduler.lane(&request.image).expect("configured");
         let carried = lane
-            .live(order.build)
+            .live(request.build)
             .and_then(|live| live.carries.as_ref())
             .map_or(0, coalesced::scheduler::open::Open::count);
         if carried == 0 {
-            self.fail(format!("I4: build {} is triggered for no open event", order.build));
+            self.fail(format!("I4: build {} is triggered for no open event", request.build));
         }
         let before = self.delays.0;
         let detail = "as planned".to_owned();
         match self.call_fate.take().filter(|_| !self.ending) {
-            None => self.later(before, Pending::CallEffect(order, CallFateNow::Plain)),
+            None => self.later(before, Pending::CallEffect(request, CallFateNow::Plain)),
             Some(CallFate::NoConnection) => {
                 self.marks.hit("fault: no connection for a call");
                 self.triggers += 1;
                 let answer = TriggerAnswer::RefusedForNow { retry_after: None, detail };
-                self.later(before, Pending::CallAnswer(order.image, order.build, answer));
+                self.later(before, Pending::CallAnswer(request.image, request.build, answer));
             }
             Some(CallFate::RetryAfter(seconds)) => {
                 self.marks.hit("fault: a call is asked to wait");
                 self.triggers += 1;
                 let answer = TriggerAnswer::RefusedForNow { retry_after: Some(Duration::from_secs(seconds)), detail };
-                self.later(before, Pending::CallAnswer(order.image, order.build, answer));
+                self.later(before, Pending::CallAnswer(request.image, request.build, answer));
             }
             Some(CallFate::LateEffect) => {
                 self.marks.hit("fault: a call is given up and has its effect later");
-                if self.is_near_a_foreign_build(&order.image, order.build) {
-                    self.excuse(&order.image, "not judged: I3, a foreign build just before the call");
+                if self.is_near_a_foreign_build(&request.image, request.build) {
+                    self.excuse(&request.image, "not judged: I3, a foreign build just before the call");
                 }
                 let answer = TriggerAnswer::Uncertain { detail };
-                let (image, build) = (order.image.clone(), order.build);
+                let (image, build) = (request.image.clone(), request.build);
                 self.later(CALL_LIMIT_MS, Pending::CallAnswer(image, build, answer));
-                self.later(CALL_LIMIT_MS + LATE_EFFECT_MS, Pending::CallEffect(order, CallFateNow::GivenUp));
+                self.later(CALL_LIMIT_MS + LATE_EFFECT_MS, Pending::CallEffect(request, CallFateNow::GivenUp));
             }
         }
     }
@@ -853,8 +855,8 @@ impl<'a> History<'a> {
                 // A request made while nobody listens is lost: its sender saw no answer.
                 Pending::Arrive(_) if at.0 > self.at + down => drop(left.insert(at, pending)),
                 Pending::Arrive(_) => self.marks.hit("fault: a delivery is lost with the process"),
-                Pending::CallEffect(order, _) if survive => {
-                    left.insert(at, Pending::CallEffect(order, CallFateNow::GivenUp));
+                Pending::CallEffect(request, _) if survive => {
+                    left.insert(at, Pending::CallEffect(request, CallFateNow::GivenUp));
                 }
                 Pending::CancelEffect(..) if survive => drop(left.insert(at, pending)),
                 _ => {}
@@ -989,7 +991,7 @@ impl<'a> History<'a> {
             let made = self.made.values().flatten().filter_map(|number| self.hub.build(*number));
             let going_on = made.into_iter().any(|build| build.image == *image && !build.is_over());
             let of_image =
-                |pending: &Pending| matches!(pending, Pending::CallEffect(order, _) if order.image == *image);
+                |pending: &Pending| matches!(pending, Pending::CallEffect(request, _) if request.image == *image);
             let under_way = self.queue.values().any(of_image);
             if lane.lives().all(|live| !self.called.contains(&live.record.id)) && !going_on && !under_way {
                 sure.push(image.clone());
@@ -1291,14 +1293,18 @@ fn policy(setting: &Setting) -> Policy {
         refs: globset::Glob::new(refs).expect("a glob").compile_matcher(),
         label: label.to_owned(),
     };
+    let capabilities = Capabilities {
+        source_taken: setting.source_taken,
+        longest_build: Some(Duration::from_hours(4)),
+        ..Capabilities::DEFAULT
+    };
     let labels = vec![rule("master", "latest"), rule("dev", "{branch}"), rule("v*", "{tag}")];
     Policy {
         prequeue: setting.prequeue,
-        source_taken: setting.source_taken,
-        observes: setting.observes,
+        capabilities: if setting.observes { capabilities } else { capabilities.blind() },
         retry_failed: setting.retry_failed,
         labels: if setting.labels { labels } else { Vec::new() },
-        account: setting.account_limit.map(|_| AccountId(0)),
+        account: setting.account_limit.map(|_| AccountName::from("test")),
         ..Policy::DEFAULT.clone()
     }
 }

@@ -254,7 +254,7 @@ impl Marks {
             if lane.keys.values().filter_map(|key| key.open.as_ref()).any(|open| open.groups().len() == 8) {
                 self.hit("state: eight groups");
             }
-            if lane.queued.as_ref().is_some_and(|queued| matches!(queued.phase, Phase::Beside { .. })) {
+            if lane.queued.as_ref().is_some_and(|queued| matches!(queued.phase, Phase::Overlapping { .. })) {
                 self.hit("state: one beside another");
             }
         }
@@ -268,7 +268,7 @@ impl Marks {
             Fact::Opened { .. } => "fact: opened",
             Fact::Closed { end: End::RefDeleted, .. } => "fact: closed with its ref",
             Fact::Closed { .. } => "fact: closed by a person",
-            Fact::Hastened { .. } => "fact: hastened",
+            Fact::Expedited { .. } => "fact: hastened",
             Fact::Intended { .. } => "fact: intended",
             Fact::Accepted { backend_id: Some(_), .. } => "fact: accepted by name",
             Fact::Accepted { .. } => "fact: accepted",
@@ -280,8 +280,10 @@ impl Marks {
             Fact::Refused { blocked: true, .. } => "fact: refused, blocked",
             Fact::Refused { detail, .. } if detail.contains("shows none") => "fact: refused, pending and none shown",
             Fact::Refused { .. } => "fact: refused for now",
-            Fact::Attached { only_upto: Some(upto), .. } if upto.0 == 0 => "fact: attached, riding on a pending one",
-            Fact::Attached { only_upto: Some(_), .. } => "fact: attached with a limit",
+            Fact::Attached { only_through: Some(through), .. } if through.0 == 0 => {
+                "fact: attached, riding on a pending one"
+            }
+            Fact::Attached { only_through: Some(_), .. } => "fact: attached with a limit",
             Fact::Attached { .. } => "fact: attached",
             Fact::StillQueued { .. } => "fact: still queued",
             Fact::Started { assumed_until: Some(_), .. } => "fact: assumed to have started",
@@ -306,7 +308,7 @@ impl Marks {
             Fact::ForeignSeen(_) => "fact: foreign seen",
             Fact::ForeignEnded { covered, .. } if covered.is_empty() => "fact: foreign ended",
             Fact::ForeignEnded { .. } => "fact: foreign covers by its commit",
-            Fact::Clamped { .. } => "fact: clock went back",
+            Fact::ClockWentBack { .. } => "fact: clock went back",
             // What is known of a remote's refs: `tests/it/heads.rs` plays histories of those. And no history has so many.
             Fact::HeadMoved { .. } | Fact::PassedOver { .. } | Fact::HeadsSeen { .. } | Fact::KeyForgotten { .. } => {
                 return;

@@ -151,8 +151,8 @@ pub(crate) fn setting(rng: &mut Rng) -> Setting {
         TakesTip::AfterStart(Duration::from_secs(90)),
     ]);
     let source_taken = match takes_tip {
-        TakesTip::WhenTriggered => rng.pick(&[SourceTaken::AtTrigger, SourceTaken::Unknown]),
-        _ => rng.pick(&[SourceTaken::AtStart, SourceTaken::AtTrigger, SourceTaken::Unknown, SourceTaken::Unknown]),
+        TakesTip::WhenTriggered => rng.pick(&[SourceTaken::AtCall, SourceTaken::Unknown]),
+        _ => rng.pick(&[SourceTaken::AtStart, SourceTaken::AtCall, SourceTaken::Unknown, SourceTaken::Unknown]),
     };
     let hub = HubSettings {
         mode: rng.pick(&[Mode::Classic, Mode::Current]),

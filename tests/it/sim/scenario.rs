@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use coalesced::build::{BackendBuildState, Outcome, SourceTaken, TriggerAnswer};
 use coalesced::command::{Scope, Verb};
-use coalesced::event::{CauseKind, Intake, Touches, Wish};
+use coalesced::event::{CauseKind, Disposition, NewEvent, Touches};
 use coalesced::model::{CommitId, GitRef, ImageName, Timestamp};
 use coalesced::scheduler::record::Fact;
 use coalesced::scheduler::{Input, Settings};
@@ -38,7 +38,7 @@ impl Script {
             let yes = |yes: bool| if yes { "yes" } else { "no" };
             let source = match setting.source_taken {
                 SourceTaken::AtStart => "start",
-                SourceTaken::AtTrigger => "trigger",
+                SourceTaken::AtCall => "trigger",
                 SourceTaken::Unknown => "unknown",
             };
             write!(text, "image {image} prequeue={} source={source}", yes(setting.prequeue)).expect("a String");
@@ -93,23 +93,25 @@ fn line(input: &Input, now: Timestamp) -> String {
     match input {
         Input::Heads { .. } => unreachable!("no image of a history has a remote"),
         Input::Arrived { delivery, .. } => {
-            let wish = &delivery.wishes[0];
-            let image = wish.image.as_ref().map_or("", |image| image.as_str());
-            let git_ref = wish.git_ref.as_ref().map(short).unwrap_or_default();
+            let new_event = &delivery.new_events[0];
+            let image = new_event.image.as_ref().map_or("", |image| image.as_str());
+            let git_ref = new_event.git_ref.as_ref().map(short).unwrap_or_default();
             let id = u128::from_be_bytes(delivery.fingerprints[0].0);
-            match (&wish.intake, delivery.cause.kind) {
-                (Intake::Skip { touches, .. }, _) => {
+            match (&new_event.disposition, delivery.cause.kind) {
+                (Disposition::Skip { touches, .. }, _) => {
                     let outside = if *touches == Touches::Inside { "" } else { " outside=p" };
-                    format!("skip {image} {git_ref}{}{outside}", commits(wish))
+                    format!("skip {image} {git_ref}{}{outside}", commits(new_event))
                 }
-                (Intake::Outside { .. }, _) => format!("push {image} {git_ref}{} outside=p id={id}", commits(wish)),
-                (Intake::DeleteRef, _) => format!("delete {image} {git_ref}"),
-                (Intake::Build { .. }, CauseKind::Button) => format!("tap {image} {git_ref}"),
-                (Intake::Build { immediate, ensure, .. }, CauseKind::Api) => {
+                (Disposition::Outside { .. }, _) => {
+                    format!("push {image} {git_ref}{} outside=p id={id}", commits(new_event))
+                }
+                (Disposition::DeleteRef, _) => format!("delete {image} {git_ref}"),
+                (Disposition::Build { .. }, CauseKind::Button) => format!("tap {image} {git_ref}"),
+                (Disposition::Build { immediate, ensure, .. }, CauseKind::Api) => {
                     let now = if *immediate { " now" } else { "" };
                     format!("call {image} {git_ref}{now}{}", if *ensure { " ensure" } else { "" })
                 }
-                _ => format!("push {image} {git_ref}{} id={id}", commits(wish)),
+                _ => format!("push {image} {git_ref}{} id={id}", commits(new_event)),
             }
         }
         Input::Commanded { command, .. } => {
@@ -153,8 +155,8 @@ fn line(input: &Input, now: Timestamp) -> String {
     }
 }
 
-fn commits(wish: &Wish) -> String {
-    [&wish.commit, &wish.before].into_iter().flatten().fold(String::new(), |all, id| all + " " + &named(id))
+fn commits(new_event: &NewEvent) -> String {
+    [&new_event.commit, &new_event.before].into_iter().flatten().fold(String::new(), |all, id| all + " " + &named(id))
 }
 
 fn row(row: &coalesced::build::BackendBuild) -> String {

@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use super::super::client::{Client, Reach};
 use super::super::fake::{self, Ending, TRIGGER_PATH, assert_no_secret};
 use super::super::{DockerHub, SHORT_ANSWER_BYTES_MAX};
-use crate::build::{BackendBuildId, Order, TriggerAnswer};
+use crate::build::{BackendBuildId, BuildRequest, TriggerAnswer};
 use crate::model::{BuildId, GitRef};
 
 const SOURCE: &str = r#"{"autotests":"OFF","channel":"Stable","deploykey":"test-token-deploy",
@@ -22,13 +22,13 @@ const SOURCE: &str = r#"{"autotests":"OFF","channel":"Stable","deploykey":"test-
 const PENDING: &str = r#"[{"source_type":"Branch","source_name":"master","build_code":null,
     "msg":"A build for tag latest is already pending. Ignoring request.","queued_for_retry":false}]"#;
 
-fn order(git_ref: &str) -> Order {
+fn request(git_ref: &str) -> BuildRequest {
     let git_ref: GitRef = git_ref.parse().expect("a ref");
-    Order { build: BuildId(1), image: fake::image(), git_ref, commit: None }
+    BuildRequest { build: BuildId(1), image: fake::image(), git_ref, commit: None }
 }
 
 async fn call(hub: &DockerHub) -> TriggerAnswer {
-    let answer = hub.trigger(&order("refs/heads/master")).await;
+    let answer = hub.trigger(&request("refs/heads/master")).await;
     let shown = format!("{answer:?} {hub:?}");
     assert_no_secret(&shown);
     for word in ["test-token-deploy", "test-token-env"] {
@@ -238,7 +238,7 @@ async fn the_body_acts_as_a_push_of_the_ref() {
     let base = fake::serve(router).await;
     let legacy = fake::hub_with(&base, &format!("{base}/u/mrraph/blog/trigger/test-token-trigger/"), false);
     for (hub, git_ref) in [(&fake::hub(&base), "refs/heads/release/1"), (&legacy, "refs/tags/v1")] {
-        assert_eq!(hub.trigger(&order(git_ref)).await, TriggerAnswer::Accepted { backend_id: None });
+        assert_eq!(hub.trigger(&request(git_ref)).await, TriggerAnswer::Accepted { backend_id: None });
     }
     let seen = seen.lock().expect("a log");
     let json = Some("application/json".to_owned());

@@ -1,13 +1,16 @@
 //! PURE: what one image does about answers, commands and the passing of time. `reconcile` is its other half: what it does
 //! about what its back-end shows.
 
-use std::collections::BTreeSet;
+mod observe;
+mod recover;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::lane::{Lane, Phase};
-use super::policy::Policy;
+use super::policy::{AccountName, Policy};
 use super::record::{Cover, Fact};
-use super::standing::{Standing, back_off, next_due, rank, standing};
+use super::wait::{Standing, back_off, next_due, rank, standing};
 use super::{Account, Effect, Notice, PROBE_EVERY, QUESTION_LIMIT, REFUSED_NOTICE_AFTER, Work};
 use crate::build::{BackendBuildId, Outcome, TriggerAnswer};
 use crate::command::{Command, Hold, Verb};
@@ -16,7 +19,7 @@ use crate::model::{BuildId, GitRef, ImageName, Seq, Timestamp};
 
 /// One image: its rules, its stored state, and what is only known while we run.
 #[derive(Clone, Debug)]
-pub(super) struct Station {
+pub(super) struct ImageController {
     pub(super) policy: Policy,
     pub(super) lane: Lane,
     pub(super) watch: Watch,
@@ -43,10 +46,10 @@ pub struct Question {
     pub id: u64,
     pub at: Timestamp,
     /// The newest number when it was asked.
-    pub upto: Seq,
+    pub through: Seq,
 }
 
-impl Station {
+impl ImageController {
     /// The key whose build is to be handed out now, accounts aside, with its rank.
     pub(super) fn ready_key(&self, all_images: Option<&Hold>, now: Timestamp) -> Option<((bool, Seq), GitRef)> {
         let ready = self.lane.keys.iter().filter(|(git_ref, key)| {
@@ -60,7 +63,7 @@ impl Station {
         &mut self,
         build: BuildId,
         answer: TriggerAnswer,
-        roll: u64,
+        jitter: u64,
         now: Timestamp,
         work: &mut Work,
     ) {
@@ -75,21 +78,21 @@ impl Station {
         let changes = &mut work.changes;
         match answer {
             TriggerAnswer::Accepted { backend_id } => {
-                self.lift_block(!self.policy.observes, work);
+                self.lift_block(!self.policy.capabilities.observes(), work);
                 self.lane.apply(Fact::Accepted { build, at: now, backend_id }, &mut work.changes);
-                if !self.policy.observes {
+                if !self.policy.capabilities.observes() {
                     self.assume_started(build, now, work);
                 }
             }
-            TriggerAnswer::AlreadyPending { detail } if self.policy.observes => {
+            TriggerAnswer::AlreadyPending { detail } if self.policy.capabilities.observes() => {
                 self.lane.apply(Fact::BecameUncertain { build, at: now, detail, pending: true }, changes);
             }
             TriggerAnswer::Uncertain { detail } => {
                 self.lane.apply(Fact::BecameUncertain { build, at: now, detail, pending: false }, changes);
             }
-            TriggerAnswer::AlreadyPending { detail } => self.refused(build, None, detail, roll, now, work),
+            TriggerAnswer::AlreadyPending { detail } => self.refused(build, None, detail, jitter, now, work),
             TriggerAnswer::RefusedForNow { retry_after, detail } => {
-                self.refused(build, retry_after, detail, roll, now, work);
+                self.refused(build, retry_after, detail, jitter, now, work);
             }
             TriggerAnswer::Refused { detail } => {
                 let blocked_before = self.lane.refusal.as_ref().is_some_and(|refusal| refusal.blocked);
@@ -112,12 +115,12 @@ impl Station {
         build: BuildId,
         retry_after: Option<Duration>,
         detail: String,
-        roll: u64,
+        jitter: u64,
         now: Timestamp,
         work: &mut Work,
     ) {
         let times = self.lane.refusal.as_ref().map_or(0, |refusal| refusal.times);
-        let again_at = now.plus(retry_after.unwrap_or_else(|| back_off(times, roll)));
+        let again_at = now.plus(retry_after.unwrap_or_else(|| back_off(times, jitter)));
         self.lane.apply(Fact::Refused { build, at: now, detail, again_at, blocked: false }, &mut work.changes);
         self.notice_long_refusal(now, work);
     }
@@ -143,8 +146,8 @@ impl Station {
 
     /// R13: without means to see, an accepted trigger counts as started at once.
     pub(super) fn assume_started(&mut self, build: BuildId, now: Timestamp, work: &mut Work) {
-        let upto = self.lane.live(build).expect("just accepted").upto;
-        let cover = Cover { upto, commit: None, contradicted: false };
+        let through = self.lane.live(build).expect("just accepted").through;
+        let cover = Cover { through, commit: None, contradicted: false };
         // A build behind another one begins when that one ends.
         let behind = self.lane.running.as_ref().and_then(|running| running.assumed_until);
         let begins = behind.map_or(now, |until| until.max(now));
@@ -153,12 +156,12 @@ impl Station {
     }
 
     /// R9: what a person commands.
-    pub(super) fn obey(&mut self, command: &Command, hold: Option<Hold>, now: Timestamp, work: &mut Work) {
+    pub(super) fn execute(&mut self, command: &Command, hold: Option<Hold>, now: Timestamp, work: &mut Work) {
         match command.verb {
             Verb::Pause { .. } | Verb::Resume => self.lane.apply(Fact::Held(hold), &mut work.changes),
             Verb::Start => {
                 for git_ref in self.open_keys() {
-                    self.lane.apply(Fact::Hastened { git_ref, at: now }, &mut work.changes);
+                    self.lane.apply(Fact::Expedited { git_ref, at: now }, &mut work.changes);
                 }
                 // A person who says "now" knows better than a pause between tries.
                 if self.lane.refusal.is_some() {
@@ -194,7 +197,7 @@ impl Station {
     }
 
     pub(super) fn hinted(&mut self, now: Timestamp, work: &mut Work) {
-        if self.policy.observes {
+        if self.policy.capabilities.observes() {
             self.watch.next_at = Some(now);
         } else if let Some(running) = &self.lane.running {
             let build = running.live.record.id;
@@ -209,7 +212,7 @@ impl Station {
             self.lane.apply(Fact::Held(None), &mut work.changes);
         }
         // A trigger of unknown outcome that nobody can look for.
-        if let Some(queued) = self.lane.queued.as_ref().filter(|_| !self.policy.observes)
+        if let Some(queued) = self.lane.queued.as_ref().filter(|_| !self.policy.capabilities.observes())
             && let Phase::Uncertain { since, .. } = queued.phase
             && since.plus(self.policy.uncertain_limit) <= now
         {
@@ -220,7 +223,7 @@ impl Station {
         }
         // An end that is assumed, also of a build from before there was a login.
         while let Some(running) = &self.lane.running
-            && running.assumed_until.map_or(!self.policy.observes, |until| until <= now)
+            && running.assumed_until.map_or(!self.policy.capabilities.observes(), |until| until <= now)
         {
             let build = running.live.record.id;
             let note = Some("the end is assumed: the back-end can't be asked".to_owned());
@@ -228,10 +231,9 @@ impl Station {
         }
     }
 
-    pub(super) fn count_places(&mut self, accounts: &mut [Account]) {
+    pub(super) fn count_places(&mut self, accounts: &mut BTreeMap<AccountName, Account>) {
         let places = self.lane.places();
-        if let Some(account) = self.policy.account {
-            let account = &mut accounts[account.0];
+        if let Some(account) = self.policy.account.as_ref().and_then(|name| accounts.get_mut(name)) {
             account.taken = account.taken + places - self.counted;
         }
         self.counted = places;
@@ -270,7 +272,7 @@ impl Station {
         };
         let due = if no_hand_out { None } else { next_due(&self.lane, &self.policy) };
         let resume = self.lane.hold.as_ref().and_then(|hold| hold.until);
-        let blind = !self.policy.observes;
+        let blind = !self.policy.capabilities.observes();
         let assumed_end = self.lane.running.as_ref().and_then(|running| running.assumed_until);
         let uncertain = match &self.lane.queued {
             Some(queued) if blind => match queued.phase {
@@ -285,7 +287,7 @@ impl Station {
     /// Whether the back-end holds, or may hold, something that we must follow.
     fn is_worth_asking(&self) -> bool {
         let queued = self.lane.queued.as_ref().is_some_and(|queued| queued.phase != Phase::Triggering);
-        self.policy.observes && (queued || self.lane.running.is_some() || !self.lane.foreign.is_empty())
+        self.policy.capabilities.observes() && (queued || self.lane.running.is_some() || !self.lane.foreign.is_empty())
     }
 
     pub(super) fn notify(&self, notice: Notice, work: &mut Work) {

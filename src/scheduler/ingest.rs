@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::record::{Fact, Remembered, Tap};
-use super::{Decision, Effect, Scheduler, Station, Ticket, Work};
-use crate::event::{Cause, CauseKind, Delivery, End, Event, Intake, Touches, Verdict, Wish};
+use super::{Decision, Effect, ImageController, Scheduler, Ticket, Work};
+use crate::event::{Cause, CauseKind, Delivery, Disposition, End, Event, NewEvent, Touches, Verdict};
 use crate::model::{EventId, Seq, Timestamp};
 use crate::scheduler::open::Group;
 
@@ -19,7 +19,7 @@ impl Scheduler {
         let first = self.newest.next();
         let cause = Arc::new(delivery.cause);
         let events: Vec<Arc<Event>> =
-            delivery.wishes.into_iter().map(|wish| self.accept(wish, &cause, now, work)).collect();
+            delivery.new_events.into_iter().map(|new_event| self.accept(new_event, &cause, now, work)).collect();
         let count = u32::try_from(events.len()).unwrap_or(u32::MAX);
         if count > 0 {
             for fingerprint in delivery.fingerprints {
@@ -29,52 +29,58 @@ impl Scheduler {
             }
         }
         work.changes.events.extend(events.iter().cloned());
-        work.changes.head = true;
+        work.changes.meta = true;
         work.effects.push(Effect::Answer { ticket, decision: Decision::Recorded { events } });
     }
 
     /// Numbers one wish and lets it open its key.
-    pub(super) fn accept(&mut self, wish: Wish, cause: &Arc<Cause>, now: Timestamp, work: &mut Work) -> Arc<Event> {
+    pub(super) fn accept(
+        &mut self,
+        new_event: NewEvent,
+        cause: &Arc<Cause>,
+        now: Timestamp,
+        work: &mut Work,
+    ) -> Arc<Event> {
         let seq = self.newest.next();
         self.newest = seq;
-        let verdict = match wish.intake.clone() {
-            Intake::Skip { rule, touches } => {
-                self.pass_over(&wish, seq, touches, work);
+        let verdict = match new_event.disposition.clone() {
+            Disposition::Skip { rule, touches } => {
+                self.pass_over(&new_event, seq, touches, work);
                 Verdict::Skipped { rule }
             }
-            Intake::Outside { rule, paths } if self.all_is_outside(&wish, &paths) => {
-                self.pass_over(&wish, seq, Touches::Outside { paths }, work);
+            Disposition::Outside { rule, paths } if self.all_is_outside(&new_event, &paths) => {
+                self.pass_over(&new_event, seq, Touches::Outside { paths }, work);
                 Verdict::Skipped { rule }
             }
-            Intake::Ignore { reason } => Verdict::Ignored { reason },
-            Intake::DeleteRef => {
-                self.delete_ref(&wish, seq, now, work);
+            Disposition::Ignore { reason } => Verdict::Ignored { reason },
+            Disposition::DeleteRef => {
+                self.delete_ref(&new_event, seq, now, work);
                 Verdict::RefDeleted
             }
-            Intake::Outside { .. } => {
+            Disposition::Outside { .. } => {
                 let opens = Opening { seq, immediate: false, manual: false, ensure: false, at: now };
-                self.open(&wish, cause, &opens, work)
+                self.open(&new_event, cause, &opens, work)
             }
-            Intake::Build { immediate, manual, ensure } => {
-                self.open(&wish, cause, &Opening { seq, immediate, manual, ensure, at: now }, work)
+            Disposition::Build { immediate, manual, ensure } => {
+                self.open(&new_event, cause, &Opening { seq, immediate, manual, ensure, at: now }, work)
             }
         };
         Arc::new(Event {
             seq,
             accepted_at: now,
-            image: wish.image,
-            git_ref: wish.git_ref,
-            commit: wish.commit,
+            image: new_event.image,
+            git_ref: new_event.git_ref,
+            commit: new_event.commit,
             cause: Arc::clone(cause),
             verdict,
         })
     }
 
-    fn open(&mut self, wish: &Wish, cause: &Cause, opens: &Opening, work: &mut Work) -> Verdict {
+    fn open(&mut self, new_event: &NewEvent, cause: &Cause, opens: &Opening, work: &mut Work) -> Verdict {
         let fold = self.button_fold;
         let not_configured = || Verdict::Ignored { reason: "no image is configured for it".to_owned() };
-        let (Some(image), Some(git_ref)) = (&wish.image, &wish.git_ref) else { return not_configured() };
-        let Some(Station { lane, .. }) = self.images.get_mut(image) else { return not_configured() };
+        let (Some(image), Some(git_ref)) = (&new_event.image, &new_event.git_ref) else { return not_configured() };
+        let Some(ImageController { lane, .. }) = self.images.get_mut(image) else { return not_configured() };
         let key = lane.keys.get(git_ref);
         let is_open = key.is_some_and(|key| key.open.is_some());
         if opens.ensure && !is_open {
@@ -103,8 +109,8 @@ impl Scheduler {
             count: 1,
             immediate_at: opens.immediate.then_some(opens.at),
             manual: opens.manual,
-            commit: wish.commit.clone(),
-            before: wish.before.clone().filter(|before| !before.is_zero()),
+            commit: new_event.commit.clone(),
+            before: new_event.before.clone().filter(|before| !before.is_zero()),
             mixed: false,
             sealed: false,
         };
@@ -115,49 +121,49 @@ impl Scheduler {
 
     /// R10: whether a push outside of `paths` follows on a head that we know, with nothing between that head and the
     /// last started build that is still to be built, or may be.
-    fn all_is_outside(&self, wish: &Wish, paths: &str) -> bool {
-        let (Some(image), Some(git_ref)) = (&wish.image, &wish.git_ref) else { return false };
-        let Some(Station { lane, .. }) = self.images.get(image) else { return false };
+    fn all_is_outside(&self, new_event: &NewEvent, paths: &str) -> bool {
+        let (Some(image), Some(git_ref)) = (&new_event.image, &new_event.git_ref) else { return false };
+        let Some(ImageController { lane, .. }) = self.images.get(image) else { return false };
         let Some(key) = lane.keys.get(git_ref) else { return false };
-        let follows = wish.commit.is_some() && lane.knows_base(git_ref, wish.before.as_ref());
+        let follows = new_event.commit.is_some() && lane.knows_base(git_ref, new_event.before.as_ref());
         follows && key.open.is_none() && !lane.is_under_way(git_ref) && key.lookback.is_clear(paths)
     }
 
     /// R10, R11: a push that is not built has moved its ref all the same. What was pushed unheard before it is
     /// still to be found, so it counts only where it follows on what is known.
-    fn pass_over(&mut self, wish: &Wish, seq: Seq, touches: Touches, work: &mut Work) {
-        let (Some(image), Some(git_ref)) = (&wish.image, &wish.git_ref) else { return };
-        let Some(station) = self.images.get_mut(image) else { return };
+    fn pass_over(&mut self, new_event: &NewEvent, seq: Seq, touches: Touches, work: &mut Work) {
+        let (Some(image), Some(git_ref)) = (&new_event.image, &new_event.git_ref) else { return };
+        let Some(controller) = self.images.get_mut(image) else { return };
         // Without a key, no build has begun that could be looked back to.
-        if station.lane.keys.contains_key(git_ref) {
+        if controller.lane.keys.contains_key(git_ref) {
             // What was pushed unheard before it may have touched anything.
-            let known = station.lane.knows_base(git_ref, wish.before.as_ref());
+            let known = controller.lane.knows_base(git_ref, new_event.before.as_ref());
             let touches = if known { touches } else { Touches::Inside };
-            station.lane.apply(Fact::PassedOver { git_ref: git_ref.clone(), seq, touches }, &mut work.changes);
+            controller.lane.apply(Fact::PassedOver { git_ref: git_ref.clone(), seq, touches }, &mut work.changes);
         }
-        let Some(commit) = &wish.commit else { return };
-        let follows = match (station.lane.known_head(git_ref), &wish.before) {
+        let Some(commit) = &new_event.commit else { return };
+        let follows = match (controller.lane.known_head(git_ref), &new_event.before) {
             (Some(known), Some(before)) => known.same_as(before),
             // A branch that is not new, and of which nobody has told.
-            (None, Some(before)) => before.is_zero() || station.lane.heads_by.is_none(),
+            (None, Some(before)) => before.is_zero() || controller.lane.heads_by.is_none(),
             _ => true,
         };
         if follows {
             let moved = Fact::HeadMoved { git_ref: git_ref.clone(), commit: Some(commit.clone()), seq };
-            station.lane.apply(moved, &mut work.changes);
+            controller.lane.apply(moved, &mut work.changes);
         }
     }
 
-    fn delete_ref(&mut self, wish: &Wish, seq: Seq, now: Timestamp, work: &mut Work) {
-        let (Some(image), Some(git_ref)) = (&wish.image, &wish.git_ref) else { return };
-        let Some(station) = self.images.get_mut(image) else { return };
-        if station.lane.keys.contains_key(git_ref) || station.lane.heads.contains_key(git_ref) {
+    fn delete_ref(&mut self, new_event: &NewEvent, seq: Seq, now: Timestamp, work: &mut Work) {
+        let (Some(image), Some(git_ref)) = (&new_event.image, &new_event.git_ref) else { return };
+        let Some(controller) = self.images.get_mut(image) else { return };
+        if controller.lane.keys.contains_key(git_ref) || controller.lane.heads.contains_key(git_ref) {
             // Should it come again, even at the same commit, it is new.
-            station.lane.apply(Fact::HeadMoved { git_ref: git_ref.clone(), commit: None, seq }, &mut work.changes);
+            controller.lane.apply(Fact::HeadMoved { git_ref: git_ref.clone(), commit: None, seq }, &mut work.changes);
         }
-        if station.lane.keys.get(git_ref).is_some_and(|key| key.open.is_some()) {
+        if controller.lane.keys.get(git_ref).is_some_and(|key| key.open.is_some()) {
             let closed = Fact::Closed { git_ref: git_ref.clone(), end: End::RefDeleted, at: now };
-            station.lane.apply(closed, &mut work.changes);
+            controller.lane.apply(closed, &mut work.changes);
             work.touched.insert(image.clone());
         }
     }

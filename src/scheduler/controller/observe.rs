@@ -2,35 +2,33 @@
 
 use std::time::Duration;
 
-use super::cover::{contained_upto, cover};
-use super::lane::{FOREIGN_MAX, Lane, Live, Phase, Running};
-use super::policy::Policy;
-use super::record::{Fact, Foreign};
-use super::standing::back_off;
-use super::station::{Question, Station};
-use super::{Effect, Notice, OBSERVE_GROWTH_MAX, Work};
+use super::{ImageController, Question};
 use crate::build::{BackendBuild, BackendBuildId, BackendBuildState, Observation, ObserveError, Outcome, SourceTaken};
 use crate::model::{BuildId, CommitId, GitRef, Seq, Timestamp};
+use crate::scheduler::coverage::{contained_through, cover};
+use crate::scheduler::lane::{FOREIGN_MAX, Lane, Live, Phase, Running};
+use crate::scheduler::policy::Policy;
+use crate::scheduler::record::{Fact, Foreign};
+use crate::scheduler::wait::back_off;
+use crate::scheduler::{Effect, Notice, OBSERVE_GROWTH_MAX, Work};
 
 /// A theirs may seem to be this much older than our call and still be of it: the back-end's clock is known to
 /// about two seconds, and its times are cut to whole ones.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(4);
 /// Rows of one trigger, one for each build rule, are made within this time.
 const SIBLINGS_WITHIN: Duration = Duration::from_secs(10);
-/// Docker Hub ends a build by itself after four hours and calls it cancelled: told apart by its length.
-const TIME_LIMIT_OF_HUB: Duration = Duration::from_mins(239);
 /// A longer id is no id of a back-end that we know, and has no place in a small theirs of the journal.
 const ROW_ID_BYTES_MAX: usize = 64;
 
-impl Station {
+impl ImageController {
     /// Takes in the answer to a question. An answer to a question that was withdrawn, because the slot has
     /// changed since it was asked, is stale and counts for nothing.
-    pub(super) fn observed(
+    pub(in crate::scheduler) fn observed(
         &mut self,
         question: u64,
         answer: Result<Observation, ObserveError>,
         newest_build: &mut BuildId,
-        roll: u64,
+        jitter: u64,
         now: Timestamp,
         work: &mut Work,
     ) {
@@ -42,7 +40,7 @@ impl Station {
                 observation.builds.retain(|theirs| theirs.id.0.len() <= ROW_ID_BYTES_MAX);
                 observation.builds.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
                 observation.builds.dedup_by(|a, b| a.id == b.id);
-                self.attach(&observation, &asked, roll, now, work);
+                self.attach(&observation, &asked, jitter, now, work);
                 self.attach_late(&observation, work);
                 self.follow_ours(&observation, &asked, now, work);
                 self.follow_foreign(&observation, newest_build, now, work);
@@ -56,7 +54,7 @@ impl Station {
     }
 
     /// R6: finds the builds of a trigger whose build nobody has named, or finds that there are none.
-    fn attach(&mut self, observation: &Observation, asked: &Question, roll: u64, now: Timestamp, work: &mut Work) {
+    fn attach(&mut self, observation: &Observation, asked: &Question, jitter: u64, now: Timestamp, work: &mut Work) {
         let Some(queued) = &self.lane.queued else { return };
         if queued.phase == Phase::Triggering {
             return;
@@ -65,12 +63,12 @@ impl Station {
         let build = live.record.id;
         let found = matching_builds(&self.lane, live, &self.policy, observation);
         if let Some(first) = found.first() {
-            let only_upto = match queued.phase {
+            let only_through = match queued.phase {
                 Phase::Uncertain { .. } => Some(accepted_surely_before(live, first)),
                 _ => None,
             };
             let backend_ids: Vec<BackendBuildId> = found.into_iter().map(|theirs| theirs.id.clone()).collect();
-            self.attach_builds(build, backend_ids, only_upto, work);
+            self.attach_builds(build, backend_ids, only_through, work);
             return;
         }
         // One that was assumed to have begun, before there was a login, has an end that is assumed.
@@ -78,14 +76,14 @@ impl Station {
             return;
         }
         if let Phase::Uncertain { pending: true, .. } = queued.phase {
-            self.ride_or_retry(observation, roll, now, work);
+            self.ride_or_retry(observation, jitter, now, work);
             return;
         }
         let called_at = live.record.triggered_at.unwrap_or(now);
         let reaches_back = observation.complete_since.is_none_or(|since| since <= called_at.minus(CLOCK_TOLERANCE));
         if reaches_back && self.grace_is_over(called_at, asked.at) {
             let note = "the back-end shows no build of this trigger, so it never started".to_owned();
-            self.never_started(Outcome::Lost, note, Some(roll), now, work);
+            self.never_started(Outcome::Lost, note, Some(jitter), now, work);
         } else if !reaches_back {
             self.give_up_if_uncertain_for_long(now, work);
         }
@@ -110,7 +108,7 @@ impl Station {
         &mut self,
         build: BuildId,
         backend_ids: Vec<BackendBuildId>,
-        only_upto: Option<Seq>,
+        only_through: Option<Seq>,
         work: &mut Work,
     ) {
         if self.lane.live(build).is_some_and(|live| live.cancelled_by.is_some()) {
@@ -122,11 +120,11 @@ impl Station {
             };
             work.effects.extend(backend_ids.iter().map(cancel));
         }
-        self.lane.apply(Fact::Attached { build, backend_ids, only_upto }, &mut work.changes);
+        self.lane.apply(Fact::Attached { build, backend_ids, only_through }, &mut work.changes);
     }
 
     /// The back-end says that one is pending already: ride on it, if it is there; else the call was refused.
-    fn ride_or_retry(&mut self, observation: &Observation, roll: u64, now: Timestamp, work: &mut Work) {
+    fn ride_or_retry(&mut self, observation: &Observation, jitter: u64, now: Timestamp, work: &mut Work) {
         let queued = self.lane.queued.as_ref().expect("looked up by the caller");
         let (build, git_ref) = (queued.live.record.id, queued.live.record.git_ref.clone());
         let waiting = observation.builds.iter().find(|theirs| {
@@ -137,11 +135,11 @@ impl Station {
         if let Some(theirs) = waiting {
             let backend_ids = vec![theirs.id.clone()];
             // It was there before our call: by time it covers nothing that we know of.
-            self.lane.apply(Fact::Attached { build, backend_ids, only_upto: Some(Seq(0)) }, &mut work.changes);
+            self.lane.apply(Fact::Attached { build, backend_ids, only_through: Some(Seq(0)) }, &mut work.changes);
         } else {
             let detail = "the back-end says that a build is pending already, and shows none".to_owned();
             let times = self.lane.refusal.as_ref().map_or(0, |refusal| refusal.times);
-            let again_at = now.plus(back_off(times, roll));
+            let again_at = now.plus(back_off(times, jitter));
             self.lane.apply(Fact::Refused { build, at: now, detail, again_at, blocked: false }, &mut work.changes);
         }
     }
@@ -171,8 +169,8 @@ impl Station {
         match sight {
             Sight::Absent | Sight::Unclear => {}
             Sight::Waiting => {
-                if !started && self.policy.source_taken == SourceTaken::AtStart {
-                    self.lane.apply(Fact::StillQueued { build, upto: asked.upto }, &mut work.changes);
+                if !started && self.policy.capabilities.source_taken == SourceTaken::AtStart {
+                    self.lane.apply(Fact::StillQueued { build, through: asked.through }, &mut work.changes);
                 }
             }
             Sight::Begun { commit, started_at } => {
@@ -187,7 +185,7 @@ impl Station {
                 }
                 self.begun(build, commit.as_ref(), started_at, now, work);
                 let begun_at = self.lane.live(build).and_then(|live| live.record.started_at).unwrap_or(at);
-                if outcome == Outcome::Cancelled && at.since(begun_at) >= TIME_LIMIT_OF_HUB {
+                if outcome == Outcome::Cancelled && self.policy.capabilities.is_over_limit(at.since(begun_at)) {
                     let note = "the back-end ended it at its own time limit".to_owned();
                     self.end(build, Outcome::Lost, at, log_url, Some(note), work);
                 } else {
@@ -324,8 +322,8 @@ impl Station {
             let groups: Vec<_> = key.open.as_ref()?.groups().iter().collect();
             let named =
                 groups.iter().rposition(|group| group.commit.as_ref().is_some_and(|named| named.same_as(commit)))?;
-            let upto = contained_upto(&groups[..=named], Seq(0), commit);
-            (upto > Seq(0)).then(|| (git_ref.clone(), upto))
+            let through = contained_through(&groups[..=named], Seq(0), commit);
+            (through > Seq(0)).then(|| (git_ref.clone(), through))
         })
         .collect()
     }
@@ -393,13 +391,13 @@ impl Station {
         }
     }
 
-    /// The build in the waiting place ends without having begun. `roll`: wait before the next try.
-    fn never_started(&mut self, outcome: Outcome, note: String, roll: Option<u64>, now: Timestamp, work: &mut Work) {
+    /// The build in the waiting place ends without having begun. `jitter`: wait before the next try.
+    fn never_started(&mut self, outcome: Outcome, note: String, jitter: Option<u64>, now: Timestamp, work: &mut Work) {
         let live = &self.lane.queued.as_ref().expect("a build that never started is in the waiting place").live;
         let build = live.record.id;
         let dropped_by = live.cancelled_by.clone().filter(|_| outcome == Outcome::Cancelled);
         let times = self.lane.refusal.as_ref().map_or(0, |refusal| refusal.times);
-        let again_at = roll.map(|roll| now.plus(back_off(times, roll)));
+        let again_at = jitter.map(|jitter| now.plus(back_off(times, jitter)));
         self.lane.apply(Fact::NeverStarted { build, at: now, outcome, note, dropped_by, again_at }, &mut work.changes);
         self.notice_long_refusal(now, work);
     }
@@ -418,7 +416,7 @@ impl Station {
         let key = live.record.git_ref.as_ref().and_then(|git_ref| self.lane.keys.get(git_ref));
         let reopened = key.is_some_and(|key| match outcome {
             Outcome::Failure => key.retries < self.policy.retry_failed,
-            Outcome::Lost => live.carries.as_ref().is_some_and(|carries| carries.last() > key.lost_upto),
+            Outcome::Lost => live.carries.as_ref().is_some_and(|carries| carries.last() > key.lost_through),
             Outcome::Success | Outcome::Cancelled => false,
         });
         let red_before = self.lane.last_build.as_ref().is_some_and(|last| last.outcome == Some(Outcome::Failure));
@@ -519,7 +517,7 @@ impl Lane {
 /// just before; what it can't contain must stay open.
 fn accepted_surely_before(live: &Live, theirs: &BackendBuild) -> Seq {
     let Some(made_at) = theirs.created_at else { return Seq(0) };
-    let groups = live.carries.iter().flat_map(super::open::Open::groups);
+    let groups = live.carries.iter().flat_map(super::super::open::Open::groups);
     let before = groups.take_while(|group| group.last_at.plus(CLOCK_TOLERANCE) <= made_at);
     before.last().map_or(Seq(0), |group| group.last)
 }

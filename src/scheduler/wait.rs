@@ -75,7 +75,7 @@ pub fn standing(
     }
     if let Some(queued) = &lane.queued
         && queued.live.record.git_ref.as_ref() == Some(git_ref)
-        && !matches!(queued.phase, Phase::Beside { .. })
+        && !matches!(queued.phase, Phase::Overlapping { .. })
     {
         return Standing::Riding { build: queued.live.record.id };
     }
@@ -103,7 +103,7 @@ pub(super) fn place_taken(lane: &Lane, git_ref: &GitRef, policy: &Policy) -> Opt
             Phase::Triggering => Taken::Triggering,
             Phase::Uncertain { .. } => Taken::Uncertain,
             Phase::Accepted => Taken::Queued,
-            Phase::Beside { .. } => Taken::Running,
+            Phase::Overlapping { .. } => Taken::Running,
         };
         return Some((queued.live.record.id, how));
     }
@@ -150,11 +150,11 @@ pub(super) fn next_due(lane: &Lane, policy: &Policy) -> Option<Timestamp> {
 }
 
 /// The wait before the next try after a refusal: full jitter over 5 s · 2ⁿ, between 1 s and 10 min.
-pub(super) fn back_off(times: u32, roll: u64) -> Duration {
+pub(super) fn back_off(times: u32, jitter: u64) -> Duration {
     const FIRST: Duration = Duration::from_secs(5);
     const LEAST: Duration = Duration::from_secs(1);
     const MOST: Duration = Duration::from_mins(10);
     let most = FIRST.saturating_mul(2u32.saturating_pow(times.min(16))).min(MOST);
     let span = u64::try_from(most.as_millis()).unwrap_or(u64::MAX).max(1);
-    Duration::from_millis(roll % span).max(LEAST)
+    Duration::from_millis(jitter % span).max(LEAST)
 }

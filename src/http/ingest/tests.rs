@@ -55,16 +55,19 @@ fn receipt(state: EventState, why: &str) -> Receipt {
 
 #[test]
 fn a_build_asked_for_is_manual_and_waits_unless_told() {
-    let intake = |body: &str| asked(&[], body).expect("a delivery").wishes.remove(0).intake;
-    assert_eq!(intake(""), Intake::Build { immediate: false, manual: true, ensure: false });
-    assert_eq!(intake("{\"start_now\": true}"), Intake::Build { immediate: true, manual: true, ensure: false });
-    assert_eq!(intake("{\"ensure\": true}"), Intake::Build { immediate: false, manual: true, ensure: true });
-    assert_eq!(intake("{\"tag\": \"v1\"}"), Intake::Build { immediate: true, manual: true, ensure: false });
+    let disposition = |body: &str| asked(&[], body).expect("a delivery").new_events.remove(0).disposition;
+    assert_eq!(disposition(""), Disposition::Build { immediate: false, manual: true, ensure: false });
+    assert_eq!(
+        disposition("{\"start_now\": true}"),
+        Disposition::Build { immediate: true, manual: true, ensure: false }
+    );
+    assert_eq!(disposition("{\"ensure\": true}"), Disposition::Build { immediate: false, manual: true, ensure: true });
+    assert_eq!(disposition("{\"tag\": \"v1\"}"), Disposition::Build { immediate: true, manual: true, ensure: false });
 }
 
 #[test]
 fn without_a_ref_the_only_literal_branch_is_meant() {
-    let named = |globs| only_literal_branch(&image(globs)).map(|git_ref| git_ref.short().to_owned());
+    let named = |globs| image(globs).only_branch().map(|git_ref| git_ref.short().to_owned());
     assert_eq!(named(Some(&["master", "release/*"])).as_deref(), Some("master"));
     assert_eq!(named(Some(&["master", "next"])), None);
     assert_eq!(named(Some(&["release/{1,2}"])), None);

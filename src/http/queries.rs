@@ -14,7 +14,7 @@ use super::problem::Problem;
 use super::query::{build_query, event_query};
 use super::{Shared, image_of};
 use crate::config::TokenScope;
-use crate::driver::{BuildQuery, EventQuery, HistoryError, LIST_LIMIT_MAX};
+use crate::journal::{BuildQuery, EventQuery, HistoryError, LIST_LIMIT_MAX};
 use crate::model::BuildId;
 use crate::status::{BuildView, Health, LaneView, Receipt};
 

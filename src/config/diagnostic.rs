@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 /// One sentence about one place of the file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Mistake {
+pub struct Diagnostic {
     pub file: String,
     /// From 1.
     pub line: usize,
@@ -18,7 +18,7 @@ pub struct Mistake {
     pub text: String,
 }
 
-impl fmt::Display for Mistake {
+impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}:{}: {}", self.file, self.line, self.column, self.text)
     }
@@ -38,7 +38,7 @@ pub enum ConfigError {
     Read { path: PathBuf, source: io::Error },
     /// All that could be found, in the order of the file; one line each.
     #[error("{}", lines(.0))]
-    Mistakes(Vec<Mistake>),
+    Mistakes(Vec<Diagnostic>),
 }
 
 impl ConfigError {
@@ -56,8 +56,8 @@ const EXIT_IO: u8 = 74;
 /// `EX_CONFIG` of `sysexits.h`.
 const EXIT_CONFIG: u8 = 78;
 
-fn lines(mistakes: &[Mistake]) -> String {
-    mistakes.iter().map(Mistake::to_string).collect::<Vec<_>>().join("\n")
+fn lines(mistakes: &[Diagnostic]) -> String {
+    mistakes.iter().map(Diagnostic::to_string).collect::<Vec<_>>().join("\n")
 }
 
 /// What has been found so far while one file is read.
@@ -85,13 +85,13 @@ impl<'a> Report<'a> {
     /// The warnings of a file without a mistake, or all mistakes.
     pub(super) fn finish(self) -> Result<Vec<String>, ConfigError> {
         if self.mistakes.is_empty() {
-            Ok(self.placed(&self.warnings).iter().map(Mistake::to_string).collect())
+            Ok(self.placed(&self.warnings).iter().map(Diagnostic::to_string).collect())
         } else {
             Err(ConfigError::Mistakes(self.placed(&self.mistakes)))
         }
     }
 
-    fn placed(&self, found: &[(usize, String)]) -> Vec<Mistake> {
+    fn placed(&self, found: &[(usize, String)]) -> Vec<Diagnostic> {
         let mut placed: Vec<_> = found.iter().map(|(at, text)| place(self.file_name, self.text, *at, text)).collect();
         placed.sort();
         placed.dedup();
@@ -100,10 +100,10 @@ impl<'a> Report<'a> {
 }
 
 /// The mistake at byte `at` of `whole`.
-pub(super) fn place(file_name: &str, whole: &str, at: usize, text: &str) -> Mistake {
+pub(super) fn place(file_name: &str, whole: &str, at: usize, text: &str) -> Diagnostic {
     let before = &whole[..whole.floor_char_boundary(at)];
     let line_begin = before.rfind('\n').map_or(0, |newline| newline + 1);
-    Mistake {
+    Diagnostic {
         file: file_name.to_owned(),
         line: before.matches('\n').count() + 1,
         column: before[line_begin..].chars().count() + 1,

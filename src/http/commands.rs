@@ -31,8 +31,8 @@ pub(super) async fn on_image(
     let caller = Caller::of(&shared.app, &parts.headers, TokenScope::Trigger)?;
     let image = image_of(&shared.app, &caller, &namespace, &name)?;
     let body = shared.bodies.read(&parts.headers, body, BODY_BYTES_MAX).await?;
-    let order = Order::read(&word, &parts.headers, &body.bytes, now())?;
-    let lanes = shared.app.handle.command(order.to(Scope::Image(image), caller.name)).await?;
+    let request = CommandRequest::read(&word, &parts.headers, &body.bytes, now())?;
+    let lanes = shared.app.handle.command(request.to(Scope::Image(image), caller.name)).await?;
     lanes.into_iter().next().map(Json).ok_or_else(Problem::unknown_image)
 }
 
@@ -57,17 +57,17 @@ async fn on_all(
         return Err(Problem::new(StatusCode::FORBIDDEN, "this token reaches some images only, and this concerns all"));
     }
     let body = shared.bodies.read(&parts.headers, body, BODY_BYTES_MAX).await?;
-    let order = Order::read(word, &parts.headers, &body.bytes, now())?;
-    Ok(Json(shared.app.handle.command(order.to(Scope::All, caller.name)).await?))
+    let request = CommandRequest::read(word, &parts.headers, &body.bytes, now())?;
+    Ok(Json(shared.app.handle.command(request.to(Scope::All, caller.name)).await?))
 }
 
 #[derive(Debug, PartialEq, Eq)]
-struct Order {
+struct CommandRequest {
     verb: Verb,
     reason: Option<String>,
 }
 
-impl Order {
+impl CommandRequest {
     fn read(word: &str, headers: &axum::http::HeaderMap, body: &[u8], now: Timestamp) -> Result<Self, Problem> {
         let known: &[&str] = if word == "pause" { &["reason", "for"] } else { &["reason"] };
         let verb_of = |fields: &Fields| match word {
@@ -115,16 +115,16 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_millis(1_000);
 
-    fn read(word: &str, body: &str) -> Result<Order, Problem> {
-        Order::read(word, &HeaderMap::new(), body.as_bytes(), NOW)
+    fn read(word: &str, body: &str) -> Result<CommandRequest, Problem> {
+        CommandRequest::read(word, &HeaderMap::new(), body.as_bytes(), NOW)
     }
 
     #[test]
     fn a_pause_may_end_by_itself_and_have_a_reason() {
-        let order = read("pause", "{\"for\": \"2h\", \"reason\": \"release day\"}").expect("an order");
+        let request = read("pause", "{\"for\": \"2h\", \"reason\": \"release day\"}").expect("an request");
         let until = Some(NOW.plus(Duration::from_hours(2)));
-        assert_eq!(order, Order { verb: Verb::Pause { until }, reason: Some("release day".to_owned()) });
-        assert_eq!(read("pause", "").expect("an order").verb, Verb::Pause { until: None });
+        assert_eq!(request, CommandRequest { verb: Verb::Pause { until }, reason: Some("release day".to_owned()) });
+        assert_eq!(read("pause", "").expect("an request").verb, Verb::Pause { until: None });
     }
 
     #[test]
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn a_long_reason_is_cut_between_characters() {
-        let order = read("drop", &format!("{{\"reason\": \"x{}\"}}", "\u{fc}".repeat(200))).expect("an order");
-        assert_eq!(order.reason.map(|reason| reason.len()), Some(199));
+        let request = read("drop", &format!("{{\"reason\": \"x{}\"}}", "\u{fc}".repeat(200))).expect("an request");
+        assert_eq!(request.reason.map(|reason| reason.len()), Some(199));
     }
 }

@@ -14,10 +14,10 @@ const CONTRADICTIONS_MAX: u32 = 2;
 /// Without a commit, times decide: all that was accepted before the moment at which the build was last known not
 /// to have started. With a commit, the commit decides as far as we know how commits follow each other.
 pub(super) fn cover(live: &Live, key: &Key, commit: Option<&CommitId>) -> Cover {
-    let by_time = Cover { upto: live.upto, commit: commit.cloned(), contradicted: false };
+    let by_time = Cover { through: live.through, commit: commit.cloned(), contradicted: false };
     let Some(commit) = commit else { return by_time };
     let groups: Vec<&Group> = live.carries.iter().chain(key.open.iter()).flat_map(super::open::Open::groups).collect();
-    if let Some(newer) = known_newer(&groups, commit).filter(|newer| newer.first <= live.upto) {
+    if let Some(newer) = known_newer(&groups, commit).filter(|newer| newer.first <= live.through) {
         return settle(key, commit, by_time, Seq(newer.first.0 - 1));
     }
     let named = groups.iter().rposition(|group| names(group.commit.as_ref(), commit));
@@ -28,11 +28,11 @@ pub(super) fn cover(live: &Live, key: &Key, commit: Option<&CommitId>) -> Cover 
         let other =
             |group: &&&Group| group.commit.as_ref().is_some_and(|named| !held.iter().any(|held| named.same_as(held)));
         let newer = groups[named + 1..].iter().find(other);
-        let upto = match newer {
-            Some(newer) if newer.first <= live.upto => Seq(newer.first.0 - 1),
-            _ => live.upto,
+        let through = match newer {
+            Some(newer) if newer.first <= live.through => Seq(newer.first.0 - 1),
+            _ => live.through,
         };
-        return settle(key, commit, by_time, upto.max(contained_upto(&groups[..=named], live.upto, commit)));
+        return settle(key, commit, by_time, through.max(contained_through(&groups[..=named], live.through, commit)));
     }
     by_time
 }
@@ -56,11 +56,11 @@ fn known_newer<'a>(groups: &[&'a Group], commit: &CommitId) -> Option<&'a Group>
     if came_back { None } else { found().next() }
 }
 
-/// How far beyond `upto` the commit is known to hold what was pushed, by what each push says it came after; zero where
+/// How far beyond `through` the commit is known to hold what was pushed, by what each push says it came after; zero where
 /// not at all. Deliveries overtake each other: that an event has a smaller number alone says nothing.
-pub(super) fn contained_upto(groups: &[&Group], upto: Seq, commit: &CommitId) -> Seq {
+pub(super) fn contained_through(groups: &[&Group], through: Seq, commit: &CommitId) -> Seq {
     let held = held(groups, commit);
-    let beyond = groups.iter().filter(|group| group.last > upto);
+    let beyond = groups.iter().filter(|group| group.last > through);
     let is_held = |group: &&&Group| !group.mixed && held.iter().any(|known| names(group.commit.as_ref(), known));
     let contained = beyond.take_while(is_held);
     contained.last().map_or(Seq(0), |group| group.last)
@@ -84,15 +84,15 @@ fn held<'a>(groups: &[&'a Group], commit: &'a CommitId) -> Vec<&'a CommitId> {
     if groups.iter().any(came_back) { vec![commit] } else { held }
 }
 
-fn settle(key: &Key, commit: &CommitId, by_time: Cover, upto: Seq) -> Cover {
-    if upto >= by_time.upto {
-        return Cover { upto, ..by_time };
+fn settle(key: &Key, commit: &CommitId, by_time: Cover, through: Seq) -> Cover {
+    if through >= by_time.through {
+        return Cover { through, ..by_time };
     }
     let seen_before = key.contradicted.as_ref().filter(|(known, _)| known.same_as(commit));
     if seen_before.is_some_and(|(_, times)| *times >= CONTRADICTIONS_MAX) {
         return by_time;
     }
-    Cover { upto, contradicted: true, ..by_time }
+    Cover { through, contradicted: true, ..by_time }
 }
 
 fn names(named: Option<&CommitId>, commit: &CommitId) -> bool {

@@ -18,7 +18,7 @@ use super::problem::Problem;
 use super::{Shared, image_of};
 use crate::config::{ImageConfig, TokenScope};
 use crate::driver::Acceptance;
-use crate::event::{Cause, CauseKind, Delivery, Intake, Wish};
+use crate::event::{Cause, CauseKind, Delivery, Disposition, NewEvent};
 use crate::model::{GitRef, ImageName, RefKind};
 use crate::source::button::{self, Tap};
 use crate::source::{self, Reading, fingerprint};
@@ -45,9 +45,10 @@ pub(super) async fn hook(
     match reading {
         Reading::Nothing { reason } => Ok(Json(HookAnswer::nothing(reason)).into_response()),
         Reading::Delivery(delivery) => {
-            let wants = |of: fn(&Intake) -> bool| delivery.wishes.iter().any(|wish| of(&wish.intake));
-            let builds = wants(|intake| matches!(intake, Intake::Build { .. }));
-            let may_build = wants(|intake| matches!(intake, Intake::Outside { .. }));
+            let wants =
+                |of: fn(&Disposition) -> bool| delivery.new_events.iter().any(|new_event| of(&new_event.disposition));
+            let builds = wants(|disposition| matches!(disposition, Disposition::Build { .. }));
+            let may_build = wants(|disposition| matches!(disposition, Disposition::Outside { .. }));
             let acceptance = app.handle.accept(delivery).await?;
             let builds = builds || may_build && acceptance.receipts.iter().any(is_to_be_built);
             Ok(hook_answer(builds, acceptance))
@@ -104,7 +105,7 @@ fn build_delivery(
         (Some(_), Some(_)) => return Err(Problem::bad_request("name a branch or a tag, not both")),
         (Some(branch), None) => GitRef::branch(branch).map_err(|error| Problem::bad_request(error.to_string()))?,
         (None, Some(tag)) => GitRef::tag(tag).map_err(|error| Problem::bad_request(error.to_string()))?,
-        (None, None) => only_literal_branch(config).ok_or_else(|| {
+        (None, None) => config.only_branch().ok_or_else(|| {
             Problem::bad_request("name a branch or a tag: this image's configuration doesn't name just one branch")
         })?,
     };
@@ -116,12 +117,12 @@ fn build_delivery(
             .map(|key| fingerprint(&[b"idempotency", caller.as_bytes(), key.as_bytes()]))
             .into_iter()
             .collect(),
-        wishes: vec![Wish {
+        new_events: vec![NewEvent {
             image: Some(image),
             git_ref: Some(git_ref),
             commit: None,
             before: None,
-            intake: Intake::Build { immediate, manual: true, ensure: fields.flag("ensure")? },
+            disposition: Disposition::Build { immediate, manual: true, ensure: fields.flag("ensure")? },
         }],
     })
 }
@@ -132,16 +133,6 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     match value.to_str().map(str::trim) {
         Ok(key) if !key.is_empty() => Ok(Some(key)),
         _ => Err(Problem::bad_request("the Idempotency-Key must be a text of visible ASCII characters")),
-    }
-}
-
-/// The one branch that the configuration names without a wildcard.
-fn only_literal_branch(config: &ImageConfig) -> Option<GitRef> {
-    let globs = config.branch_globs.as_deref().unwrap_or_default();
-    let mut literal = globs.iter().filter(|glob| !glob.contains(['*', '?', '[', '{', '\\']));
-    match (literal.next(), literal.next()) {
-        (Some(only), None) => GitRef::branch(only).ok(),
-        _ => None,
     }
 }
 
@@ -203,7 +194,7 @@ fn button_answer(headers: &HeaderMap, receipt: Receipt) -> Response {
 /// One wish has one receipt.
 fn only_receipt(acceptance: Acceptance) -> Result<Receipt, Problem> {
     acceptance.receipts.into_iter().next().ok_or_else(|| {
-        tracing::error!("a delivery of one wish was accepted without a receipt");
+        tracing::error!("a delivery of one new_event was accepted without a receipt");
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the event was accepted, but its receipt is missing")
     })
 }

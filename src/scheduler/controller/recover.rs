@@ -1,13 +1,14 @@
 //! PURE: what a lane makes of its stored state at the start (semantics R11, R13).
 
-use super::lane::{Lane, Phase};
-use super::record::{Fact, Foreign};
-use super::{Station, Work};
+use super::ImageController;
 use crate::build::Outcome;
 use crate::model::Timestamp;
+use crate::scheduler::Work;
+use crate::scheduler::lane::{Lane, Phase};
+use crate::scheduler::record::{Fact, Foreign};
 
-impl Station {
-    pub(super) fn recover(&mut self, now: Timestamp, work: &mut Work) {
+impl ImageController {
+    pub(in crate::scheduler) fn recover(&mut self, now: Timestamp, work: &mut Work) {
         let ahead = |lane: &Lane| {
             let refusal = lane.refusal.as_ref().is_some_and(|refusal| refusal.since > now);
             let lives = lane.lives().any(|live| live.record.triggered_at.max(live.record.started_at) > Some(now));
@@ -16,7 +17,7 @@ impl Station {
                 || lane.keys.values().any(|key| key.open.as_ref().is_some_and(|open| open.lies_ahead_of(now)))
         };
         if ahead(&self.lane) {
-            self.lane.apply(Fact::Clamped { at: now }, &mut work.changes);
+            self.lane.apply(Fact::ClockWentBack { at: now }, &mut work.changes);
         }
         if let Some(queued) = self.lane.queued.as_ref().filter(|queued| queued.phase == Phase::Triggering) {
             let build = queued.live.record.id;
@@ -24,14 +25,14 @@ impl Station {
             self.lane.apply(Fact::BecameUncertain { build, at: now, detail, pending: false }, &mut work.changes);
         }
         // Nobody sees their end any more.
-        let unseen = if self.policy.observes { Vec::new() } else { self.lane.foreign.clone() };
+        let unseen = if self.policy.capabilities.observes() { Vec::new() } else { self.lane.foreign.clone() };
         for Foreign { id, .. } in unseen {
             let ended = Fact::ForeignEnded { id, at: now, outcome: Outcome::Lost, covered: Vec::new() };
             self.lane.apply(ended, &mut work.changes);
         }
         // Queued when there was a login, and there is none now.
         if let Some(queued) = self.lane.queued.as_ref().filter(|queued| queued.phase == Phase::Accepted)
-            && !self.policy.observes
+            && !self.policy.capabilities.observes()
         {
             self.assume_started(queued.live.record.id, now, work);
         }

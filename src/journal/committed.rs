@@ -1,0 +1,5 @@
+//! The proof of a commit, as a leaf: the scheduler demands it, and only the journal can make one.
+
+/// The proof that a step's changes are on disk. Only a journal can make one.
+#[derive(Debug)]
+pub struct Committed(pub(super) ());

@@ -1,0 +1,38 @@
+//! What can be asked of the history, as plain values: below the journal that answers and the rooms that ask.
+
+use crate::model::{BuildId, EventId, GitRef, ImageName, Timestamp};
+
+/// The history could not be read.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to read the history: {0}")]
+pub struct HistoryError(pub String);
+
+/// Which events, newest first. Empty fields ask for all.
+#[derive(Clone, Debug, Default)]
+pub struct EventQuery {
+    pub image: Option<ImageName>,
+    pub git_ref: Option<GitRef>,
+    /// A commit, or the first 7 digits or more of one.
+    pub sha: Option<String>,
+    pub delivery: Option<String>,
+    pub since: Option<Timestamp>,
+    /// Only events older than this one: the way to the next page.
+    pub before: Option<EventId>,
+    /// At most [`LIST_LIMIT_MAX`].
+    pub limit: usize,
+}
+
+/// Which builds, newest first.
+#[derive(Clone, Debug, Default)]
+pub struct BuildQuery {
+    pub image: Option<ImageName>,
+    pub git_ref: Option<GitRef>,
+    pub since: Option<Timestamp>,
+    pub before: Option<BuildId>,
+    pub limit: usize,
+}
+
+/// The most rows of one page of history.
+pub const LIST_LIMIT_MAX: usize = 1_000;
+/// The rows of a page when nobody says.
+pub const LIST_LIMIT_DEFAULT: usize = 100;
