@@ -4,7 +4,11 @@
 //! speaks the plain values of [`crate::build`] and must never decide when to build, retry a trigger by
 //! itself, or let a secret into an error, a log or a `Debug`.
 
+mod answer;
+mod client;
+mod dates;
 mod docker_hub;
+mod redaction;
 
 use std::collections::BTreeMap;
 

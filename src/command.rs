@@ -1,5 +1,7 @@
 //! What people may do to images beside asking for builds (semantics R9).
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::model::{ImageName, Timestamp};
@@ -22,9 +24,9 @@ pub enum Scope {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verb {
-    /// Go on accepting, trigger nothing; until a moment, or until resumed.
+    /// Stop triggering builds and keep accepting events; for so long from the moment of the decision, or until resumed.
     Pause {
-        until: Option<Timestamp>,
+        length: Option<Duration>,
     },
     Resume,
     /// What is open is due now.

@@ -381,7 +381,8 @@ impl Scheduler {
 
     fn command(&mut self, command: &Command, ticket: Ticket, now: Timestamp, work: &mut Work) {
         let hold = match command.verb {
-            Verb::Pause { until } => {
+            Verb::Pause { length } => {
+                let until = length.map(|length| now.plus(length));
                 Some(Hold { actor: command.actor.clone(), reason: command.reason.clone(), since: now, until })
             }
             _ => None,

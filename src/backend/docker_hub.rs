@@ -4,13 +4,9 @@
 //! knows is never an error. The trigger URL is a password: it is kept out of every text that leaves here.
 
 mod actions;
-mod answer;
-mod client;
-mod dates;
 #[cfg(test)]
 mod fake;
 mod login;
-mod redaction;
 mod retirement;
 mod trigger;
 mod urls;
@@ -24,14 +20,14 @@ use reqwest::Url;
 use serde_json::json;
 
 use super::BackendError;
+use super::answer::Answer;
+use super::client::{Call, CallError, Client, Reach};
+use super::redaction::Redaction;
 use crate::build::{BackendBuildId, BuildRequest, CancelAnswer, Observation, ObserveError, TriggerAnswer};
 use crate::config::{DockerHubBackendConfig, DockerHubConfig};
 use crate::model::{ImageName, RefKind};
 use actions::History;
-use answer::Answer;
-use client::{Call, CallError, Client, Reach};
 use login::Session;
-use redaction::Redaction;
 pub use retirement::retirement_warning;
 
 /// The most bytes of an answer to a trigger, a login or a cancel.

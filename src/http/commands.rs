@@ -15,7 +15,6 @@ use super::{Shared, image_of};
 use crate::command::{Command, Scope, Verb};
 use crate::config::TokenScope;
 use crate::event::Cause;
-use crate::model::Timestamp;
 use crate::status::LaneView;
 
 /// The longest pause that ends by itself: longer ones are meant to be resumed by somebody.
@@ -31,7 +30,7 @@ pub(super) async fn on_image(
     let caller = Caller::of(&shared.app, &parts.headers, TokenScope::Trigger)?;
     let image = image_of(&shared.app, &caller, &namespace, &name)?;
     let body = shared.bodies.read(&parts.headers, body, BODY_BYTES_MAX).await?;
-    let request = CommandRequest::read(&word, &parts.headers, &body.bytes, now())?;
+    let request = CommandRequest::read(&word, &parts.headers, &body.bytes)?;
     let lanes = shared.app.handle.command(request.to(Scope::Image(image), caller.name)).await?;
     lanes.into_iter().next().map(Json).ok_or_else(Problem::unknown_image)
 }
@@ -57,7 +56,7 @@ async fn on_all(
         return Err(Problem::new(StatusCode::FORBIDDEN, "this token reaches some images only, and this concerns all"));
     }
     let body = shared.bodies.read(&parts.headers, body, BODY_BYTES_MAX).await?;
-    let request = CommandRequest::read(word, &parts.headers, &body.bytes, now())?;
+    let request = CommandRequest::read(word, &parts.headers, &body.bytes)?;
     Ok(Json(shared.app.handle.command(request.to(Scope::All, caller.name)).await?))
 }
 
@@ -68,10 +67,10 @@ struct CommandRequest {
 }
 
 impl CommandRequest {
-    fn read(word: &str, headers: &axum::http::HeaderMap, body: &[u8], now: Timestamp) -> Result<Self, Problem> {
+    fn read(word: &str, headers: &axum::http::HeaderMap, body: &[u8]) -> Result<Self, Problem> {
         let known: &[&str] = if word == "pause" { &["reason", "for"] } else { &["reason"] };
         let verb_of = |fields: &Fields| match word {
-            "pause" => Ok(Verb::Pause { until: fields.text("for")?.map(|text| until(text, now)).transpose()? }),
+            "pause" => Ok(Verb::Pause { length: fields.text("for")?.map(pause_length).transpose()? }),
             "resume" => Ok(Verb::Resume),
             "start" => Ok(Verb::Start),
             "drop" => Ok(Verb::Drop),
@@ -89,22 +88,18 @@ impl CommandRequest {
     }
 }
 
-fn until(text: &str, now: Timestamp) -> Result<Timestamp, Problem> {
+fn pause_length(text: &str) -> Result<Duration, Problem> {
     let length = humantime::parse_duration(text)
         .map_err(|error| Problem::bad_request(format!("'for' must be a length of time such as 2h or 30m: {error}")))?;
     if length.is_zero() || length > PAUSE_MAX {
         return Err(Problem::bad_request("'for' must be more than nothing and at most 366 days"));
     }
-    Ok(now.plus(length))
+    Ok(length)
 }
 
 /// A reason as long as a cause's texts may be: it is kept in the journal.
 fn shortened(reason: &str) -> String {
     reason[..reason.floor_char_boundary(Cause::TEXT_BYTES_MAX)].to_owned()
-}
-
-fn now() -> Timestamp {
-    Timestamp::from_millis(jiff::Timestamp::now().as_millisecond())
 }
 
 #[cfg(test)]
@@ -113,18 +108,16 @@ mod tests {
 
     use super::*;
 
-    const NOW: Timestamp = Timestamp::from_millis(1_000);
-
     fn read(word: &str, body: &str) -> Result<CommandRequest, Problem> {
-        CommandRequest::read(word, &HeaderMap::new(), body.as_bytes(), NOW)
+        CommandRequest::read(word, &HeaderMap::new(), body.as_bytes())
     }
 
     #[test]
     fn a_pause_may_end_by_itself_and_have_a_reason() {
-        let request = read("pause", "{\"for\": \"2h\", \"reason\": \"release day\"}").expect("an request");
-        let until = Some(NOW.plus(Duration::from_hours(2)));
-        assert_eq!(request, CommandRequest { verb: Verb::Pause { until }, reason: Some("release day".to_owned()) });
-        assert_eq!(read("pause", "").expect("an request").verb, Verb::Pause { until: None });
+        let request = read("pause", "{\"for\": \"2h\", \"reason\": \"release day\"}").expect("a request");
+        let length = Some(Duration::from_hours(2));
+        assert_eq!(request, CommandRequest { verb: Verb::Pause { length }, reason: Some("release day".to_owned()) });
+        assert_eq!(read("pause", "").expect("a request").verb, Verb::Pause { length: None });
     }
 
     #[test]
@@ -148,7 +141,7 @@ mod tests {
 
     #[test]
     fn a_long_reason_is_cut_between_characters() {
-        let request = read("drop", &format!("{{\"reason\": \"x{}\"}}", "\u{fc}".repeat(200))).expect("an request");
+        let request = read("drop", &format!("{{\"reason\": \"x{}\"}}", "\u{fc}".repeat(200))).expect("a request");
         assert_eq!(request.reason.map(|reason| reason.len()), Some(199));
     }
 }

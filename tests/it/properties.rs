@@ -229,7 +229,7 @@ impl History {
             Op::Fate(fate) => self.next_fate = *fate,
             Op::Unreadable => self.unreadable = true,
             Op::Crash => self.recover(),
-            Op::Pause => self.command(Verb::Pause { until: None }),
+            Op::Pause => self.command(Verb::Pause { length: None }),
             Op::Resume => self.command(Verb::Resume),
             Op::Drop => self.command(Verb::Drop),
             Op::Foreign { git_ref } => self.create(None, &branch(*git_ref)),

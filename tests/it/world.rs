@@ -278,9 +278,9 @@ impl World {
     }
 
     fn command(&mut self, verb: &str, words: &[&str]) {
-        let until = words.iter().find_map(|word| word.strip_prefix("for=")).map(|text| self.now.plus(span(text)));
+        let length = words.iter().find_map(|word| word.strip_prefix("for=")).map(span);
         let verb = match verb {
-            "pause" => Verb::Pause { until },
+            "pause" => Verb::Pause { length },
             "resume" => Verb::Resume,
             "start" => Verb::Start,
             "drop" => Verb::Drop,

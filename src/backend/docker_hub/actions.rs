@@ -9,8 +9,9 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::answer::{Answer, Unreadable};
-use super::{dates, urls};
+use super::urls;
+use crate::backend::answer::{Answer, Unreadable};
+use crate::backend::dates;
 use crate::build::{BackendBuild, Observation, ObserveError};
 use crate::model::{ImageName, Timestamp};
 

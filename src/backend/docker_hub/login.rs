@@ -12,10 +12,11 @@ use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::answer::Answer;
-use super::client::{Call, CallError, Client};
-use super::redaction::Redaction;
-use super::{SHORT_ANSWER_BYTES_MAX, dates, urls};
+use super::{SHORT_ANSWER_BYTES_MAX, urls};
+use crate::backend::answer::Answer;
+use crate::backend::client::{Call, CallError, Client};
+use crate::backend::dates;
+use crate::backend::redaction::Redaction;
 use crate::build::ObserveError;
 use crate::config::{Login, Secret};
 use crate::model::Timestamp;

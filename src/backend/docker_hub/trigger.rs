@@ -7,9 +7,9 @@ use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 
-use super::answer::{Answer, Unreadable, error_text};
-use super::redaction::Redaction;
 use super::urls;
+use crate::backend::answer::{Answer, Unreadable, error_text};
+use crate::backend::redaction::Redaction;
 use crate::build::{BackendBuildId, TriggerAnswer};
 
 /// The header in which Docker Cloud named the action that a call began; Docker Hub inherited its API.

@@ -378,10 +378,9 @@ impl<'a> History<'a> {
         if !self.ending {
             self.marks.verb(word);
         }
-        let now = self.now();
-        let until = for_ms.and_then(|ms| u64::try_from(ms).ok()).map(|ms| now.plus(Duration::from_millis(ms)));
+        let length = for_ms.and_then(|ms| u64::try_from(ms).ok()).map(Duration::from_millis);
         let verb = match word {
-            Word::Pause => Verb::Pause { until },
+            Word::Pause => Verb::Pause { length },
             Word::Resume => Verb::Resume,
             Word::Start => Verb::Start,
             Word::Drop => Verb::Drop,

@@ -58,7 +58,7 @@ impl Script {
     pub(crate) fn take_in(&mut self, now: Timestamp, inputs: &[Input]) {
         self.pass(now);
         for input in inputs {
-            let line = line(input, now);
+            let line = line(input);
             self.line(&line);
         }
     }
@@ -89,7 +89,7 @@ impl Script {
     }
 }
 
-fn line(input: &Input, now: Timestamp) -> String {
+fn line(input: &Input) -> String {
     match input {
         Input::Heads { .. } => unreachable!("no image of a history has a remote"),
         Input::Arrived { delivery, .. } => {
@@ -120,8 +120,8 @@ fn line(input: &Input, now: Timestamp) -> String {
                 Scope::Image(image) => image.to_string(),
             };
             match command.verb {
-                Verb::Pause { until } => {
-                    let span = until.map(|until| format!(" for={}s", until.since(now).as_secs()));
+                Verb::Pause { length } => {
+                    let span = length.map(|length| format!(" for={}s", length.as_secs()));
                     format!("pause {scope}{}", span.unwrap_or_default())
                 }
                 Verb::Resume => format!("resume {scope}"),

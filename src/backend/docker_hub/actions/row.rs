@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use super::super::{dates, urls};
+use super::super::urls;
+use crate::backend::dates;
 use crate::build::{BackendBuild, BackendBuildId, BackendBuildState, Outcome};
 use crate::model::{CommitId, ImageName, NAME_BYTES_MAX, Timestamp};
 

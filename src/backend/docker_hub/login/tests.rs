@@ -47,7 +47,7 @@ async fn log_in(State(hub): State<Arc<Hub>>, Json(body): Json<Value>) -> impl In
     }
     let payload = match hub.life.load(Ordering::SeqCst) {
         0 => json!({}),
-        life => json!({ "exp": dates::now().as_millis() / 1_000 + i64::try_from(life).expect("a life") }),
+        life => json!({ "exp": crate::clock::wall().as_millis() / 1_000 + i64::try_from(life).expect("a life") }),
     };
     let payload = URL_SAFE_NO_PAD.encode(payload.to_string());
     (StatusCode::OK, Json(json!({ "access_token": format!("test-token-jwt-{number}.{payload}.x") })))

@@ -11,9 +11,9 @@ use axum::response::Response;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
 
-use super::super::client::{Client, Reach};
 use super::super::fake::{self, Ending, TRIGGER_PATH, assert_no_secret};
 use super::super::{DockerHub, SHORT_ANSWER_BYTES_MAX};
+use crate::backend::client::{Client, Reach};
 use crate::build::{BackendBuildId, BuildRequest, TriggerAnswer};
 use crate::model::{BuildId, GitRef};
 

@@ -10,7 +10,6 @@ use reqwest::{Method, Request, Response, Url};
 use serde_json::Value;
 
 use super::answer::{Answer, Unreadable};
-use super::dates;
 use crate::backend::BackendError;
 use crate::config::Secret;
 
@@ -79,9 +78,9 @@ impl Client {
     }
 
     pub(super) async fn send(&self, call: Call) -> Result<Answer, CallError> {
-        let asked_at = dates::now();
+        let asked_at = crate::clock::wall();
         let response = self.http.execute(call.request).await.map_err(call_error)?;
-        let answered_at = dates::now();
+        let answered_at = crate::clock::wall();
         let (status, headers) = (response.status(), response.headers().clone());
         let body = read_body(response, call.answer_bytes_max).await;
         Ok(Answer { status, headers, body, asked_at, answered_at, bearer: None })

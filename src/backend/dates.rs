@@ -21,11 +21,6 @@ const EARLIEST: Timestamp = Timestamp::from_millis(946_684_800_000);
 /// Clocks that differ by no more than this are the same: the `Date` header has no parts of a second.
 const CLOCK_PRECISION_MS: i64 = 2_000;
 
-/// This moment, by this machine's clock.
-pub(super) fn now() -> Timestamp {
-    Timestamp::from_millis(jiff::Timestamp::now().as_millisecond())
-}
-
 /// A moment as RFC 2822, ISO 8601 (without a zone: UTC) or a number, which may stand in quotes.
 pub(super) fn moment(value: &Value) -> Option<Timestamp> {
     let moment = match value {
