@@ -93,8 +93,8 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a refused trigger takes its events along",
         from: "self.reopen(&mut live, changes); \
-               live.end(*at, Outcome::Lost, Some(format!(\"the trigger was refused: {detail}\")));",
-        to: "live.end(*at, Outcome::Lost, Some(format!(\"the trigger was refused: {detail}\")));",
+               live.end(*at, Outcome::NotStarted, Some(format!(\"the trigger was refused: {detail}\")));",
+        to: "live.end(*at, Outcome::NotStarted, Some(format!(\"the trigger was refused: {detail}\")));",
     },
     Mutant {
         name: "a build that never started takes its events along",

@@ -120,8 +120,11 @@ pub enum Outcome {
     Success,
     Failure,
     Cancelled,
-    /// It vanished, never started, or was given up after the time limit.
+    /// It had begun, and then vanished or was given up after the time limit.
     Lost,
+    /// It never began: the trigger was refused, or the back-end made no build of it as far as anybody could see.
+    /// (Journals of before wrote `lost` for this, too.)
+    NotStarted,
 }
 
 /// Why a question got no answer.

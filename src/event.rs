@@ -196,5 +196,10 @@ pub enum End {
         actor: String,
         reason: Option<String>,
     },
+    /// A person cancelled the build that they were handed out with, before it began.
+    Cancelled {
+        build: BuildId,
+        actor: String,
+    },
     RefDeleted,
 }

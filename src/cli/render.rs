@@ -43,6 +43,7 @@ fn outcome_word(outcome: Outcome) -> &'static str {
         Outcome::Failure => "failure",
         Outcome::Cancelled => "cancelled",
         Outcome::Lost => "lost",
+        Outcome::NotStarted => "not started",
     }
 }
 
@@ -64,7 +65,7 @@ pub(super) fn build_word(build: &BuildView) -> &'static str {
 fn build_style(build: &BuildView) -> Style {
     match build.outcome {
         Some(Outcome::Success) => GOOD,
-        Some(Outcome::Failure | Outcome::Lost) => BAD,
+        Some(Outcome::Failure | Outcome::Lost | Outcome::NotStarted) => BAD,
         Some(Outcome::Cancelled) => HELD,
         None => BUSY,
     }

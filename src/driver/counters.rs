@@ -66,6 +66,7 @@ impl Counters {
                 Some(crate::build::Outcome::Success) => "success",
                 Some(crate::build::Outcome::Failure) => "failure",
                 Some(crate::build::Outcome::Cancelled) => "cancelled",
+                Some(crate::build::Outcome::NotStarted) => "not_started",
                 Some(crate::build::Outcome::Lost) | None => "lost",
             };
             *self.builds.entry((build.image.clone(), outcome)).or_default() += 1;

@@ -190,7 +190,7 @@ impl Handle {
         let (Some(image), Some(git_ref)) = (&event.image, &event.git_ref) else { return Ok((None, None)) };
         let Fate::Ended(closure) = self.reader.fate(image, git_ref, event.seq)? else { return Ok((None, None)) };
         let build = match closure.end {
-            End::BuiltBy(id) => self.reader.build(id)?,
+            End::BuiltBy(id) | End::Cancelled { build: id, .. } => self.reader.build(id)?,
             End::DroppedBy { .. } | End::RefDeleted => None,
         };
         Ok((Some(closure), build))

@@ -495,7 +495,7 @@ impl Hub {
             build.pushed = match outcome {
                 Outcome::Success => true,
                 Outcome::Cancelled => build.started_at.is_some() && pushes && !ran_out,
-                Outcome::Failure | Outcome::Lost => false,
+                Outcome::Failure | Outcome::Lost | Outcome::NotStarted => false,
             };
         }
     }

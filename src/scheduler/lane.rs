@@ -283,7 +283,7 @@ impl Lane {
                     Some(Refusal { times, since, again_at: *again_at, detail: detail.clone(), blocked: *blocked });
                 let mut live = self.queued.take().expect("only a build in the waiting place is refused").live;
                 self.reopen(&mut live, changes);
-                live.end(*at, Outcome::Lost, Some(format!("the trigger was refused: {detail}")));
+                live.end(*at, Outcome::NotStarted, Some(format!("the trigger was refused: {detail}")));
                 self.archive(live, changes);
             }
             Fact::Attached { build, backend_ids, only_through } => {
@@ -309,15 +309,12 @@ impl Lane {
             Fact::Started { at, cover, assumed_until, .. } => self.start(*at, cover, *assumed_until, changes),
             Fact::CoverChanged { build, at, cover } => self.recompute_coverage(*build, *at, cover, changes),
             Fact::Missing { build, since } => self.live_mut(*build).missing_since = *since,
-            Fact::NeverStarted { at, outcome, note, dropped_by, again_at, .. } => {
+            Fact::NeverStarted { at, outcome, note, cancelled_by, again_at, .. } => {
                 let mut live = self.queued.take().expect("a build that never started is in the waiting place").live;
                 if let (Some(actor), Some(git_ref), Some(carries)) =
-                    (dropped_by, live.record.git_ref.clone(), &live.carries)
+                    (cancelled_by, live.record.git_ref.clone(), &live.carries)
                 {
-                    let end = End::DroppedBy {
-                        actor: actor.clone(),
-                        reason: Some(format!("cancelled build {}", live.record.id)),
-                    };
+                    let end = End::Cancelled { build: live.record.id, actor: actor.clone() };
                     self.close(&git_ref, carries, &Closure { at: *at, end }, changes);
                 } else {
                     self.reopen(&mut live, changes);
@@ -596,7 +593,7 @@ impl Lane {
     fn close(&mut self, git_ref: &GitRef, events: &Open, closure: &Closure, changes: &mut Changes) {
         let key = self.key(git_ref, changes);
         // A person drops what is open, not what a build covers that may yet be lost.
-        if matches!(closure.end, End::DroppedBy { .. }) {
+        if matches!(closure.end, End::DroppedBy { .. } | End::Cancelled { .. }) {
             key.lookback.leave(events.last());
         } else {
             key.closed_through = key.closed_through.max(events.last());

@@ -104,8 +104,8 @@ pub enum Fact {
         at: Timestamp,
         outcome: Outcome,
         note: String,
-        /// A person cancelled it: its events end as dropped by them.
-        dropped_by: Option<String>,
+        /// A person cancelled it: the events handed out with it end as cancelled by them.
+        cancelled_by: Option<String>,
         /// The next try is at this moment at the earliest.
         again_at: Option<Timestamp>,
     },

@@ -87,6 +87,11 @@ pub(super) fn dropped(actor: &str, reason: Option<&str>) -> String {
     format!("dropped by {actor}{reason}")
 }
 
+/// An event whose build was cancelled before it began.
+pub(super) fn cancelled(build: BuildId, actor: &str) -> String {
+    format!("{actor} cancelled build {build} before it began")
+}
+
 pub(super) const REF_DELETED: &str = "the ref was deleted";
 pub(super) const DELETES_REF: &str = "this push deleted the ref; there is nothing to build";
 pub(super) const ALREADY_BUILT: &str = "nothing is open: the newest state is built, or its build is under way";

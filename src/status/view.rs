@@ -100,6 +100,11 @@ fn ended(
             receipt.state = EventState::Dropped;
             receipt.why = sentences::dropped(actor, reason.as_deref());
         }
+        Some(End::Cancelled { build, actor }) => {
+            receipt.state = EventState::Dropped;
+            receipt.build = Some(*build);
+            receipt.why = sentences::cancelled(*build, actor);
+        }
         Some(End::RefDeleted) => {
             receipt.state = EventState::RefDeleted;
             sentences::REF_DELETED.clone_into(&mut receipt.why);

@@ -481,7 +481,7 @@ impl History {
             let fate = reader.fate(&self.image, git_ref, event.seq).expect("readable");
             let Fate::Ended(closure) = fate else { panic!("I2: event {number} is still open at rest") };
             match closure.end {
-                End::DroppedBy { .. } | End::RefDeleted => {}
+                End::DroppedBy { .. } | End::Cancelled { .. } | End::RefDeleted => {}
                 End::BuiltBy(id) => {
                     let rows = reader.build(id).expect("readable").expect("kept").backend_ids;
                     let anybodys = self.taken_for_ours;

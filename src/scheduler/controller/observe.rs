@@ -83,7 +83,7 @@ impl ImageController {
         let reaches_back = observation.complete_since.is_none_or(|since| since <= called_at.minus(CLOCK_TOLERANCE));
         if reaches_back && self.grace_is_over(called_at, asked.at) {
             let note = "the back-end shows no build of this trigger, so it never started".to_owned();
-            self.never_started(Outcome::Lost, note, Some(jitter), now, work);
+            self.never_started(Outcome::NotStarted, note, Some(jitter), now, work);
         } else if !reaches_back {
             self.give_up_if_uncertain_for_long(now, work);
         }
@@ -363,7 +363,7 @@ impl ImageController {
         let build = self.lane.queued.as_ref().expect("looked up by the caller").live.record.id;
         let note = "unverified: nobody could say whether it started, so its events are open again".to_owned();
         self.notify(Notice::Unverified { build }, work);
-        self.never_started(Outcome::Lost, note, None, now, work);
+        self.never_started(Outcome::NotStarted, note, None, now, work);
     }
 
     /// R11: only after the back-end was asked, and not because the first question after a start fails, is a build given
@@ -387,7 +387,7 @@ impl ImageController {
         if started {
             self.end(build, Outcome::Lost, now, None, Some(note), work);
         } else {
-            self.never_started(Outcome::Lost, note, Some(0), now, work);
+            self.never_started(Outcome::NotStarted, note, Some(0), now, work);
         }
     }
 
@@ -395,10 +395,11 @@ impl ImageController {
     fn never_started(&mut self, outcome: Outcome, note: String, jitter: Option<u64>, now: Timestamp, work: &mut Work) {
         let live = &self.lane.queued.as_ref().expect("a build that never started is in the waiting place").live;
         let build = live.record.id;
-        let dropped_by = live.cancelled_by.clone().filter(|_| outcome == Outcome::Cancelled);
+        let cancelled_by = live.cancelled_by.clone().filter(|_| outcome == Outcome::Cancelled);
         let times = self.lane.refusal.as_ref().map_or(0, |refusal| refusal.times);
         let again_at = jitter.map(|jitter| now.plus(back_off(times, jitter)));
-        self.lane.apply(Fact::NeverStarted { build, at: now, outcome, note, dropped_by, again_at }, &mut work.changes);
+        self.lane
+            .apply(Fact::NeverStarted { build, at: now, outcome, note, cancelled_by, again_at }, &mut work.changes);
         self.notice_long_refusal(now, work);
     }
 
@@ -417,7 +418,7 @@ impl ImageController {
         let reopened = key.is_some_and(|key| match outcome {
             Outcome::Failure => key.retries < self.policy.retry_failed,
             Outcome::Lost => live.carries.as_ref().is_some_and(|carries| carries.last() > key.lost_through),
-            Outcome::Success | Outcome::Cancelled => false,
+            Outcome::Success | Outcome::Cancelled | Outcome::NotStarted => false,
         });
         let red_before = self.lane.last_build.as_ref().is_some_and(|last| last.outcome == Some(Outcome::Failure));
         match outcome {

@@ -38,7 +38,7 @@ impl World {
         for record in &changes.records {
             self.tell(|| format!("    {}", told(&record.fact)));
             match &record.fact {
-                Fact::NeverStarted { build, outcome: Outcome::Lost, .. } => {
+                Fact::NeverStarted { build, outcome: Outcome::NotStarted, .. } => {
                     let nobody_could_look = self.books.unreadable > 0;
                     let Some(given_up) = self.made_by(*build).filter(|build| build.state != State::Gone) else {
                         continue;

@@ -776,7 +776,7 @@ impl<'a> History<'a> {
                     self.uncertain += 1;
                     self.unclear_calls.insert(*build);
                 }
-                Fact::NeverStarted { build, outcome: Outcome::Lost, note, .. } => {
+                Fact::NeverStarted { build, outcome: Outcome::NotStarted, note, .. } => {
                     self.given_up.insert(*build);
                     // Lists that are cut off before it, or can't be read, until its time is up.
                     if note.starts_with("unverified") && self.unclear_calls.insert(*build) {
@@ -1274,7 +1274,9 @@ impl<'a> History<'a> {
 /// A build that nobody could see any more is given up, and may go on.
 fn gives_up(fact: &Fact) -> bool {
     match fact {
-        Fact::NeverStarted { outcome: Outcome::Lost, note, .. } => !note.contains("shows no build of this trigger"),
+        Fact::NeverStarted { outcome: Outcome::NotStarted, note, .. } => {
+            !note.contains("shows no build of this trigger")
+        }
         Fact::Finished { outcome: Outcome::Lost, note, .. } => {
             !note.as_ref().is_some_and(|note| note.contains("own time limit"))
         }

@@ -293,7 +293,7 @@ impl Marks {
             Fact::CoverChanged { .. } => "fact: cover changed",
             Fact::Missing { since: Some(_), .. } => "fact: missing",
             Fact::Missing { .. } => "fact: there again",
-            Fact::NeverStarted { dropped_by: Some(_), .. } => "fact: never started, cancelled by a person",
+            Fact::NeverStarted { cancelled_by: Some(_), .. } => "fact: never started, cancelled by a person",
             Fact::NeverStarted { outcome: Outcome::Cancelled, .. } => "fact: never started, cancelled by others",
             Fact::NeverStarted { note, .. } if note.starts_with("unverified") => "fact: never started, unverified",
             Fact::NeverStarted { note, .. } if note.contains("vanished") => "fact: never started, vanished",
@@ -327,6 +327,7 @@ fn finished(outcome: Outcome, reopened: bool, note: Option<&str>) -> &'static st
             "fact: finished lost at its own limit"
         }
         (Outcome::Lost, true) => "fact: finished lost, open again",
-        (Outcome::Lost, false) => "fact: finished lost",
+        (Outcome::Lost | Outcome::NotStarted, false) => "fact: finished lost",
+        (Outcome::NotStarted, true) => unreachable!("only what has begun is opened again at its end"),
     }
 }
