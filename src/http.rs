@@ -1,11 +1,11 @@
-//! The door: listeners, limits, routes and answers.
+//! The HTTP server: listeners, limits, routes and answers.
 //!
 //! It owns everything between a socket and the driver's [`Handle`]. It must not decide what is built, nor
 //! answer 2xx to a delivery before the handle says that it is on disk.
 //!
 //! - `listener`: sockets, from the configuration or from systemd
 //! - `connection`: how many, how long, and the graceful end
-//! - `middleware`: what every request passes: time limit, problem documents, measures
+//! - `middleware`: what every request passes: time limit, problem documents, metrics
 //! - `body`, `fields`, `query`: what a request says, within limits
 //! - `auth`: who may do what at `/v1`
 //! - `ingest`, `commands`, `queries`: the routes
@@ -17,7 +17,7 @@ mod connection;
 mod fields;
 mod ingest;
 mod listener;
-mod measure;
+mod metrics;
 mod middleware;
 mod problem;
 mod queries;
@@ -39,7 +39,7 @@ use crate::driver::Handle;
 use crate::model::ImageName;
 use body::BodyBudget;
 use connection::Limits;
-use measure::Measures;
+use metrics::Metrics;
 
 /// What the routes need of the daemon.
 #[derive(Clone)]
@@ -54,13 +54,13 @@ pub struct App {
 struct Shared {
     app: App,
     bodies: BodyBudget,
-    measures: Measures,
+    metrics: Metrics,
     ending: middleware::Ending,
 }
 
 /// Serves until `shutdown` resolves, then lets the requests under way end, for at most 10 s.
 pub async fn serve(listeners: Listeners, app: App, shutdown: impl Future<Output = ()>) -> Drained {
-    let limits = Limits { connections: app.config.connections_max, ..Limits::DEFAULT };
+    let limits = Limits { connections: app.config.fixed.connections_max, ..Limits::DEFAULT };
     let ending = middleware::Ending::default();
     let router = router(app, ending.clone());
     let noted = async {
@@ -71,7 +71,7 @@ pub async fn serve(listeners: Listeners, app: App, shutdown: impl Future<Output 
 }
 
 fn router(app: App, ending: middleware::Ending) -> Router {
-    let shared = Arc::new(Shared { app, bodies: BodyBudget::default(), measures: Measures::default(), ending });
+    let shared = Arc::new(Shared { app, bodies: BodyBudget::default(), metrics: Metrics::default(), ending });
     Router::new()
         .route("/hooks/{source}", post(ingest::hook))
         .route("/buttons/{name}", any(ingest::button))
@@ -99,6 +99,6 @@ fn router(app: App, ending: middleware::Ending) -> Router {
 fn image_of(app: &App, caller: &auth::Caller<'_>, namespace: &str, name: &str) -> Result<ImageName, Problem> {
     let image: Option<ImageName> = format!("{namespace}/{name}").parse().ok();
     image
-        .filter(|image| app.config.images.contains_key(image) && caller.reaches(image))
+        .filter(|image| app.config.rules.images.contains_key(image) && caller.reaches(image))
         .ok_or_else(Problem::unknown_image)
 }

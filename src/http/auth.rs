@@ -28,7 +28,7 @@ pub(super) struct Caller<'a> {
 impl<'a> Caller<'a> {
     /// The caller of a request that asks for what `needed` allows.
     pub(super) fn of(app: &'a App, headers: &HeaderMap, needed: TokenScope) -> Result<Self, Problem> {
-        Self::among(&app.config.tokens, app.local_token.as_ref(), headers, needed)
+        Self::among(&app.config.rules.tokens, app.local_token.as_ref(), headers, needed)
     }
 
     fn among(

@@ -71,15 +71,15 @@ pub(super) async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> Drained {
     let graceful = Arc::new(GracefulShutdown::new());
-    let door = Door {
+    let acceptor = Acceptor {
         limits,
         router,
-        places: Arc::new(Semaphore::new(limits.connections.clamp(1, Semaphore::MAX_PERMITS))),
+        permits: Arc::new(Semaphore::new(limits.connections.clamp(1, Semaphore::MAX_PERMITS))),
         clients: Arc::default(),
     };
     let mut accepting = JoinSet::new();
     for listener in listeners.into_each() {
-        accepting.spawn(door.clone().accept_all(listener, Arc::clone(&graceful)));
+        accepting.spawn(acceptor.clone().accept_all(listener, Arc::clone(&graceful)));
     }
     shutdown.await;
     accepting.shutdown().await;
@@ -93,14 +93,14 @@ pub(super) async fn serve(
 
 /// What every connection needs.
 #[derive(Clone)]
-struct Door {
+struct Acceptor {
     limits: Limits,
     router: Router,
-    places: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     clients: Arc<Clients>,
 }
 
-impl Door {
+impl Acceptor {
     async fn accept_all(self, listener: Listener, graceful: Arc<GracefulShutdown>) {
         loop {
             if let Err(error) = self.accept(&listener, &graceful).await
@@ -117,8 +117,8 @@ impl Door {
             Listener::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
                 stream.set_nodelay(true)?;
-                if let Ok(visit) = self.clients.enter(peer.ip(), self.limits.connections_per_client) {
-                    self.spawn(stream, visit, graceful).await;
+                if let Ok(slot) = self.clients.reserve(peer.ip(), self.limits.connections_per_client) {
+                    self.spawn(stream, slot, graceful).await;
                 } else {
                     tracing::debug!(client = %peer.ip(), "too many connections of one client");
                 }
@@ -131,14 +131,14 @@ impl Door {
         Ok(())
     }
 
-    /// Waits for a place, then serves the connection beside the others.
-    async fn spawn<S>(&self, stream: S, visit: Option<Visit>, graceful: &GracefulShutdown)
+    /// Waits for a permit, then serves the connection beside the others.
+    async fn spawn<S>(&self, stream: S, slot: Option<ClientSlot>, graceful: &GracefulShutdown)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        // Never closed: the semaphore lives as long as the door.
-        let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { return };
-        let stay = Stay { _place: place, _visit: visit };
+        // Never closed: the semaphore lives as long as the acceptor.
+        let Ok(permit) = Arc::clone(&self.permits).acquire_owned().await else { return };
+        let permit = ConnectionPermit { _permit: permit, _slot: slot };
         let io = TokioIo::new(StallLimit::new(stream, self.limits.write_stall));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -149,7 +149,7 @@ impl Door {
             .serve_connection(io, TowerToHyperService::new(self.router.clone()));
         let watched = graceful.watch(connection);
         tokio::spawn(async move {
-            let _stay = stay;
+            let _permit = permit;
             if let Err(error) = watched.await {
                 tracing::debug!(%error, "a connection broke off");
             }
@@ -158,9 +158,9 @@ impl Door {
 }
 
 /// What a connection holds while it is served.
-struct Stay {
-    _place: OwnedSemaphorePermit,
-    _visit: Option<Visit>,
+struct ConnectionPermit {
+    _permit: OwnedSemaphorePermit,
+    _slot: Option<ClientSlot>,
 }
 
 /// Errors of accept that say nothing of the next one.
@@ -176,11 +176,11 @@ fn concerns_one_client(error: &io::Error) -> bool {
 struct Clients(Mutex<HashMap<IpAddr, usize>>);
 
 #[derive(Debug)]
-struct TooMany;
+struct TooManyConnections;
 
 impl Clients {
     /// Counts one connection more; None for an address that is not counted.
-    fn enter(self: &Arc<Self>, address: IpAddr, limit: usize) -> Result<Option<Visit>, TooMany> {
+    fn reserve(self: &Arc<Self>, address: IpAddr, limit: usize) -> Result<Option<ClientSlot>, TooManyConnections> {
         let address = address.to_canonical();
         if address.is_loopback() {
             return Ok(None);
@@ -188,21 +188,21 @@ impl Clients {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let count = counts.entry(address).or_default();
         if *count >= limit {
-            return Err(TooMany);
+            return Err(TooManyConnections);
         }
         *count += 1;
-        Ok(Some(Visit { clients: Arc::clone(self), address }))
+        Ok(Some(ClientSlot { clients: Arc::clone(self), address }))
     }
 }
 
 /// One counted connection; it is counted off when it ends.
 #[derive(Debug)]
-struct Visit {
+struct ClientSlot {
     clients: Arc<Clients>,
     address: IpAddr,
 }
 
-impl Drop for Visit {
+impl Drop for ClientSlot {
     fn drop(&mut self) {
         let mut counts = self.clients.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(count) = counts.get_mut(&self.address) {

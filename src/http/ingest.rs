@@ -36,10 +36,10 @@ pub(super) async fn hook(
     request: Request,
 ) -> Result<Response, Problem> {
     let app = &shared.app;
-    let source = app.config.sources.get(&name).ok_or_else(|| Problem::not_found("no source of this name"))?;
+    let source = app.config.rules.sources.get(&name).ok_or_else(|| Problem::not_found("no source of this name"))?;
     let (parts, body) = request.into_parts();
     let body = shared.bodies.read(&parts.headers, body, HOOK_BYTES_MAX).await?;
-    let reading = source::read(&name, source, &app.config.images, &parts.headers, &body.bytes)?;
+    let reading = source::read(&name, source, &app.config.rules.images, &parts.headers, &body.bytes)?;
     // Whoever waits for the disk holds no more than the delivery.
     drop((parts, body));
     match reading {
@@ -71,7 +71,7 @@ pub(super) async fn button(
         query: parts.uri.query().unwrap_or_default(),
         body: &body.bytes,
     };
-    let delivery = button::read(&name, app.config.buttons.get(&name), tap)?;
+    let delivery = button::read(&name, app.config.rules.buttons.get(&name), tap)?;
     let receipt = only_receipt(app.handle.accept(delivery).await?)?;
     Ok(button_answer(&parts.headers, receipt))
 }
@@ -86,7 +86,7 @@ pub(super) async fn build(
     let (parts, body) = request.into_parts();
     let caller = Caller::of(app, &parts.headers, TokenScope::Trigger)?;
     let image = image_of(app, &caller, &namespace, &name)?;
-    let config = app.config.images.get(&image).ok_or_else(Problem::unknown_image)?;
+    let config = app.config.rules.images.get(&image).ok_or_else(Problem::unknown_image)?;
     let body = shared.bodies.read(&parts.headers, body, BODY_BYTES_MAX).await?;
     let delivery = build_delivery(caller.name, image, config, &parts.headers, &body.bytes)?;
     let receipt = only_receipt(app.handle.accept(delivery).await?)?;

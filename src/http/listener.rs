@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::net::{TcpListener, TcpSocket, UnixListener};
 
-use crate::config::{Config, Listen};
+use crate::config::Listen;
 
 /// How many connections may wait to be accepted.
 const BACKLOG: u32 = 1_024;
@@ -40,9 +40,9 @@ pub enum BindError {
 impl Listeners {
     /// The sockets that systemd hands over; where there are none, those of the configuration. Must be called
     /// within the runtime.
-    pub fn bind(config: &Config) -> Result<Self, BindError> {
+    pub fn bind(addresses: &[Listen]) -> Result<Self, BindError> {
         let handed = handed_over().map_err(BindError::Systemd)?;
-        if handed.is_empty() { Self::of(&config.listen) } else { Ok(Self(handed)) }
+        if handed.is_empty() { Self::of(addresses) } else { Ok(Self(handed)) }
     }
 
     pub(super) fn of(addresses: &[Listen]) -> Result<Self, BindError> {

@@ -1,4 +1,4 @@
-//! What every request passes: the time limit, the form of errors, the measures.
+//! What every request passes: the time limit, the form of errors, the metrics.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -43,7 +43,7 @@ pub(super) async fn pass(State(shared): State<Arc<Shared>>, request: Request, ne
             .unwrap_or_else(|_| Problem::unavailable("the request took longer than 30 s").and_close().into_response()),
     );
     let route = route.as_ref().map_or(NO_ROUTE, MatchedPath::as_str);
-    shared.measures.add(route, response.status().as_u16(), began.elapsed());
+    shared.metrics.add(route, response.status().as_u16(), began.elapsed());
     response
 }
 

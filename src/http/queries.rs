@@ -1,4 +1,4 @@
-//! The reading side of the API: lanes, history, health, measures.
+//! The reading side of the API: lanes, history, health, metrics.
 
 use std::sync::Arc;
 
@@ -128,7 +128,7 @@ pub(super) struct Ready {
 /// `GET /metrics`: what the driver counts, and what is counted here.
 pub(super) async fn metrics(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
     let mut text = shared.app.handle.metrics();
-    text.push_str(&shared.measures.text());
+    text.push_str(&shared.metrics.text());
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
 }
 

@@ -98,7 +98,7 @@ async fn headers_beyond_the_limits_are_refused() {
 }
 
 #[tokio::test]
-async fn connections_beyond_the_limit_wait_for_a_place() {
+async fn connections_beyond_the_limit_wait_for_a_permit() {
     let server = start(Limits { connections: 1, ..Limits::DEFAULT });
     let idle = connect(server.address);
     tokio::time::sleep(SHORT).await;
@@ -114,14 +114,14 @@ fn an_address_has_so_many_connections_and_loopback_any_number() {
     let clients = Arc::new(Clients::default());
     let address: IpAddr = "192.0.2.7".parse().expect("an address");
     let mapped: IpAddr = "::ffff:192.0.2.7".parse().expect("an address");
-    let first = clients.enter(address, 2).expect("let in");
-    let _second = clients.enter(mapped, 2).expect("let in");
-    assert!(clients.enter(address, 2).is_err());
-    assert!(clients.enter("192.0.2.8".parse().expect("an address"), 2).is_ok());
+    let first = clients.reserve(address, 2).expect("let in");
+    let _second = clients.reserve(mapped, 2).expect("let in");
+    assert!(clients.reserve(address, 2).is_err());
+    assert!(clients.reserve("192.0.2.8".parse().expect("an address"), 2).is_ok());
     drop(first);
-    assert!(clients.enter(address, 2).is_ok());
+    assert!(clients.reserve(address, 2).is_ok());
     for _ in 0..9 {
-        assert!(matches!(clients.enter("127.0.0.1".parse().expect("an address"), 2), Ok(None)));
+        assert!(matches!(clients.reserve("127.0.0.1".parse().expect("an address"), 2), Ok(None)));
     }
     assert_eq!(clients.0.lock().expect("whole").len(), 1);
 }

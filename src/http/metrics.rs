@@ -11,29 +11,29 @@ const BOUNDS: [f64; 9] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0];
 
 /// One histogram for each route and status. Routes are patterns, so that strangers can't make up more of them.
 #[derive(Debug, Default)]
-pub(super) struct Measures(Mutex<BTreeMap<String, BTreeMap<u16, Histogram<{ BOUNDS.len() }>>>>);
+pub(super) struct Metrics(Mutex<BTreeMap<String, BTreeMap<u16, Histogram<{ BOUNDS.len() }>>>>);
 
-impl Measures {
+impl Metrics {
     pub(super) fn add(&self, route: &str, status: u16, took: Duration) {
-        let mut measures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut metrics = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // Looked up first: a text is made for a new route only.
-        if !measures.contains_key(route) {
-            measures.insert(route.to_owned(), BTreeMap::new());
+        if !metrics.contains_key(route) {
+            metrics.insert(route.to_owned(), BTreeMap::new());
         }
-        let Some(statuses) = measures.get_mut(route) else { return };
+        let Some(statuses) = metrics.get_mut(route) else { return };
         statuses.entry(status).or_insert(Histogram::new(&BOUNDS)).add(took.as_secs_f64());
     }
 
     /// The text of all of them; empty while there are none.
     pub(super) fn text(&self) -> String {
         const NAME: &str = "coalesced_http_request_seconds";
-        let measures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let metrics = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut text = String::new();
-        if !measures.is_empty() {
+        if !metrics.is_empty() {
             text.push_str("# HELP coalesced_http_request_seconds How long requests took until their answer began.\n");
             text.push_str("# TYPE coalesced_http_request_seconds histogram\n");
         }
-        for (route, statuses) in measures.iter() {
+        for (route, statuses) in metrics.iter() {
             for (status, histogram) in statuses {
                 histogram.write(NAME, &format!("route=\"{route}\",status=\"{status}\""), &mut text);
             }
@@ -48,12 +48,12 @@ mod tests {
 
     #[test]
     fn buckets_add_up_and_end_in_the_count() {
-        let measures = Measures::default();
-        assert_eq!(measures.text(), "");
+        let metrics = Metrics::default();
+        assert_eq!(metrics.text(), "");
         for millis in [1, 3, 40_000] {
-            measures.add("/ready", 200, Duration::from_millis(millis));
+            metrics.add("/ready", 200, Duration::from_millis(millis));
         }
-        let text = measures.text();
+        let text = metrics.text();
         for line in [
             "coalesced_http_request_seconds_bucket{route=\"/ready\",status=\"200\",le=\"0.001\"} 1",
             "coalesced_http_request_seconds_bucket{route=\"/ready\",status=\"200\",le=\"0.005\"} 2",
