@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 pub use docker_hub::{DockerHub, retirement_warning};
 
 use crate::build::{BackendBuildId, BuildRequest, CancelAnswer, Observation, ObserveError, TriggerAnswer};
-use crate::config::{BackendConfig, Config};
+use crate::config::{BackendConfig, Rules};
 use crate::model::ImageName;
 
 /// The back-end of one image. Cheap to clone; images with the same login share one session.
@@ -37,11 +37,11 @@ pub enum BackendError {
 
 impl Backend {
     /// The back-ends of all configured images. They share one HTTP client; no call is made yet.
-    pub fn for_images(config: &Config) -> Result<BTreeMap<ImageName, Self>, BackendError> {
-        let docker_hub = config.images.iter().map(|(image, image_config)| match &image_config.backend {
+    pub fn for_images(rules: &Rules) -> Result<BTreeMap<ImageName, Self>, BackendError> {
+        let docker_hub = rules.images.iter().map(|(image, image_config)| match &image_config.backend {
             BackendConfig::DockerHub(backend) => (image, backend),
         });
-        let docker_hub = DockerHub::for_images(&config.docker_hub, docker_hub)?;
+        let docker_hub = DockerHub::for_images(&rules.docker_hub, docker_hub)?;
         Ok(docker_hub.into_iter().map(|(image, backend)| (image, Self::DockerHub(backend))).collect())
     }
 
@@ -69,8 +69,6 @@ impl Backend {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use globset::GlobSet;
 
     use super::*;
@@ -94,33 +92,25 @@ mod tests {
         }
     }
 
-    fn config(images: Vec<(&str, ImageConfig)>) -> Config {
+    fn rules(images: Vec<(&str, ImageConfig)>) -> Rules {
         let images = images.into_iter().map(|(name, image)| (name.parse().expect(name), image)).collect();
-        Config {
-            file: None,
-            listen: Vec::new(),
-            data_dir: "coalesced-data".into(),
-            public_url: None,
+        Rules {
             images,
             sources: BTreeMap::new(),
             buttons: BTreeMap::new(),
             tokens: BTreeMap::new(),
             docker_hub: DockerHubConfig { api: "http://127.0.0.1:1".to_owned(), concurrent_builds: 5 },
-            connections_max: 10,
-            history: Duration::from_hours(1),
-            history_events: 1_000,
-            warnings: Vec::new(),
         }
     }
 
     #[test]
     fn every_image_gets_its_back_end_and_those_with_a_login_observe() {
         let login = Login { username: "mrraph".to_owned(), token: Secret::new("test-token-login".to_owned()) };
-        let config = config(vec![
+        let rules = rules(vec![
             ("mrraph/blog", image_config("http://127.0.0.1:1/u/mrraph/blog/trigger/test-token-1/", Some(login))),
             ("mrraph/site", image_config("http://127.0.0.1:1/u/mrraph/site/trigger/test-token-2/\n", None)),
         ]);
-        let backends = Backend::for_images(&config).expect("back-ends");
+        let backends = Backend::for_images(&rules).expect("back-ends");
         let observes: Vec<_> =
             backends.iter().map(|(image, Backend::DockerHub(hub))| (image.as_str(), hub.observes())).collect();
         assert_eq!(observes, [("mrraph/blog", true), ("mrraph/site", false)]);
@@ -129,8 +119,8 @@ mod tests {
 
     #[test]
     fn a_trigger_url_that_may_not_be_called_is_told_by_its_image_only() {
-        let config = config(vec![("mrraph/blog", image_config("http://example.org/test-token-1/", None))]);
-        let error = Backend::for_images(&config).expect_err("refused");
+        let rules = rules(vec![("mrraph/blog", image_config("http://example.org/test-token-1/", None))]);
+        let error = Backend::for_images(&rules).expect_err("refused");
         assert!(error.to_string().starts_with("the trigger URL of image 'mrraph/blog' must begin with"), "{error}");
         assert!(!format!("{error:?}").contains("test-token"));
     }

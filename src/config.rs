@@ -13,6 +13,7 @@ mod length;
 mod not_yet;
 mod policy_read;
 mod read;
+mod rules;
 pub mod secret;
 mod secret_read;
 mod section;
@@ -21,10 +22,8 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use globset::GlobSet;
 
@@ -33,6 +32,7 @@ pub(crate) use address::{public_url, repository, trigger_url};
 pub use diagnostic::{ConfigError, Diagnostic};
 pub use effective::Effective;
 pub use filter::PathFilter;
+pub use rules::{Fixed, Rules};
 pub use secret::Secret;
 
 use crate::model::{GitRef, ImageName};
@@ -43,21 +43,10 @@ use crate::scheduler::policy::Policy;
 pub struct Config {
     /// The file that it came from; None for the demo's.
     pub file: Option<PathBuf>,
-    pub listen: Vec<Listen>,
-    pub data_dir: PathBuf,
-    /// Without a slash at the end.
-    pub public_url: Option<String>,
-    pub images: BTreeMap<ImageName, ImageConfig>,
-    pub sources: BTreeMap<String, SourceConfig>,
-    pub buttons: BTreeMap<String, ButtonConfig>,
-    pub tokens: BTreeMap<String, TokenConfig>,
-    pub docker_hub: DockerHubConfig,
-    /// The most connections at once.
-    pub connections_max: usize,
-    /// How long events and builds are kept (R12).
-    pub history: Duration,
-    /// How many events, and how many builds, are kept at most.
-    pub history_events: u32,
+    /// What needs a restart to change.
+    pub fixed: Fixed,
+    /// What may change while the daemon runs.
+    pub rules: Rules,
     /// What is allowed but unwise: shown by `check` and logged at start.
     pub warnings: Vec<String>,
 }

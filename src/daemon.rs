@@ -64,22 +64,22 @@ impl Daemon {
     pub async fn start(config: Config) -> Result<Self, DaemonError> {
         warn(&config);
         let config = Arc::new(with_git(config).await);
-        let data_dir = config.data_dir.clone();
+        let data_dir = config.fixed.data_dir.clone();
         // Opening blocks; nothing else runs yet.
         let opened = tokio::task::spawn_blocking(move || Journal::open(&data_dir)).await;
         let (journal, reader, snapshot) = opened.map_err(|_| DaemonError::DriverEnded)??;
-        let listeners = Listeners::bind(&config)?;
+        let listeners = Listeners::bind(&config.fixed.listen)?;
         let url = url_of(&listeners.addresses());
-        let backends: BTreeMap<_, _> = Backend::for_images(&config)?;
+        let backends: BTreeMap<_, _> = Backend::for_images(&config.rules)?;
         let parts = Parts {
             journal,
             reader,
             snapshot,
             settings: settings(&config)?,
             backends,
-            remotes: Remotes::of(&config),
-            history: HistoryLimit { age: config.history, events: u64::from(config.history_events) },
-            receipts_url: format!("{}/v1/events", config.public_url.as_deref().unwrap_or(&url)),
+            remotes: Remotes::of(&config.rules),
+            history: HistoryLimit { age: config.fixed.history, events: u64::from(config.fixed.history_events) },
+            receipts_url: format!("{}/v1/events", config.fixed.public_url.as_deref().unwrap_or(&url)),
             watchdog: telemetry::watchdog_period(),
         };
         let (driver, handle, first_step) = Driver::new(parts);
@@ -91,10 +91,10 @@ impl Daemon {
         let driver = spawn(driver.drive(first_step, ended(driving)));
         let client = ClientFile { url: url.clone(), token: local_token.clone(), pid: std::process::id() };
         client
-            .write(&config.data_dir)
+            .write(&config.fixed.data_dir)
             .map_err(|why| DaemonError::Io { what: "write the file for clients on this machine".to_owned(), why })?;
-        let exports = Exports::begin(&config.data_dir, &handle);
-        tracing::info!(url, images = config.images.len(), "serving");
+        let exports = Exports::begin(&config.fixed.data_dir, &handle);
+        tracing::info!(url, images = config.rules.images.len(), "serving");
         Ok(Self { url, handle, local_token, server, driver, stop_serving, stop_driving, exports, config })
     }
 
@@ -118,7 +118,7 @@ impl Daemon {
         let _ = self.stop_driving.send(());
         self.driver.await.map_err(|_| DaemonError::DriverEnded)??;
         self.exports.end().await;
-        if let Err(why) = ClientFile::remove(&self.config.data_dir) {
+        if let Err(why) = ClientFile::remove(&self.config.fixed.data_dir) {
             tracing::warn!("failed to remove the file for clients on this machine: {why}");
         }
         tracing::info!("ended; everything accepted is on disk");
@@ -146,10 +146,10 @@ fn url_of(addresses: &[Listen]) -> String {
 }
 
 fn settings(config: &Config) -> Result<Settings, DaemonError> {
-    let policies = config.images.iter().map(|(image, rules)| (image.clone(), rules.policy.clone())).collect();
+    let policies = config.rules.images.iter().map(|(image, rules)| (image.clone(), rules.policy.clone())).collect();
     Ok(Settings {
         policies,
-        account_limits: BTreeMap::from([("docker_hub".into(), config.docker_hub.concurrent_builds)]),
+        account_limits: BTreeMap::from([("docker_hub".into(), config.rules.docker_hub.concurrent_builds)]),
         button_fold: Settings::BUTTON_FOLD,
         seed: u64::from_le_bytes(random::<8>()?),
     })
@@ -157,12 +157,12 @@ fn settings(config: &Config) -> Result<Settings, DaemonError> {
 
 /// Without `git` no remote can be asked: then pushes that never arrived are not found, and all else works.
 async fn with_git(mut config: Config) -> Config {
-    let wanted = config.images.values().any(|image| image.policy.reconcile.is_some());
+    let wanted = config.rules.images.values().any(|image| image.policy.reconcile.is_some());
     if wanted && !refs::is_installed().await {
         tracing::warn!(
             "there is no 'git' to run, so pushes that never arrive are not found; install it, or write reconcile_every = \"off\""
         );
-        for image in config.images.values_mut() {
+        for image in config.rules.images.values_mut() {
             image.policy.reconcile = None;
         }
     }
@@ -174,12 +174,12 @@ fn warn(config: &Config) {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
-    let on_docker_hub = config.images.values().any(|image| matches!(image.backend, BackendConfig::DockerHub(_)));
+    let on_docker_hub = config.rules.images.values().any(|image| matches!(image.backend, BackendConfig::DockerHub(_)));
     if let Some(warning) = retirement_warning(wall()).filter(|_| on_docker_hub) {
         tracing::warn!("{warning}");
     }
     let public = |listen: &Listen| matches!(listen, Listen::Tcp(address) if !address.ip().is_loopback());
-    if config.listen.iter().any(public) {
+    if config.fixed.listen.iter().any(public) {
         tracing::warn!("listening beyond this machine without TLS: put a reverse proxy with TLS in front");
     }
 }

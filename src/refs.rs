@@ -13,7 +13,7 @@ use std::sync::Arc;
 use self::git::Question;
 pub use self::git::{RefsError, is_installed};
 pub use self::lines::Listing;
-use crate::config::{Config, ImageConfig, RemoteConfig};
+use crate::config::{ImageConfig, RemoteConfig, Rules};
 use crate::model::{GitRef, ImageName};
 use crate::scheduler::heads::{Heads, RemoteHead};
 
@@ -30,9 +30,9 @@ struct Remote {
 }
 
 impl Remotes {
-    pub fn of(config: &Config) -> Self {
+    pub fn of(rules: &Rules) -> Self {
         let mut remotes: BTreeMap<Arc<str>, Remote> = BTreeMap::new();
-        for (image, image_config) in &config.images {
+        for (image, image_config) in &rules.images {
             let (Some(remote), Some(reconcile)) = (&image_config.remote, &image_config.policy.reconcile) else {
                 continue;
             };

@@ -68,11 +68,11 @@ async fn hook(
     Path(name): Path<String>,
     request: Request,
 ) -> Result<(StatusCode, Json<Answer>), StatusCode> {
-    let source = plain.config.sources.get(&name).ok_or(StatusCode::NOT_FOUND)?;
+    let source = plain.config.rules.sources.get(&name).ok_or(StatusCode::NOT_FOUND)?;
     let (parts, body) = request.into_parts();
     let body = tokio::time::timeout(Duration::from_secs(20), body.collect()).await;
     let body = body.map_err(|_| StatusCode::REQUEST_TIMEOUT)?.map_err(|_| StatusCode::BAD_REQUEST)?.to_bytes();
-    let reading = source::read(&name, source, &plain.config.images, &parts.headers, &body);
+    let reading = source::read(&name, source, &plain.config.rules.images, &parts.headers, &body);
     let Ok(Reading::Delivery(delivery)) = reading else { return Err(StatusCode::UNAUTHORIZED) };
     let now = coalesced::clock::wall();
     let cause = Arc::new(delivery.cause);

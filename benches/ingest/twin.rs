@@ -37,24 +37,24 @@ async fn serve(rows: MemoryJournal, journal: impl Storage + Sync) {
     let text = super::configuration();
     let config = Config::parse(&text, "bench.toml", Path::new("."), &|_| None).expect("a configuration");
     let config = Arc::new(config);
-    let listeners = Listeners::bind(&config).expect("bound");
+    let listeners = Listeners::bind(&config.fixed.listen).expect("bound");
     let addresses = listeners.addresses();
     let Some(Listen::Tcp(address)) = addresses.first() else { panic!("it listens at {addresses:?}") };
     let policies: BTreeMap<_, _> =
-        config.images.iter().map(|(image, rules)| (image.clone(), rules.policy.clone())).collect();
+        config.rules.images.iter().map(|(image, rules)| (image.clone(), rules.policy.clone())).collect();
     let (driver, handle, first_step) = Driver::new(Parts {
         reader: rows.reader(),
         journal,
         snapshot: Snapshot::default(),
         settings: Settings {
             policies,
-            account_limits: [("docker_hub".into(), config.docker_hub.concurrent_builds)].into(),
+            account_limits: [("docker_hub".into(), config.rules.docker_hub.concurrent_builds)].into(),
             button_fold: Settings::BUTTON_FOLD,
             seed: 1,
         },
-        backends: Backend::for_images(&config).expect("back-ends"),
-        remotes: Remotes::of(&config),
-        history: HistoryLimit { age: config.history, events: u64::from(config.history_events) },
+        backends: Backend::for_images(&config.rules).expect("back-ends"),
+        remotes: Remotes::of(&config.rules),
+        history: HistoryLimit { age: config.fixed.history, events: u64::from(config.fixed.history_events) },
         receipts_url: format!("http://{address}/v1/events"),
         watchdog: None,
     });

@@ -195,15 +195,15 @@ mod tests {
         assert_eq!(fs::metadata(&file).expect("a file").permissions().mode() & 0o777, 0o600);
 
         let config = Config::load(&file).expect("a configuration");
-        let image = &config.images[&"mrraph/blog".parse().expect("an image")];
+        let image = &config.rules.images[&"mrraph/blog".parse().expect("an image")];
         assert_eq!(image.repository.as_deref(), Some("github.com/mrraph/blog"));
-        assert_eq!(config.buttons["phone"].git_ref.short(), "release/\"1\"");
+        assert_eq!(config.rules.buttons["phone"].git_ref.short(), "release/\"1\"");
         assert!(image.branches.as_ref().expect("branches").is_match("release/\"1\""));
-        for secret in [&config.sources["github"].secrets[0], &config.buttons["phone"].token] {
+        for secret in [&config.rules.sources["github"].secrets[0], &config.rules.buttons["phone"].token] {
             assert_eq!(secret.expose().len(), 2 * SECRET_BYTES);
             assert_eq!(printed.matches(secret.expose()).count(), 1, "each secret is printed once");
         }
-        assert_ne!(config.sources["github"].secrets[0].expose(), config.buttons["phone"].token.expose());
+        assert_ne!(config.rules.sources["github"].secrets[0].expose(), config.rules.buttons["phone"].token.expose());
         assert!(printed.contains("https://builds.example.org/hooks/github"), "{printed}");
         assert!(printed.contains("https://builds.example.org/buttons/phone"), "{printed}");
         assert!(!printed.contains(TRIGGER), "what the operator knows isn't shown");

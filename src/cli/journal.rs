@@ -96,7 +96,7 @@ impl Whose {
     fn data_dir(&self, reach: &Reach) -> Result<PathBuf, CliError> {
         let named = reach.data_dir.as_ref().filter(|dir| !dir.as_os_str().is_empty());
         if let (None, Some(path)) = (named, &self.config) {
-            return Ok(Config::load(path).map(|config| config.data_dir)?);
+            return Ok(Config::load(path).map(|config| config.fixed.data_dir)?);
         }
         let places = reach.places(std::env::var_os("STATE_DIRECTORY").as_deref());
         let known = if named.is_some() { places.first() } else { places.iter().find(|place| place.is_dir()) };

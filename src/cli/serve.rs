@@ -20,11 +20,11 @@ pub(super) struct Args {
 pub(super) async fn run(args: Args, reach: &Reach) -> Result<(), CliError> {
     telemetry::init();
     let config = load(&args)?;
-    if let Some(elsewhere) = reach.data_dir.as_deref().filter(|named| !is_same(named, &config.data_dir)) {
+    if let Some(elsewhere) = reach.data_dir.as_deref().filter(|named| !is_same(named, &config.fixed.data_dir)) {
         return Err(CliError::Usage(format!(
             "the configuration says where the daemon keeps its data ('{}'), and --data-dir or COALESCED_DATA_DIR says \
              '{}'. They are for the commands that look for a daemon: leave them out, or change data_dir",
-            config.data_dir.display(),
+            config.fixed.data_dir.display(),
             elsewhere.display()
         )));
     }

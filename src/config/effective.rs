@@ -109,16 +109,16 @@ struct Token {
 impl Effective {
     pub fn of(config: &Config) -> Self {
         Self {
-            listen: config.listen.iter().map(listen).collect(),
-            data_dir: config.data_dir.display().to_string(),
-            public_url: config.public_url.clone(),
-            connections_max: config.connections_max,
-            defaults: Defaults { history: length(config.history), history_events: config.history_events },
+            listen: config.fixed.listen.iter().map(listen).collect(),
+            data_dir: config.fixed.data_dir.display().to_string(),
+            public_url: config.fixed.public_url.clone(),
+            connections_max: config.fixed.connections_max,
+            defaults: Defaults { history: length(config.fixed.history), history_events: config.fixed.history_events },
             docker_hub: DockerHub {
-                api: config.docker_hub.api.clone(),
-                concurrent_builds: config.docker_hub.concurrent_builds,
+                api: config.rules.docker_hub.api.clone(),
+                concurrent_builds: config.rules.docker_hub.concurrent_builds,
             },
-            image: config.images.iter().map(|(name, config)| (name.to_string(), image(config))).collect(),
+            image: config.rules.images.iter().map(|(name, config)| (name.to_string(), image(config))).collect(),
             source: sources(config),
             button: buttons(config),
             token: tokens(config),
@@ -188,7 +188,7 @@ fn backend(config: &BackendConfig, policy: &Policy) -> Backend {
 }
 
 fn sources(config: &Config) -> BTreeMap<String, Source> {
-    let shown = config.sources.iter().map(|(name, source)| {
+    let shown = config.rules.sources.iter().map(|(name, source)| {
         let kind = match source.kind {
             SourceKind::GitHub => "github",
         };
@@ -198,7 +198,7 @@ fn sources(config: &Config) -> BTreeMap<String, Source> {
 }
 
 fn buttons(config: &Config) -> BTreeMap<String, Button> {
-    let shown = config.buttons.iter().map(|(name, button)| {
+    let shown = config.rules.buttons.iter().map(|(name, button)| {
         let short = button.git_ref.short().to_owned();
         let (branch, tag) = match button.git_ref.kind() {
             crate::model::RefKind::Branch => (Some(short), None),
@@ -211,7 +211,7 @@ fn buttons(config: &Config) -> BTreeMap<String, Button> {
 }
 
 fn tokens(config: &Config) -> BTreeMap<String, Token> {
-    let shown = config.tokens.iter().map(|(name, token)| {
+    let shown = config.rules.tokens.iter().map(|(name, token)| {
         let scope = match token.scope {
             TokenScope::Read => "read",
             TokenScope::Trigger => "trigger",

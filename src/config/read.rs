@@ -13,7 +13,7 @@ use toml::de::DeTable;
 use super::diagnostic::{Report, place};
 use super::policy_read::{self, Rules};
 use super::section::{Place, Reader, Section};
-use super::{Config, ConfigError, DockerHubConfig, Listen};
+use super::{Config, ConfigError, DockerHubConfig, Fixed, Listen};
 use super::{address, entrance_read, image_read};
 
 /// The largest configuration file, in bytes.
@@ -116,17 +116,8 @@ fn top(reader: &mut Reader<'_>, mut section: Section<'_>) -> Config {
     section.finish(reader);
     Config {
         file: None,
-        listen,
-        data_dir,
-        public_url,
-        images: images.whole,
-        sources,
-        buttons,
-        tokens,
-        docker_hub,
-        connections_max,
-        history,
-        history_events,
+        fixed: Fixed { listen, data_dir, public_url, connections_max, history, history_events },
+        rules: super::Rules { images: images.whole, sources, buttons, tokens, docker_hub },
         warnings: Vec::new(),
     }
 }

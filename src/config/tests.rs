@@ -36,16 +36,19 @@ fn parsed(text: &str) -> Config {
 }
 
 fn only_image(config: &Config) -> &ImageConfig {
-    config.images.values().next().expect("an image")
+    config.rules.images.values().next().expect("an image")
 }
 
 #[test]
 fn what_is_not_written_is_as_the_defaults_say() {
     let config = parsed(IMAGE);
-    assert_eq!(config.listen, [Listen::Tcp("127.0.0.1:8484".parse().expect("an address"))]);
-    assert_eq!(config.data_dir, PathBuf::from("/state/first"));
-    assert_eq!((config.connections_max, config.history), (1_024, Duration::from_hours(90 * 24)));
-    assert_eq!((config.docker_hub.api.as_str(), config.docker_hub.concurrent_builds), ("https://hub.docker.com", 5));
+    assert_eq!(config.fixed.listen, [Listen::Tcp("127.0.0.1:8484".parse().expect("an address"))]);
+    assert_eq!(config.fixed.data_dir, PathBuf::from("/state/first"));
+    assert_eq!((config.fixed.connections_max, config.fixed.history), (1_024, Duration::from_hours(90 * 24)));
+    assert_eq!(
+        (config.rules.docker_hub.api.as_str(), config.rules.docker_hub.concurrent_builds),
+        ("https://hub.docker.com", 5)
+    );
     let image = only_image(&config);
     assert!(image.branches.is_none() && image.tags.is_empty() && image.skip == SkipRule::All);
     assert_eq!(
@@ -53,7 +56,7 @@ fn what_is_not_written_is_as_the_defaults_say() {
         Policy { capabilities: image.policy.capabilities, account: Some("docker_hub".into()), ..Policy::DEFAULT }
     );
     let nowhere = Config::parse(IMAGE, "c.toml", Path::new("/base"), &|_| None).expect("a configuration");
-    assert_eq!(nowhere.data_dir, PathBuf::from("./coalesced-data"));
+    assert_eq!(nowhere.fixed.data_dir, PathBuf::from("./coalesced-data"));
 }
 
 #[test]
@@ -66,13 +69,13 @@ fn an_image_wins_over_the_defaults_and_they_over_ours() {
          {IMAGE}"
     ));
     let (ours, theirs) =
-        (&config.images[&"a/b".parse().expect("a name")], &config.images[&"c/d".parse().expect("a name")]);
+        (&config.rules.images[&"a/b".parse().expect("a name")], &config.rules.images[&"c/d".parse().expect("a name")]);
     assert_eq!((ours.policy.quiet, theirs.policy.quiet), (Duration::from_mins(1), Duration::from_secs(90)));
     assert_eq!((ours.policy.max_wait, theirs.policy.max_wait), (Duration::from_mins(20), Duration::from_mins(20)));
     assert_eq!((ours.policy.prequeue, theirs.policy.prequeue), (false, true));
     assert_eq!((ours.skip, theirs.skip), (SkipRule::Never, SkipRule::Head));
     assert_eq!((ours.policy.capabilities.observes(), theirs.policy.capabilities.observes()), (false, true));
-    assert_eq!((ours.policy.retry_failed, config.history), (2, Duration::from_hours(7 * 24)));
+    assert_eq!((ours.policy.retry_failed, config.fixed.history), (2, Duration::from_hours(7 * 24)));
     assert_eq!(theirs.policy.expected_build_time, Duration::from_mins(8));
     let labels: Vec<_> =
         theirs.policy.labels.iter().map(|rule| (rule.refs.glob().glob(), rule.label.as_str())).collect();
@@ -93,14 +96,17 @@ fn a_star_stops_at_a_slash() {
 #[test]
 fn addresses_are_taken_in_each_form() {
     let config = parsed(&format!("listen = [\"[::1]:0\", \"unix:run/http.sock\"]\ndata_dir = \"data\"\n{IMAGE}"));
-    assert_eq!(config.listen[0], Listen::Tcp("[::1]:0".parse().expect("an address")));
-    assert_eq!(config.listen[1], Listen::Unix(PathBuf::from("/base/run/http.sock")));
-    assert_eq!(config.data_dir, PathBuf::from("/base/data"));
+    assert_eq!(config.fixed.listen[0], Listen::Tcp("[::1]:0".parse().expect("an address")));
+    assert_eq!(config.fixed.listen[1], Listen::Unix(PathBuf::from("/base/run/http.sock")));
+    assert_eq!(config.fixed.data_dir, PathBuf::from("/base/data"));
     let config = parsed(&format!("listen = \"0.0.0.0:80\"\npublic_url = \"https://x.example/y/\"\n{IMAGE}"));
-    assert_eq!(config.listen.len(), 1);
-    assert_eq!(config.public_url.as_deref(), Some("https://x.example/y"));
+    assert_eq!(config.fixed.listen.len(), 1);
+    assert_eq!(config.fixed.public_url.as_deref(), Some("https://x.example/y"));
     let config = parsed(&format!("{IMAGE}[docker_hub]\napi = \"http://127.0.0.1:99/\"\nconcurrent_builds = 2\n"));
-    assert_eq!((config.docker_hub.api.as_str(), config.docker_hub.concurrent_builds), ("http://127.0.0.1:99", 2));
+    assert_eq!(
+        (config.rules.docker_hub.api.as_str(), config.rules.docker_hub.concurrent_builds),
+        ("http://127.0.0.1:99", 2)
+    );
 }
 
 #[test]
@@ -108,9 +114,9 @@ fn a_button_without_a_ref_builds_the_one_branch_of_its_image() {
     let button = "[button.phone]\ntoken = \"test-token-0123456789\"\nimage = \"a/b\"\n";
     let image = IMAGE.replacen('\n', "\nbranches = [\"main\"]\n", 1);
     let config = parsed(&format!("{image}{button}"));
-    assert_eq!(config.buttons["phone"].git_ref.as_str(), "refs/heads/main");
+    assert_eq!(config.rules.buttons["phone"].git_ref.as_str(), "refs/heads/main");
     let config = parsed(&format!("{image}{button}tag = \"v1\"\nallow_get = true\nallow_override = true\n"));
-    let button = &config.buttons["phone"];
+    let button = &config.rules.buttons["phone"];
     assert_eq!(button.git_ref.as_str(), "refs/tags/v1");
     assert!(button.allow_get && button.allow_override);
 }
@@ -122,12 +128,12 @@ fn a_source_and_a_token_are_read_whole() {
          [token.ci]\nsecret = \"test-token-9876543210\"\nscope = \"trigger\"\nimages = [\"a/*\"]\n\
          [token.all]\nsecret = \"test-token-1111111111\"\n"
     ));
-    assert!(config.sources["hub"].secrets[1].matches(b"test-token-LONG_TOKEN"));
-    let token = &config.tokens["ci"];
+    assert!(config.rules.sources["hub"].secrets[1].matches(b"test-token-LONG_TOKEN"));
+    let token = &config.rules.tokens["ci"];
     assert_eq!(token.scope, TokenScope::Trigger);
     let images = token.images.as_ref().expect("images");
     assert!(images.is_match("a/b") && !images.is_match("c/d"));
-    assert!(config.tokens["all"].scope == TokenScope::Read && config.tokens["all"].images.is_none());
+    assert!(config.rules.tokens["all"].scope == TokenScope::Read && config.rules.tokens["all"].images.is_none());
 }
 
 #[test]
@@ -138,7 +144,7 @@ fn an_image_says_what_it_is_built_from_and_whose_pushes_are_passed_over() {
          backend = {{ kind = \"docker_hub\", trigger_url = \"{TRIGGER}\" }}\n[image.\"e/f\"]\n\
          paths = {{ include = [\"x\", \"**\"] }}\nbackend = {{ kind = \"docker_hub\", trigger_url = \"{TRIGGER}\" }}\n{IMAGE}"
     ));
-    let image = |name: &str| &config.images[&name.parse().expect("a name")];
+    let image = |name: &str| &config.rules.images[&name.parse().expect("a name")];
     let (ours, theirs) = (image("a/b"), image("c/d"));
     assert_eq!((ours.ignore_authors.as_slice(), theirs.ignore_authors.len()), (&["renovate[bot]".to_owned()][..], 0));
     let (by_default, own) = (ours.paths.as_ref().expect("paths"), theirs.paths.as_ref().expect("paths"));
@@ -179,7 +185,7 @@ fn the_example_is_right() {
     let text = include_str!("../../systemd/coalesced.example.toml");
     let config = Config::parse(text, "coalesced.example.toml", directory.path(), &variable).expect("the example");
     assert_eq!(config.warnings, [""; 0]);
-    assert!(config.buttons["phone"].token.matches(b"test-token-of-the-phone"));
+    assert!(config.rules.buttons["phone"].token.matches(b"test-token-of-the-phone"));
     // What the example calls a default is the default.
     let image = only_image(&config);
     let globs = "repository = \"github.com/mrraph/blog\"\nbranches = [\"master\", \"release/*\"]\ntags = [\"v*\"]\n";
@@ -187,8 +193,11 @@ fn the_example_is_right() {
     let defaults = parsed(&format!("{named}username = \"me\"\ntoken = {{ env = \"LONG_TOKEN\" }}\n"));
     let expected = Policy { quiet: Duration::from_mins(2), ..only_image(&defaults).policy.clone() };
     assert_eq!(Policy { labels: Vec::new(), ..image.policy.clone() }, expected);
-    assert_eq!((config.history, config.connections_max), (defaults.history, defaults.connections_max));
-    assert_eq!(config.docker_hub.api, defaults.docker_hub.api);
+    assert_eq!(
+        (config.fixed.history, config.fixed.connections_max),
+        (defaults.fixed.history, defaults.fixed.connections_max)
+    );
+    assert_eq!(config.rules.docker_hub.api, defaults.rules.docker_hub.api);
 }
 
 #[test]
@@ -226,7 +235,7 @@ fn images_share_a_remote_where_they_show_it_the_same_token() {
     let (one, other) = ("remote_token = \"test-token-0123456789\"", "remote_token = \"test-token-9876543210\"");
     let images = [("a", "", "v*"), ("b", "", "w*"), ("c", one, "v*"), ("d", other, "v*"), ("e", one, "v*")];
     let config = parsed(&images.map(|(name, token, globs)| image(name, token, globs)).concat());
-    let reconciles: Vec<_> = config.images.values().filter_map(|image| image.policy.reconcile.as_ref()).collect();
+    let reconciles: Vec<_> = config.rules.images.values().filter_map(|image| image.policy.reconcile.as_ref()).collect();
     let names: Vec<&str> = reconciles.iter().map(|reconcile| &*reconcile.remote).collect();
     let url = "https://github.com/a/b.git";
     assert_eq!(names, [url, url, &format!("{url} (2)"), &format!("{url} (3)"), &format!("{url} (2)")]);

@@ -43,7 +43,7 @@ fn it_is_found_wherever_it_is() {
         ("{ credential = \"unix\" }", "test-token-in-a-file"),
     ] {
         let config = in_directory(secret, directory.path()).expect(secret);
-        assert_eq!(config.tokens["x"].secret.expose(), expected, "{secret}");
+        assert_eq!(config.rules.tokens["x"].secret.expose(), expected, "{secret}");
         assert_eq!(warnings(&config), [""; 0], "{secret}");
     }
 }

@@ -1,0 +1,38 @@
+//! What a configuration says, in two parts: what stays as it was at the start, and what may change while the daemon
+//! runs.
+//!
+//! [`Fixed`] is read once: sockets, files and limits that belong to the process. [`Rules`] are published as one
+//! `Arc`, and whoever needs them reads that one value: no part of them may be copied and kept elsewhere, or a reload
+//! would be in force in one room and not in the other.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::{ButtonConfig, DockerHubConfig, ImageConfig, Listen, SourceConfig, TokenConfig};
+use crate::model::ImageName;
+
+/// What needs a restart to change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fixed {
+    pub listen: Vec<Listen>,
+    pub data_dir: PathBuf,
+    /// Without a slash at the end.
+    pub public_url: Option<String>,
+    /// The most connections at once.
+    pub connections_max: usize,
+    /// How long events and builds are kept (R12).
+    pub history: Duration,
+    /// How many events, and how many builds, are kept at most.
+    pub history_events: u32,
+}
+
+/// What may change while the daemon runs.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    pub images: BTreeMap<ImageName, ImageConfig>,
+    pub sources: BTreeMap<String, SourceConfig>,
+    pub buttons: BTreeMap<String, ButtonConfig>,
+    pub tokens: BTreeMap<String, TokenConfig>,
+    pub docker_hub: DockerHubConfig,
+}
