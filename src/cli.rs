@@ -4,15 +4,16 @@
 //! by its HTTP API and the shapes in [`status`](crate::status): they never open the journal. Only `journal` does, for a
 //! daemon that is stopped.
 //!
-//! To add a command: a module below with `pub struct Args` (a [`clap::Args`]) and `run`, one line in [`Command`],
-//! and its arms in [`Command::asks_a_daemon`] and [`run`]. Manual and completions follow by themselves.
+//! To add a command: a module below with `Args` (a [`clap::Args`]) that is [`Run`], and a line in the table of commands.
+//! Manual and completions follow by themselves.
 
 mod build;
 mod check;
 mod client;
 mod demo;
-mod emulate_hub;
+mod emulate;
 mod error;
+mod exit;
 mod explain;
 mod history;
 mod init;
@@ -48,63 +49,97 @@ const EXIT_CODES: &str = "\
 Exit codes: 0 done; 1 the thing asked for failed (a red build, an unknown event, an unsound journal); 2 usage; \
 69 the daemon is unreachable; 74 input or output failed; 77 not allowed; 78 the configuration is wrong.";
 
-#[derive(Debug, clap::Subcommand)]
-enum Command {
+/// What a line of the table of commands needs.
+trait Run {
+    /// Whether it speaks to a running daemon: only then do `--url` and `--token` mean something.
+    const NEEDS_DAEMON: bool;
+
+    async fn run(self, reach: &Reach) -> Result<(), CliError>;
+}
+
+/// Makes the table of commands into what clap reads, and into the call of each.
+macro_rules! commands {
+    ($($(#[$attribute:meta])* $name:ident($args:ty),)*) => {
+        #[derive(Debug, clap::Subcommand)]
+        enum Command {
+            $($(#[$attribute])* $name($args),)*
+        }
+
+        impl Command {
+            fn needs_daemon(&self) -> bool {
+                match self {
+                    $(Self::$name(_) => <$args>::NEEDS_DAEMON,)*
+                }
+            }
+
+            async fn run(self, reach: &Reach) -> Result<(), CliError> {
+                match self {
+                    $(Self::$name(args) => args.run(reach).await,)*
+                }
+            }
+        }
+    };
+}
+
+commands! {
     /// Run the daemon
     Serve(serve::Args),
-    /// Show the main job, with no account and no configuration: real pushes against an emulated Docker Hub
+    /// Watch a 30-second demo: real pushes against an emulated Docker Hub, no account needed
     Demo(demo::Args),
-    /// Write a commented configuration with fresh secrets, and say what to paste where
+    /// Write a commented configuration with fresh secrets, and print what to paste where
     Init(init::Args),
-    /// Check the configuration and print it with every default
+    /// Check the configuration and print it with all defaults
     Check(check::Args),
-    /// Ask for a build of an image
+    /// Request a build of an image
     Build(build::Args),
-    /// Show what runs, what waits and why
+    /// Show running and waiting builds, and what each is waiting for
     Status(status::Args),
-    /// Tell what became of a push, and why
+    /// Show what happened to a push or a button press, and why
     Explain(explain::Args),
-    /// List the events, newest first
+    /// List events, newest first
     Events(history::EventArgs),
-    /// List the builds, newest first
+    /// List builds, newest first
     Builds(history::BuildArgs),
-    /// Go on accepting, but trigger nothing
+    /// Stop triggering builds; keep accepting events
     Pause(verbs::PauseArgs),
     /// End a pause
     Resume(verbs::ResumeArgs),
-    /// Build what is open now, without waiting for quiet
-    Start(verbs::ImageArgs),
-    /// Give up what is open, without a build
-    Drop(verbs::ImageArgs),
+    /// Build pending events now, without waiting for the quiet period
+    Start(verbs::StartArgs),
+    /// Discard pending events without building them
+    Drop(verbs::DropArgs),
     /// Ask the back-end to cancel the image's builds
-    Cancel(verbs::ImageArgs),
-    /// Run an emulated Docker Hub, to try a configuration against
-    EmulateHub(emulate_hub::Args),
-    /// Export, import and check the stored state of a stopped daemon
+    Cancel(verbs::CancelArgs),
+    /// Run an emulated back-end to try a configuration against
+    Emulate(emulate::Args),
+    /// The same as 'emulate hub'
+    #[command(hide = true)]
+    EmulateHub(emulate::HubArgs),
+    /// Export, import or check the stored state of a stopped daemon
     Journal(journal::Args),
     /// Print the manual
     Man(manual::ManArgs),
-    /// Print the completions for a shell
+    /// Print shell completions
     Completions(manual::CompletionArgs),
 }
 
 impl Cli {
-    /// Reads the command line of this process; ends it with a word of help where it can't be understood.
-    pub fn of_process() -> Self {
-        Self::understood(std::env::args_os()).unwrap_or_else(|error| error.exit())
+    /// Reads the command line of this process; ends it with a usage message where that makes no sense.
+    pub fn parse() -> Self {
+        Self::try_parse_from(std::env::args_os()).unwrap_or_else(|error| error.exit())
     }
 
-    /// Whoever says which daemon to speak to, to a command that speaks to none, means something by it: that is a mistake,
-    /// not something to pass over. In the environment it may be meant for other commands.
-    fn understood(words: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Self, clap::Error> {
+    /// Refuses `--url` and `--token` on a command that speaks to no daemon: passed over, they would seem to have had
+    /// an effect. In the environment they may be meant for other commands.
+    fn try_parse_from(words: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Self, clap::Error> {
         let mut definition = Self::command();
         let matches = definition.try_get_matches_from_mut(words)?;
         let cli = Self::from_arg_matches(&matches)?;
         let by_hand = |name: &&str| matches.value_source(name) == Some(ValueSource::CommandLine);
         match ["url", "token"].into_iter().find(by_hand) {
-            Some(option) if !cli.command.asks_a_daemon() => {
+            Some(option) if !cli.command.needs_daemon() => {
                 let command = matches.subcommand_name().unwrap_or_default();
-                let why = format!("'{command}' takes no --{option}: it asks no daemon");
+                let why = format!("'{command}' takes no --{option}: it does not talk to a daemon");
                 Err(definition.error(ErrorKind::ArgumentConflict, why))
             }
             _ => Ok(cli),
@@ -112,65 +147,19 @@ impl Cli {
     }
 }
 
-impl Command {
-    /// Whether it speaks to a daemon that runs.
-    fn asks_a_daemon(&self) -> bool {
-        match self {
-            Self::Serve(_)
-            | Self::Demo(_)
-            | Self::Init(_)
-            | Self::Check(_)
-            | Self::EmulateHub(_)
-            | Self::Journal(_)
-            | Self::Man(_)
-            | Self::Completions(_) => false,
-            Self::Build(_)
-            | Self::Status(_)
-            | Self::Explain(_)
-            | Self::Events(_)
-            | Self::Builds(_)
-            | Self::Pause(_)
-            | Self::Resume(_)
-            | Self::Start(_)
-            | Self::Drop(_)
-            | Self::Cancel(_) => true,
-        }
-    }
-}
-
-/// Carries out what the command line asks for.
+/// Runs the command that was asked for.
 pub async fn run(cli: Cli) -> Result<(), CliError> {
-    let reach = cli.reach;
-    match cli.command {
-        Command::Serve(args) => serve::run(args, &reach).await,
-        Command::Demo(args) => demo::run(args).await,
-        Command::Init(args) => Ok(init::run(&args)?),
-        Command::Check(args) => Ok(check::run(&args)?),
-        Command::Build(args) => build::run(args, &reach).await,
-        Command::Status(args) => status::run(args, &reach).await,
-        Command::Explain(args) => explain::run(args, &reach).await,
-        Command::Events(args) => history::events(args, &reach).await,
-        Command::Builds(args) => history::builds(args, &reach).await,
-        Command::Pause(args) => verbs::pause(args, &reach).await,
-        Command::Resume(args) => verbs::resume(args, &reach).await,
-        Command::Start(args) => verbs::act("start", args, &reach).await,
-        Command::Drop(args) => verbs::act("drop", args, &reach).await,
-        Command::Cancel(args) => verbs::act("cancel", args, &reach).await,
-        Command::EmulateHub(args) => emulate_hub::run(args).await,
-        Command::Journal(args) => journal::run(&args, &reach),
-        Command::Man(args) => manual::man(&args),
-        Command::Completions(args) => manual::completions(&args),
-    }
+    cli.command.run(&cli.reach).await
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::{CommandFactory as _, Parser as _};
+    use clap::CommandFactory as _;
 
     use super::Cli;
 
-    fn understood(line: &str) -> Result<Cli, clap::Error> {
-        Cli::understood(line.split(' ').map(Into::into))
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split(' ').map(Into::into))
     }
 
     #[test]
@@ -181,7 +170,7 @@ mod tests {
     #[test]
     fn the_global_options_are_taken_before_and_after_the_command() {
         for line in ["coalesced --url http://127.0.0.1:1 status --json", "coalesced status --url http://127.0.0.1:1"] {
-            let cli = Cli::try_parse_from(line.split(' ')).expect(line);
+            let cli = parse(line).expect(line);
             assert_eq!(cli.reach.url.as_deref(), Some("http://127.0.0.1:1"), "{line}");
         }
     }
@@ -204,7 +193,7 @@ mod tests {
             "coalesced explain",
             "coalesced completions tcl",
         ] {
-            let error = Cli::try_parse_from(line.split(' ')).expect_err(line);
+            let error = parse(line).expect_err(line);
             assert_eq!(error.exit_code(), 2, "{line}");
         }
     }
@@ -217,20 +206,20 @@ mod tests {
             "coalesced journal --url http://127.0.0.1:1 check",
             "coalesced --token test-token-cli demo",
         ] {
-            let error = understood(line).expect_err(line);
+            let error = parse(line).expect_err(line);
             assert_eq!(error.exit_code(), 2, "{line}");
-            assert!(error.to_string().contains("it asks no daemon"), "{line}: {error}");
+            assert!(error.to_string().contains("it does not talk to a daemon"), "{line}: {error}");
         }
         for line in
             ["coalesced --data-dir data serve", "coalesced journal check --data-dir data", "coalesced status --url x"]
         {
-            assert!(understood(line).is_ok(), "{line}");
+            assert!(parse(line).is_ok(), "{line}");
         }
     }
 
     #[test]
     fn a_token_given_as_an_option_has_no_debug() {
-        let cli = Cli::try_parse_from(["coalesced", "status", "--token", "test-token-cli"]).expect("a status command");
+        let cli = parse("coalesced status --token test-token-cli").expect("a status command");
         assert!(!format!("{cli:?}").contains("test-token-cli"));
     }
 }

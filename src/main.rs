@@ -13,21 +13,21 @@ use coalesced::cli::{self, Cli, CliError};
 const THREADS_LIMIT: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
-    let cli = Cli::of_process();
+    let cli = Cli::parse();
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
-        Err(error) => return told(&CliError::Io { what: "failed to start threads".to_owned(), source: error }),
+        Err(error) => return report(&CliError::Io { what: "failed to start threads".to_owned(), source: error }),
     };
-    let code = runtime.block_on(cli::run(cli)).map_or_else(|error| told(&error), |()| ExitCode::SUCCESS);
+    let code = runtime.block_on(cli::run(cli)).map_or_else(|error| report(&error), |()| ExitCode::SUCCESS);
     runtime.shutdown_timeout(THREADS_LIMIT);
     code
 }
 
-/// Tells why, and with which code the process ends.
-fn told(error: &CliError) -> ExitCode {
+/// Prints why the command failed, and gives the code that the process ends with.
+fn report(error: &CliError) -> ExitCode {
     if !error.is_silent() {
         let before = if error.names_its_place() { "" } else { "coalesced: " };
-        // Where even this can't be written, the exit code still tells.
+        // If even this can not be written, the exit code still says it.
         let _unwritable = writeln!(std::io::stderr(), "{before}{error}");
     }
     ExitCode::from(error.exit_code())

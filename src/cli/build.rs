@@ -3,13 +3,13 @@
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use super::CliError;
 use super::client::{Answer, BuildRequest, Client, ClientError};
 use super::locate::Reach;
 use super::render::history::event_word;
 use super::render::text::plain;
 use super::render::{build_word, receipt, time};
 use super::terminal::{self, Progress};
+use super::{CliError, Run};
 use crate::build::Outcome;
 use crate::model::{GitRef, ImageName, NameError, Timestamp};
 use crate::status::{BuildState, BuildView, EventState, Receipt};
@@ -51,31 +51,35 @@ fn short_tag(text: &str) -> Result<String, NameError> {
     GitRef::tag(text).map(|git_ref| git_ref.short().to_owned())
 }
 
-pub(super) async fn run(args: Args, reach: &Reach) -> Result<(), CliError> {
-    let client = Client::new(reach.find()?)?;
-    let body = BuildRequest {
-        branch: args.branch,
-        tag: args.tag,
-        start_now: args.now,
-        ensure: args.ensure,
-        reason: args.reason,
-    };
-    let accepted = client.ask_for_build(&args.image, &body).await?;
-    if !args.wait {
-        return terminal::print(&if args.json { accepted.text } else { acceptance(&accepted.value) });
+impl Run for Args {
+    const NEEDS_DAEMON: bool = true;
+
+    async fn run(self, reach: &Reach) -> Result<(), CliError> {
+        let client = Client::new(reach.find()?)?;
+        let body = BuildRequest {
+            branch: self.branch,
+            tag: self.tag,
+            start_now: self.now,
+            ensure: self.ensure,
+            reason: self.reason,
+        };
+        let accepted = client.ask_for_build(&self.image, &body).await?;
+        if !self.wait {
+            return Ok(terminal::print(&if self.json { accepted.text } else { acceptance(&accepted.value) })?);
+        }
+        let mut progress = Progress::on_stderr();
+        let followed = follow(&client, accepted, &mut progress).await;
+        progress.clear();
+        let End { answer, verdict } = followed?;
+        let printed = match (&verdict, self.json) {
+            (_, true) => terminal::print(&answer.text),
+            (Ok(sentence), false) => terminal::print(sentence),
+            (Err(_), false) => Ok(()),
+        };
+        // A red build is told by the exit code even where nobody reads the output any more.
+        verdict.map_err(CliError::Failed)?;
+        Ok(printed?)
     }
-    let mut progress = Progress::on_stderr();
-    let followed = follow(&client, accepted, &mut progress).await;
-    progress.clear();
-    let End { answer, verdict } = followed?;
-    let told = match (&verdict, args.json) {
-        (_, true) => terminal::print(&answer.text),
-        (Ok(sentence), false) => terminal::print(sentence),
-        (Err(_), false) => Ok(()),
-    };
-    // A red build is told by the exit code even where nobody reads the output any more.
-    verdict.map_err(CliError::Failed)?;
-    told
 }
 
 /// What is said of a wish that nobody waits for.
@@ -95,7 +99,7 @@ struct End {
 const POLL_MIN: Duration = Duration::from_millis(200);
 const POLL_MAX: Duration = Duration::from_secs(2);
 /// How long the daemon may be gone, as it is while it is started again, before following it is given up.
-const ABSENCE_MAX: Duration = Duration::from_mins(1);
+const OUTAGE_MAX: Duration = Duration::from_mins(1);
 
 #[expect(clippy::disallowed_methods, reason = "how long it takes is shown; nothing is decided by it")]
 async fn follow<W: Write>(
@@ -125,24 +129,24 @@ async fn follow<W: Write>(
                 last = stage;
                 heard_at = Instant::now();
             }
-            Err(error) => absence(error, heard_at, began, progress)?,
+            Err(error) => tolerate_outage(error, heard_at, began, progress)?,
         }
         tokio::time::sleep(wait).await;
         match client.event(&id).await {
             Ok(next) => answer = next,
-            Err(error) => absence(error, heard_at, began, progress)?,
+            Err(error) => tolerate_outage(error, heard_at, began, progress)?,
         }
     }
 }
 
 /// Passes over a failure that may well pass, for a while.
-fn absence<W: Write>(
+fn tolerate_outage<W: Write>(
     error: ClientError,
     heard_at: Instant,
     began: Instant,
     progress: &mut Progress<W>,
 ) -> Result<(), ClientError> {
-    if !error.may_pass() || heard_at.elapsed() > ABSENCE_MAX {
+    if !error.may_pass() || heard_at.elapsed() > OUTAGE_MAX {
         return Err(error);
     }
     progress.show("absent", &time::span(began.elapsed()), &format!("{error}; trying again"));

@@ -5,6 +5,9 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use super::locate::Reach;
+use super::terminal::OutputError;
+use super::{CliError, Run};
 use crate::config::{Config, ConfigError, Diagnostic, Effective};
 
 #[derive(clap::Args, Clone, Debug)]
@@ -17,32 +20,13 @@ pub(super) struct Args {
     pub json: bool,
 }
 
-#[derive(Debug, thiserror::Error)]
-pub enum CheckError {
-    /// Each mistake is a line that begins with `file:line:column:`; print it without anything before it.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    #[error("failed to write the configuration out: {0}")]
-    Write(#[from] io::Error),
-    #[error("failed to put the configuration into words: {0}")]
-    Toml(#[from] toml::ser::Error),
-}
-
-impl CheckError {
-    pub fn exit_code(&self) -> u8 {
-        match self {
-            Self::Config(error) => error.exit_code(),
-            Self::Write(_) | Self::Toml(_) => EXIT_IO,
-        }
-    }
-}
-
-/// `EX_IOERR` of `sysexits.h`.
-const EXIT_IO: u8 = 74;
-
 /// Prints the configuration in force to standard output and its warnings to standard error.
-pub(super) fn run(args: &Args) -> Result<(), CheckError> {
-    check(args, &mut io::stdout().lock(), &mut io::stderr().lock())
+impl Run for Args {
+    const NEEDS_DAEMON: bool = false;
+
+    async fn run(self, _: &Reach) -> Result<(), CliError> {
+        check(&self, &mut io::stdout().lock(), &mut io::stderr().lock())
+    }
 }
 
 /// What `--json` prints.
@@ -63,18 +47,18 @@ struct Place<'a> {
     message: &'a str,
 }
 
-fn check(args: &Args, out: &mut impl Write, err: &mut impl Write) -> Result<(), CheckError> {
+fn check(args: &Args, out: &mut impl Write, err: &mut impl Write) -> Result<(), CliError> {
     let config = Config::find(args.config.as_deref()).and_then(|path| Config::load(&path));
     if args.json {
-        print_json(config.as_ref(), out)?;
+        print_json(config.as_ref(), out).map_err(OutputError)?;
     }
     let config = config?;
     if !args.json {
-        out.write_all(Effective::of(&config).to_toml()?.as_bytes())?;
-        out.flush()?;
+        let text = Effective::of(&config).to_toml().map_err(|error| OutputError(io::Error::other(error)))?;
+        out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(OutputError)?;
     }
     for warning in &config.warnings {
-        writeln!(err, "warning: {warning}")?;
+        writeln!(err, "warning: {warning}").map_err(OutputError)?;
     }
     Ok(())
 }
@@ -103,7 +87,7 @@ mod tests {
     const RIGHT: &str = "[image.\"a/b\".backend]\nkind = \"docker_hub\"\ntrigger_url = \
                          \"https://hub.docker.com/u/a/b/trigger/test-token-x/\"\n";
 
-    fn checked(text: &str, json: bool) -> (Result<(), CheckError>, String, String) {
+    fn checked(text: &str, json: bool) -> (Result<(), CliError>, String, String) {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("c.toml");
         std::fs::write(&path, text).expect("written");

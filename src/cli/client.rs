@@ -10,7 +10,7 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::error;
+use super::exit;
 use super::locate::Target;
 use crate::config::Secret;
 use crate::model::{BuildId, ImageName};
@@ -262,10 +262,10 @@ pub enum ClientError {
 impl ClientError {
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Unreachable { .. } | Self::Unavailable { .. } | Self::Strange { .. } => error::UNREACHABLE,
-            Self::NotAllowed { .. } => error::NOT_ALLOWED,
-            Self::NotFound { .. } | Self::Refused { .. } => error::FAILED,
-            Self::SetUp { .. } => error::IO,
+            Self::Unreachable { .. } | Self::Unavailable { .. } | Self::Strange { .. } => exit::UNREACHABLE,
+            Self::NotAllowed { .. } => exit::NOT_ALLOWED,
+            Self::NotFound { .. } | Self::Refused { .. } => exit::FAILED,
+            Self::SetUp { .. } => exit::IO,
         }
     }
 

@@ -18,7 +18,8 @@ use tokio::sync::oneshot;
 
 use self::report::Outcome;
 use self::trace::{Happening, What};
-use super::CliError;
+use super::locate::Reach;
+use super::{CliError, Run, terminal};
 use crate::clock::wall;
 use crate::config::Config;
 use crate::daemon::Daemon;
@@ -55,19 +56,22 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 const SPEED_MAX: f64 = 2_000.0;
 
 /// Runs the demo; fails if a push was lost.
-pub(super) async fn run(args: Args) -> Result<(), CliError> {
-    if !(args.speed >= 1.0 && args.speed <= SPEED_MAX) {
-        return Err(CliError::Usage(format!("--speed must be between 1 and {SPEED_MAX}")));
+impl Run for Args {
+    const NEEDS_DAEMON: bool = false;
+
+    async fn run(self, _: &Reach) -> Result<(), CliError> {
+        if !(self.speed >= 1.0 && self.speed <= SPEED_MAX) {
+            return Err(CliError::Usage(format!("--speed must be between 1 and {SPEED_MAX}")));
+        }
+        if std::env::var_os("COALESCED_LOG").is_some_and(|levels| !levels.is_empty()) {
+            crate::telemetry::init();
+        }
+        let happenings = trace::read();
+        let outcome = Demo::start(&self).await?.play(&happenings).await?;
+        let text = if self.json { outcome.to_json() } else { outcome.to_text() };
+        terminal::print_raw(text.as_bytes())?;
+        if outcome.nothing_is_lost() { Ok(()) } else { Err(CliError::Failed("a push was lost".to_owned())) }
     }
-    if std::env::var_os("COALESCED_LOG").is_some_and(|levels| !levels.is_empty()) {
-        crate::telemetry::init();
-    }
-    let happenings = trace::read();
-    let outcome = Demo::start(&args).await?.play(&happenings).await?;
-    let text = if args.json { outcome.to_json() } else { outcome.to_text() };
-    let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(CliError::Output)?;
-    if outcome.nothing_is_lost() { Ok(()) } else { Err(CliError::Failed("a push was lost".to_owned())) }
 }
 
 /// The emulated Docker Hub, the daemon and who pushes.

@@ -1,19 +1,42 @@
-//! `coalesced emulate-hub`: the emulated Docker Hub on its own, to try a configuration against.
+//! `coalesced emulate`: an emulated back-end on its own, to try a configuration against.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 
-use super::CliError;
-use super::serve::until_told;
+use super::locate::Reach;
+use super::serve::shutdown_signal;
+use super::{CliError, Run, terminal};
 use crate::emulator::{EmulatedHub, HubSettings, Mode, TakesTip};
 use crate::model::ImageName;
 
 #[derive(clap::Args, Clone, Debug)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
 pub(super) struct Args {
+    #[command(subcommand)]
+    which: Which,
+}
+
+#[derive(clap::Subcommand, Clone, Debug)]
+enum Which {
+    /// Run an emulated Docker Hub
+    Hub(HubArgs),
+}
+
+impl Run for Args {
+    const NEEDS_DAEMON: bool = false;
+
+    async fn run(self, reach: &Reach) -> Result<(), CliError> {
+        match self.which {
+            Which::Hub(args) => args.run(reach).await,
+        }
+    }
+}
+
+#[derive(clap::Args, Clone, Debug)]
+pub(super) struct HubArgs {
     /// Where to listen
     #[arg(long, default_value = "127.0.0.1:8585", value_name = "ADDR")]
     listen: SocketAddr,
@@ -61,7 +84,7 @@ enum TakesTipName {
     Started,
 }
 
-impl Args {
+impl HubArgs {
     fn settings(&self) -> HubSettings {
         let mode = match self.mode {
             ModeName::Classic => Mode::Classic,
@@ -84,25 +107,32 @@ impl Args {
     }
 }
 
-pub(super) async fn run(args: Args) -> Result<(), CliError> {
-    if !(args.speed.is_finite() && args.speed > 0.0) {
-        return Err(CliError::Usage("--speed must be a number above 0".to_owned()));
-    }
-    let io = |what: String| move |source| CliError::Io { what, source };
-    let ending = until_told()?;
-    let listener = TcpListener::bind(args.listen).await.map_err(io(format!("failed to listen on {}", args.listen)))?;
-    let hub = EmulatedHub::serve(listener, args.settings(), &args.username, &args.password)
-        .map_err(io("failed to serve".to_owned()))?;
-    let mut out = std::io::stdout().lock();
-    let mut text = format!("emulated Docker Hub at {}\n", hub.url());
-    for image in &args.repositories {
-        let urls = hub.register(image);
-        writeln!(text, "{image}\n  trigger_url (new form) {}\n  trigger_url (old form) {}", urls.current, urls.legacy)
+impl Run for HubArgs {
+    const NEEDS_DAEMON: bool = false;
+
+    async fn run(self, _: &Reach) -> Result<(), CliError> {
+        if !(self.speed.is_finite() && self.speed > 0.0) {
+            return Err(CliError::Usage("--speed must be a number above 0".to_owned()));
+        }
+        let io = |what: String| move |source| CliError::Io { what, source };
+        let ending = shutdown_signal()?;
+        let listener =
+            TcpListener::bind(self.listen).await.map_err(io(format!("failed to listen on {}", self.listen)))?;
+        let hub = EmulatedHub::serve(listener, self.settings(), &self.username, &self.password)
+            .map_err(io("failed to serve".to_owned()))?;
+        let mut text = format!("emulated Docker Hub at {}\n", hub.url());
+        for image in &self.repositories {
+            let urls = hub.register(image);
+            writeln!(
+                text,
+                "{image}\n  trigger_url (new form) {}\n  trigger_url (old form) {}",
+                urls.current, urls.legacy
+            )
             .expect("a String takes all");
+        }
+        terminal::print_raw(text.as_bytes())?;
+        ending.await;
+        hub.stop().await;
+        Ok(())
     }
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(CliError::Output)?;
-    drop(out);
-    ending.await;
-    hub.stop().await;
-    Ok(())
 }

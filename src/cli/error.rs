@@ -2,21 +2,13 @@
 
 use std::io;
 
-use super::check::CheckError;
 use super::client::ClientError;
-use super::init::InitError;
+use super::exit;
 use super::locate::LocateError;
+use super::terminal::OutputError;
 use crate::config::ConfigError;
 use crate::daemon::DaemonError;
 use crate::journal::JournalError;
-
-/// Exit codes of the interface: 1 and 2 by custom, the others as in `sysexits.h`.
-pub(super) const FAILED: u8 = 1;
-pub(super) const USAGE: u8 = 2;
-pub(super) const UNREACHABLE: u8 = 69;
-pub(super) const IO: u8 = 74;
-pub(super) const NOT_ALLOWED: u8 = 77;
-pub(super) const CONFIG: u8 = 78;
 
 /// Why a command failed. Shown as one line behind `coalesced: `; never holds a secret.
 #[derive(Debug, thiserror::Error)]
@@ -31,18 +23,14 @@ pub enum CliError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error(transparent)]
-    Check(#[from] CheckError),
-    #[error(transparent)]
-    Init(#[from] InitError),
-    #[error(transparent)]
     Daemon(#[from] DaemonError),
     #[error(transparent)]
     Journal(#[from] JournalError),
     /// A file or a socket: `what` reads "failed to write man pages to DIR".
     #[error("{what}: {source}")]
     Io { what: String, source: io::Error },
-    #[error("failed to write to the standard output: {0}")]
-    Output(#[source] io::Error),
+    #[error(transparent)]
+    Output(#[from] OutputError),
     #[error(transparent)]
     Locate(#[from] LocateError),
     #[error(transparent)]
@@ -53,15 +41,12 @@ impl CliError {
     /// The number that the process ends with.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Failed(_) => FAILED,
-            Self::Usage(_) => USAGE,
+            Self::Failed(_) | Self::Journal(JournalError::NotEmpty { .. }) => exit::FAILED,
+            Self::Usage(_) => exit::USAGE,
             Self::Config(error) => error.exit_code(),
-            Self::Check(error) => error.exit_code(),
-            Self::Init(error) => error.exit_code(),
-            Self::Daemon(DaemonError::Backend(_)) => CONFIG,
-            Self::Journal(error) => super::journal::exit_code(error),
+            Self::Daemon(DaemonError::Backend(_)) => exit::CONFIG,
             Self::Output(_) if self.is_silent() => 0,
-            Self::Io { .. } | Self::Output(_) | Self::Daemon(_) => IO,
+            Self::Io { .. } | Self::Output(_) | Self::Daemon(_) | Self::Journal(_) => exit::IO,
             Self::Locate(error) => error.exit_code(),
             Self::Client(error) => error.exit_code(),
         }
@@ -69,15 +54,12 @@ impl CliError {
 
     /// Whether its text begins with a place in a file, which nothing may stand before.
     pub fn names_its_place(&self) -> bool {
-        matches!(
-            self,
-            Self::Config(ConfigError::Mistakes(_)) | Self::Check(CheckError::Config(ConfigError::Mistakes(_)))
-        )
+        matches!(self, Self::Config(ConfigError::Mistakes(_)))
     }
 
-    /// Whether there is nobody to tell: the reader of our output has seen enough, as in `coalesced events | head`.
+    /// Whether the reader of our output has seen enough, as in `coalesced events | head`: nothing is printed then.
     pub fn is_silent(&self) -> bool {
-        matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+        matches!(self, Self::Output(error) if error.0.kind() == io::ErrorKind::BrokenPipe)
     }
 }
 
@@ -90,13 +72,13 @@ mod tests {
         let text = || "it".to_owned();
         assert_eq!(CliError::Failed(text()).exit_code(), 1);
         assert_eq!(CliError::Usage(text()).exit_code(), 2);
-        let full = CliError::Output(io::ErrorKind::StorageFull.into());
+        let full = CliError::Output(OutputError(io::ErrorKind::StorageFull.into()));
         assert_eq!((full.exit_code(), full.is_silent()), (74, false));
     }
 
     #[test]
     fn a_reader_that_has_seen_enough_is_no_failure() {
-        let closed = CliError::Output(io::ErrorKind::BrokenPipe.into());
+        let closed = CliError::Output(OutputError(io::ErrorKind::BrokenPipe.into()));
         assert_eq!((closed.exit_code(), closed.is_silent()), (0, true));
     }
 }

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::CliError;
 use super::client::{Answer, Client, ClientError};
 use super::locate::Reach;
 use super::render::receipt;
 use super::render::text::plain;
 use super::terminal;
+use super::{CliError, Run};
 use crate::model::{BuildId, CommitId, EventId};
 use crate::status::{BuildView, Receipt};
 
@@ -21,20 +21,24 @@ pub(super) struct Args {
     json: bool,
 }
 
-pub(super) async fn run(args: Args, reach: &Reach) -> Result<(), CliError> {
-    let client = Client::new(reach.find()?)?;
-    let Some(found) = find(&client, &args.name).await? else {
-        let name = plain(&args.name);
-        return Err(CliError::Failed(format!("no event, commit or delivery '{name}' is known here")));
-    };
-    if args.json {
-        return terminal::print(&found.text);
+impl Run for Args {
+    const NEEDS_DAEMON: bool = true;
+
+    async fn run(self, reach: &Reach) -> Result<(), CliError> {
+        let client = Client::new(reach.find()?)?;
+        let Some(found) = find(&client, &self.name).await? else {
+            let name = plain(&self.name);
+            return Err(CliError::Failed(format!("no event, commit or delivery '{name}' is known here")));
+        };
+        if self.json {
+            return Ok(terminal::print(&found.text)?);
+        }
+        let builds = builds_of(&client, &found.value).await?;
+        let now = super::now();
+        let build_of = |receipt: &Receipt| receipt.build.and_then(|build| builds.get(&build));
+        let stories = found.value.iter().map(|receipt| receipt::story(receipt, build_of(receipt), now));
+        Ok(terminal::print(&stories.collect::<Vec<_>>().join("\n"))?)
     }
-    let builds = builds_of(&client, &found.value).await?;
-    let now = super::now();
-    let build_of = |receipt: &Receipt| receipt.build.and_then(|build| builds.get(&build));
-    let stories = found.value.iter().map(|receipt| receipt::story(receipt, build_of(receipt), now));
-    terminal::print(&stories.collect::<Vec<_>>().join("\n"))
 }
 
 /// What the name means: an event before a commit before a delivery, as the stranger ones are the longer guess.

@@ -3,11 +3,11 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::CliError;
 use super::client::{Client, Query};
 use super::locate::Reach;
 use super::render::history;
 use super::terminal::{self, Paint};
+use super::{CliError, Run};
 use crate::journal::LIST_LIMIT_MAX;
 use crate::model::{BuildId, EventId, GitRef, ImageName, NameError, Timestamp};
 
@@ -91,24 +91,32 @@ impl Filter {
     }
 }
 
-pub(super) async fn events(args: EventArgs, reach: &Reach) -> Result<(), CliError> {
-    let client = Client::new(reach.find()?)?;
-    let now = super::now();
-    let answer = client.events(&args.filter.query(args.before.map(|id| id.to_string()), now)).await?;
-    if args.filter.json {
-        return terminal::print(&answer.text);
+impl Run for EventArgs {
+    const NEEDS_DAEMON: bool = true;
+
+    async fn run(self, reach: &Reach) -> Result<(), CliError> {
+        let client = Client::new(reach.find()?)?;
+        let now = super::now();
+        let answer = client.events(&self.filter.query(self.before.map(|id| id.to_string()), now)).await?;
+        if self.filter.json {
+            return Ok(terminal::print(&answer.text)?);
+        }
+        Ok(terminal::print(&history::events(&answer.value, now, Paint::of_stdout()))?)
     }
-    terminal::print(&history::events(&answer.value, now, Paint::of_stdout()))
 }
 
-pub(super) async fn builds(args: BuildArgs, reach: &Reach) -> Result<(), CliError> {
-    let client = Client::new(reach.find()?)?;
-    let now = super::now();
-    let answer = client.builds(&args.filter.query(args.before.map(|id| id.to_string()), now)).await?;
-    if args.filter.json {
-        return terminal::print(&answer.text);
+impl Run for BuildArgs {
+    const NEEDS_DAEMON: bool = true;
+
+    async fn run(self, reach: &Reach) -> Result<(), CliError> {
+        let client = Client::new(reach.find()?)?;
+        let now = super::now();
+        let answer = client.builds(&self.filter.query(self.before.map(|id| id.to_string()), now)).await?;
+        if self.filter.json {
+            return Ok(terminal::print(&answer.text)?);
+        }
+        Ok(terminal::print(&history::builds(&answer.value, now, Paint::of_stdout()))?)
     }
-    terminal::print(&history::builds(&answer.value, now, Paint::of_stdout()))
 }
 
 #[cfg(test)]

@@ -9,6 +9,9 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use super::locate::Reach;
+use super::terminal::OutputError;
+use super::{CliError, Run};
 use crate::config;
 use crate::model::{GitRef, ImageName};
 
@@ -37,43 +40,22 @@ pub(super) struct Args {
     pub force: bool,
 }
 
-#[derive(Debug, thiserror::Error)]
-pub enum InitError {
-    #[error("{0}")]
-    Usage(String),
-    #[error("{} exists already; --force replaces it, and its secrets with it", .0.display())]
-    Exists(PathBuf),
-    #[error("failed to write {}: {source}", path.display())]
-    Write { path: PathBuf, source: io::Error },
-    #[error("failed to print what to do next: {0}")]
-    Print(io::Error),
-    #[error("the system gave no random bytes for secrets: {0}")]
-    Random(getrandom::Error),
-}
-
-impl InitError {
-    pub fn exit_code(&self) -> u8 {
-        match self {
-            Self::Usage(_) => EXIT_USAGE,
-            Self::Exists(_) | Self::Write { .. } | Self::Print(_) | Self::Random(_) => EXIT_IO,
-        }
-    }
-}
-
-/// What clap ends with, too, when an argument is wrong.
-const EXIT_USAGE: u8 = 2;
-/// `EX_IOERR` of `sysexits.h`.
-const EXIT_IO: u8 = 74;
 /// The random bytes in a secret: as many as the SHA-256 that GitHub's signature is made with.
 const SECRET_BYTES: usize = 32;
 /// Read and write for the owner, nothing for anybody else.
 const OWNER_ONLY: u32 = 0o600;
+/// Why a file that is there is left alone.
+const EXISTS: &str = "it exists already; --force replaces it, and the secrets in it are lost";
 /// The image of a configuration that is to be filled in.
 const IMAGE_EXAMPLE: &str = "namespace/name";
 
 /// Writes the file, then prints what to paste to standard output.
-pub(super) fn run(args: &Args) -> Result<(), InitError> {
-    init(args, &mut io::stdout().lock())
+impl Run for Args {
+    const NEEDS_DAEMON: bool = false;
+
+    async fn run(self, _: &Reach) -> Result<(), CliError> {
+        init(&self, &mut io::stdout().lock())
+    }
 }
 
 /// What the file and the printed text are filled with.
@@ -88,15 +70,16 @@ struct Facts {
     admin_token: String,
 }
 
-fn init(args: &Args, out: &mut impl Write) -> Result<(), InitError> {
+fn init(args: &Args, out: &mut impl Write) -> Result<(), CliError> {
     let facts = facts(args)?;
     write_file(&args.file, &text::configuration(&facts), args.force)?;
-    out.write_all(text::next_steps(&facts, &args.file).as_bytes()).and_then(|()| out.flush()).map_err(InitError::Print)
+    out.write_all(text::next_steps(&facts, &args.file).as_bytes()).and_then(|()| out.flush()).map_err(OutputError)?;
+    Ok(())
 }
 
 /// Checks every argument by the rules of the configuration, so that what is written can be loaded.
-fn facts(args: &Args) -> Result<Facts, InitError> {
-    let usage = |option: &str, why: String| InitError::Usage(format!("{option}: {why}"));
+fn facts(args: &Args) -> Result<Facts, CliError> {
+    let usage = |option: &str, why: String| CliError::Usage(format!("{option}: {why}"));
     let image = args.image.as_ref().map_or(IMAGE_EXAMPLE, ImageName::as_str).to_owned();
     let repository = args.repository.clone().unwrap_or_else(|| format!("github.com/{image}"));
     let repository = config::repository(&repository).map_err(|why| usage("--repository", why))?;
@@ -117,18 +100,22 @@ fn facts(args: &Args) -> Result<Facts, InitError> {
     })
 }
 
-fn fresh_secret() -> Result<String, InitError> {
+fn fresh_secret() -> Result<String, CliError> {
+    let failed = |error| CliError::Io {
+        what: "failed to get random bytes for secrets".to_owned(),
+        source: io::Error::other(error),
+    };
     let mut bytes = [0; SECRET_BYTES];
-    getrandom::fill(&mut bytes).map_err(InitError::Random)?;
+    getrandom::fill(&mut bytes).map_err(failed)?;
     Ok(hex::encode(bytes))
 }
 
 /// Makes the file whole or not at all; an existing one is replaced by a rename, only when forced.
-fn write_file(path: &Path, content: &str, force: bool) -> Result<(), InitError> {
-    let failed = |source| InitError::Write { path: path.to_owned(), source };
+fn write_file(path: &Path, content: &str, force: bool) -> Result<(), CliError> {
+    let failed = |source| CliError::Io { what: format!("failed to write {}", path.display()), source };
     if !force {
         return create(path, content).map_err(|source| match source.kind() {
-            io::ErrorKind::AlreadyExists => InitError::Exists(path.to_owned()),
+            io::ErrorKind::AlreadyExists => failed(io::Error::new(source.kind(), EXISTS)),
             _ => failed(source),
         });
     }
@@ -177,7 +164,7 @@ mod tests {
         args
     }
 
-    fn run_in(line: &[&str], file: &Path) -> Result<String, InitError> {
+    fn run_in(line: &[&str], file: &Path) -> Result<String, CliError> {
         let mut out = Vec::new();
         init(&args(line, file), &mut out)?;
         Ok(String::from_utf8(out).expect("UTF-8"))

@@ -7,10 +7,11 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::locate::Reach;
-use super::{CliError, now, terminal};
+use super::terminal::OutputError;
+use super::{CliError, Run, now, terminal};
 use crate::config::Config;
 use crate::journal::check::{Findings, JournalFindings, check};
-use crate::journal::{self, JournalError, export};
+use crate::journal::{self, export};
 
 #[derive(clap::Args, Clone, Debug)]
 #[command(subcommand_required = true, arg_required_else_help = true)]
@@ -72,21 +73,25 @@ struct CheckArgs {
     json: bool,
 }
 
-pub(super) fn run(args: &Args, reach: &Reach) -> Result<(), CliError> {
-    match &args.command {
-        Command::Export(args) => write_out(args, &args.whose.data_dir(reach)?),
-        Command::Import(args) => {
-            let data_dir = args.whose.data_dir(reach)?;
-            let head = journal::import(&data_dir, &args.file)?;
-            terminal::print(&format!(
-                "made a journal in {} of an export of {}; numbers go on well after event {} and build {}",
-                data_dir.display(),
-                head.made_at,
-                head.newest.0,
-                head.newest_build
-            ))
+impl Run for Args {
+    const NEEDS_DAEMON: bool = false;
+
+    async fn run(self, reach: &Reach) -> Result<(), CliError> {
+        match &self.command {
+            Command::Export(args) => write_out(args, &args.whose.data_dir(reach)?),
+            Command::Import(args) => {
+                let data_dir = args.whose.data_dir(reach)?;
+                let head = journal::import(&data_dir, &args.file)?;
+                Ok(terminal::print(&format!(
+                    "made a journal in {} of an export of {}; numbers go on well after event {} and build {}",
+                    data_dir.display(),
+                    head.made_at,
+                    head.newest.0,
+                    head.newest_build
+                ))?)
+            }
+            Command::Check(args) => look(args, &args.whose.data_dir(reach)?),
         }
-        Command::Check(args) => look(args, &args.whose.data_dir(reach)?),
     }
 }
 
@@ -117,11 +122,11 @@ fn write_out(args: &ExportArgs, data_dir: &Path) -> Result<(), CliError> {
         text = std::fs::read(&path).map_err(|source| failed("read", &path, source))?;
     } else {
         let state = journal::state_of(data_dir)?;
-        export::write_to(&state, now(), &mut text).map_err(CliError::Output)?;
+        export::write_to(&state, now(), &mut text).map_err(OutputError)?;
     }
     match &args.output {
         Some(path) => put(path, &text).map_err(|source| failed("write", path, source)),
-        None => io::stdout().lock().write_all(&text).map_err(CliError::Output),
+        None => Ok(terminal::print_raw(&text)?),
     }
 }
 
@@ -142,10 +147,10 @@ fn failed(what: &str, path: &Path, source: io::Error) -> CliError {
 fn look(args: &CheckArgs, data_dir: &Path) -> Result<(), CliError> {
     let findings = check(data_dir)?;
     if args.json {
-        let text = serde_json::to_string_pretty(&findings);
-        terminal::print(&text.map_err(|error| CliError::Output(error.into()))?)?;
+        let text = serde_json::to_string_pretty(&findings).map_err(|error| OutputError(error.into()))?;
+        terminal::print(&text)?;
     } else {
-        terminal::print(&told(&findings))?;
+        terminal::print(&report(&findings))?;
     }
     if findings.ok {
         return Ok(());
@@ -159,7 +164,7 @@ fn look(args: &CheckArgs, data_dir: &Path) -> Result<(), CliError> {
 }
 
 /// The findings, a line each.
-fn told(findings: &Findings) -> String {
+fn report(findings: &Findings) -> String {
     let mut text = String::new();
     let mut line = |what: std::fmt::Arguments<'_>| writeln!(text, "{what}").expect("a String takes all");
     match &findings.journal {
@@ -192,12 +197,4 @@ fn told(findings: &Findings) -> String {
         line(format_args!("put aside as damaged: {}", path.display()));
     }
     text
-}
-
-/// What the process ends with: 1 where what was asked for can't be had, 74 where the files could not be read or written.
-pub(super) fn exit_code(error: &JournalError) -> u8 {
-    match error {
-        JournalError::NotEmpty { .. } => super::error::FAILED,
-        _ => super::error::IO,
-    }
 }

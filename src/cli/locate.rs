@@ -5,7 +5,7 @@
 use std::ffi::OsStr;
 use std::path::PathBuf;
 
-use super::error;
+use super::exit;
 use crate::client_file::{ClientFile, ClientFileError};
 use crate::config::Secret;
 
@@ -121,10 +121,10 @@ pub enum LocateError {
 impl LocateError {
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::BadUrl => error::USAGE,
-            Self::NotFound { .. } | Self::UnixOnly { .. } => error::UNREACHABLE,
-            Self::File(error) if error.is_denied() => error::NOT_ALLOWED,
-            Self::File(_) => error::IO,
+            Self::BadUrl => exit::USAGE,
+            Self::NotFound { .. } | Self::UnixOnly { .. } => exit::UNREACHABLE,
+            Self::File(error) if error.is_denied() => exit::NOT_ALLOWED,
+            Self::File(_) => exit::IO,
         }
     }
 }

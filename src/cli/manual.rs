@@ -8,7 +8,8 @@ use clap::builder::Resettable;
 use clap_complete::Shell;
 use clap_mangen::Man;
 
-use super::{Cli, CliError, terminal};
+use super::locate::Reach;
+use super::{Cli, CliError, Run, terminal};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ManArgs {
@@ -24,13 +25,21 @@ pub(super) struct CompletionArgs {
     shell: Shell,
 }
 
-pub(super) fn man(args: &ManArgs) -> Result<(), CliError> {
+impl Run for ManArgs {
+    const NEEDS_DAEMON: bool = false;
+
+    async fn run(self, _: &Reach) -> Result<(), CliError> {
+        man(&self)
+    }
+}
+
+fn man(args: &ManArgs) -> Result<(), CliError> {
     let failed = |what: String| move |source| CliError::Io { what, source };
     let pages = pages().map_err(failed("failed to make the manual".to_owned()))?;
     match &args.dir {
         Some(dir) => write(&pages, dir).map_err(failed(format!("failed to write the manual to {}", dir.display()))),
         // One behind the other, as `man -l -` shows them.
-        None => terminal::print(&pages.into_iter().map(|page| page.text).collect::<String>()),
+        None => Ok(terminal::print(&pages.into_iter().map(|page| page.text).collect::<String>())?),
     }
 }
 
@@ -135,26 +144,35 @@ fn write(pages: &[Page], dir: &Path) -> io::Result<()> {
     pages.iter().try_for_each(|page| std::fs::write(dir.join(&page.file), &page.text))
 }
 
-pub(super) fn completions(args: &CompletionArgs) -> Result<(), CliError> {
-    let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "coalesced", &mut script);
-    terminal::print(&String::from_utf8_lossy(&script))
+impl Run for CompletionArgs {
+    const NEEDS_DAEMON: bool = false;
+
+    async fn run(self, _: &Reach) -> Result<(), CliError> {
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut Cli::command(), "coalesced", &mut script);
+        Ok(terminal::print(&String::from_utf8_lossy(&script))?)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// The commands right below this one, less those under an old name.
+    fn shown(command: &clap::Command) -> impl Iterator<Item = &clap::Command> {
+        command.get_subcommands().filter(|below| !below.is_hide_set())
+    }
+
     fn names() -> Vec<String> {
-        Cli::command().get_subcommands().map(|command| command.get_name().to_owned()).collect()
+        shown(&Cli::command()).map(|command| command.get_name().to_owned()).collect()
     }
 
     /// The commands and those below them, as their pages are called: `build`, `journal`, `journal-check`.
     fn names_of_pages() -> Vec<String> {
         let mut names = Vec::new();
-        for command in Cli::command().get_subcommands() {
+        for command in shown(&Cli::command()) {
             names.push(command.get_name().to_owned());
-            let below = command.get_subcommands().map(|below| format!("{}-{}", command.get_name(), below.get_name()));
+            let below = shown(command).map(|below| format!("{}-{}", command.get_name(), below.get_name()));
             names.extend(below);
         }
         names

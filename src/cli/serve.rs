@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::CliError;
 use super::locate::Reach;
-use crate::config::{Config, ConfigError};
+use super::{CliError, Run};
+use crate::config::Config;
 use crate::daemon::Daemon;
 use crate::telemetry;
 
@@ -17,21 +17,25 @@ pub(super) struct Args {
 
 /// Serves until SIGTERM or SIGINT, then ends in order: requests under way are answered, what was accepted is on
 /// disk.
-pub(super) async fn run(args: Args, reach: &Reach) -> Result<(), CliError> {
-    telemetry::init();
-    let config = load(&args)?;
-    if let Some(elsewhere) = reach.data_dir.as_deref().filter(|named| !is_same(named, &config.fixed.data_dir)) {
-        return Err(CliError::Usage(format!(
-            "the configuration says where the daemon keeps its data ('{}'), and --data-dir or COALESCED_DATA_DIR says \
+impl Run for Args {
+    const NEEDS_DAEMON: bool = false;
+
+    async fn run(self, reach: &Reach) -> Result<(), CliError> {
+        telemetry::init();
+        let config = Config::load(&Config::find(self.config.as_deref())?)?;
+        if let Some(elsewhere) = reach.data_dir.as_deref().filter(|named| !is_same(named, &config.fixed.data_dir)) {
+            return Err(CliError::Usage(format!(
+                "the configuration says where the daemon keeps its data ('{}'), and --data-dir or COALESCED_DATA_DIR says \
              '{}'. They are for the commands that look for a daemon: leave them out, or change data_dir",
-            config.fixed.data_dir.display(),
-            elsewhere.display()
-        )));
+                config.fixed.data_dir.display(),
+                elsewhere.display()
+            )));
+        }
+        let ending = shutdown_signal()?;
+        let daemon = Daemon::start(config).await?;
+        telemetry::ready(&format!("serving {}", daemon.url));
+        Ok(daemon.run(ending).await?)
     }
-    let ending = until_told()?;
-    let daemon = Daemon::start(config).await?;
-    telemetry::ready(&format!("serving {}", daemon.url));
-    Ok(daemon.run(ending).await?)
 }
 
 /// Whether both name one directory, or the configuration's would come to be where the other one points.
@@ -44,12 +48,8 @@ fn is_same(named: &Path, configured: &Path) -> bool {
     named.as_os_str().is_empty() || whole(named) == whole(configured)
 }
 
-fn load(args: &Args) -> Result<Config, ConfigError> {
-    Config::load(&Config::find(args.config.as_deref())?)
-}
-
 /// Resolves at the first SIGTERM or SIGINT.
-pub(super) fn until_told() -> Result<impl Future<Output = ()>, CliError> {
+pub(super) fn shutdown_signal() -> Result<impl Future<Output = ()>, CliError> {
     use tokio::signal::unix::{SignalKind, signal};
     let failed = |source| CliError::Io { what: "failed to listen for signals".to_owned(), source };
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::CliError;
 use super::client::{Client, ClientError};
 use super::locate::Reach;
 use super::render::{lane, time};
 use super::terminal::{self, Paint, Progress};
+use super::{CliError, Run};
 use crate::model::{ImageName, Timestamp};
 use crate::status::LaneView;
 
@@ -26,14 +26,18 @@ pub(super) struct Args {
 /// How often a watched status is asked for.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
 
-pub(super) async fn run(args: Args, reach: &Reach) -> Result<(), CliError> {
-    let client = Client::new(reach.find()?)?;
-    let first = Picture::of(&client, args.image.as_ref()).await?;
-    match (args.watch, args.json) {
-        (false, true) => terminal::print(&first.json),
-        (false, false) => terminal::print(&first.text(super::now(), Paint::of_stdout())),
-        (true, false) if terminal::stdout_redraws() => redraw(&client, first, &args).await,
-        (true, _) => report_changes(&client, first, &args).await,
+impl Run for Args {
+    const NEEDS_DAEMON: bool = true;
+
+    async fn run(self, reach: &Reach) -> Result<(), CliError> {
+        let client = Client::new(reach.find()?)?;
+        let first = Picture::of(&client, self.image.as_ref()).await?;
+        match (self.watch, self.json) {
+            (false, true) => Ok(terminal::print(&first.json)?),
+            (false, false) => Ok(terminal::print(&first.text(super::now(), Paint::of_stdout()))?),
+            (true, false) if terminal::stdout_redraws() => redraw(&client, first, &self).await,
+            (true, _) => report_changes(&client, first, &self).await,
+        }
     }
 }
 

@@ -7,7 +7,10 @@ use std::io::{self, IsTerminal as _, Write};
 
 use clap::builder::styling::Style;
 
-use super::CliError;
+/// Why text did not reach the standard output.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to write to the standard output: {0}")]
+pub struct OutputError(pub(super) io::Error);
 
 /// Whether text may be coloured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,16 +49,22 @@ fn dumb() -> bool {
 }
 
 /// Writes text to the standard output, with one line end at its end.
-pub(super) fn print(text: &str) -> Result<(), CliError> {
+pub(super) fn print(text: &str) -> Result<(), OutputError> {
     let mut out = io::stdout().lock();
     let written = out.write_all(text.trim_end_matches('\n').as_bytes()).and_then(|()| out.write_all(b"\n"));
-    written.and_then(|()| out.flush()).map_err(CliError::Output)
+    written.and_then(|()| out.flush()).map_err(OutputError)
+}
+
+/// Writes text to the standard output as it is, so that programs find no line end that was not there.
+pub(super) fn print_raw(text: &[u8]) -> Result<(), OutputError> {
+    let mut out = io::stdout().lock();
+    out.write_all(text).and_then(|()| out.flush()).map_err(OutputError)
 }
 
 /// Shows `text` in place of what a terminal showed before.
-pub(super) fn redraw(text: &str) -> Result<(), CliError> {
+pub(super) fn redraw(text: &str) -> Result<(), OutputError> {
     let mut out = io::stdout().lock();
-    out.write_all(screen(text).as_bytes()).and_then(|()| out.flush()).map_err(CliError::Output)
+    out.write_all(screen(text).as_bytes()).and_then(|()| out.flush()).map_err(OutputError)
 }
 
 /// Home, then each line with its rest erased, then the rest of the screen: no flicker, unlike clearing first.

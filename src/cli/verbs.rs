@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::CliError;
 use super::client::{Client, VerbRequest};
 use super::locate::Reach;
 use super::render::lane;
 use super::terminal;
+use super::{CliError, Run};
 use crate::model::ImageName;
 
 #[derive(Debug, clap::Args)]
@@ -31,7 +31,7 @@ pub(super) struct ResumeArgs {
 }
 
 #[derive(Debug, clap::Args)]
-pub(super) struct ImageArgs {
+struct ImageArgs {
     /// The image: NAMESPACE/NAME
     #[arg(value_name = "IMAGE")]
     image: ImageName,
@@ -49,18 +49,48 @@ struct Common {
     json: bool,
 }
 
-pub(super) async fn pause(args: PauseArgs, reach: &Reach) -> Result<(), CliError> {
-    let lasting = args.lasting.map(|span| humantime::format_duration(span).to_string());
-    call("pause", args.image.as_ref(), lasting, args.common, reach).await
+impl Run for PauseArgs {
+    const NEEDS_DAEMON: bool = true;
+
+    async fn run(self, reach: &Reach) -> Result<(), CliError> {
+        let lasting = self.lasting.map(|span| humantime::format_duration(span).to_string());
+        call("pause", self.image.as_ref(), lasting, self.common, reach).await
+    }
 }
 
-pub(super) async fn resume(args: ResumeArgs, reach: &Reach) -> Result<(), CliError> {
-    call("resume", args.image.as_ref(), None, args.common, reach).await
+impl Run for ResumeArgs {
+    const NEEDS_DAEMON: bool = true;
+
+    async fn run(self, reach: &Reach) -> Result<(), CliError> {
+        call("resume", self.image.as_ref(), None, self.common, reach).await
+    }
 }
 
-/// A verb that goes to one image only.
-pub(super) async fn act(verb: &str, args: ImageArgs, reach: &Reach) -> Result<(), CliError> {
-    call(verb, Some(&args.image), None, args.common, reach).await
+/// A verb that goes to one image only: a type of its own for each, so that the table of commands tells them apart.
+macro_rules! image_verbs {
+    ($($name:ident: $verb:literal;)*) => {
+        $(
+            #[derive(Debug, clap::Args)]
+            pub(super) struct $name {
+                #[command(flatten)]
+                of: ImageArgs,
+            }
+
+            impl Run for $name {
+                const NEEDS_DAEMON: bool = true;
+
+                async fn run(self, reach: &Reach) -> Result<(), CliError> {
+                    call($verb, Some(&self.of.image), None, self.of.common, reach).await
+                }
+            }
+        )*
+    };
+}
+
+image_verbs! {
+    StartArgs: "start";
+    DropArgs: "drop";
+    CancelArgs: "cancel";
 }
 
 async fn call(
@@ -73,9 +103,9 @@ async fn call(
     let client = Client::new(reach.find()?)?;
     let answer = client.act(verb, image, &VerbRequest { reason: common.reason, lasting }).await?;
     if common.json {
-        return terminal::print(&answer.text);
+        return Ok(terminal::print(&answer.text)?);
     }
     let now = super::now();
     let lines: Vec<String> = answer.value.iter().map(|lane| lane::change_line(lane, now)).collect();
-    terminal::print(&lines.join("\n"))
+    Ok(terminal::print(&lines.join("\n"))?)
 }

@@ -89,7 +89,7 @@ pub(super) async fn ls_remote(question: &Question<'_>) -> Result<String, RefsErr
     let answer = tokio::time::timeout(LIMIT, run(command(question))).await;
     match answer.map_err(|_| RefsError::Late)?? {
         Ended::Well(text) => Ok(text),
-        Ended::Badly(complaint) => Err(RefsError::Refused(told(&complaint, question.remote))),
+        Ended::Badly(complaint) => Err(RefsError::Refused(report(&complaint, question.remote))),
     }
 }
 
@@ -212,7 +212,7 @@ impl Drop for Family {
 }
 
 /// What a complaint comes to in one line: git's last word, and the line before it, which often is the reason.
-fn told(complaint: &str, remote: &RemoteConfig) -> String {
+fn report(complaint: &str, remote: &RemoteConfig) -> String {
     let lines: Vec<&str> = complaint.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let last = lines.iter().position(|line| line.starts_with("fatal: ")).or(lines.len().checked_sub(1));
     let Some(last) = last else { return "it ended without a word".to_owned() };

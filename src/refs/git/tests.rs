@@ -90,9 +90,9 @@ fn a_complaint_is_its_last_line_and_the_reason_before_it_without_secrets() {
         (&header, "sent (secret)"),
         ("", "it ended without a word"),
     ] {
-        assert_eq!(told(complaint, &remote), expected, "{complaint}");
+        assert_eq!(report(complaint, &remote), expected, "{complaint}");
     }
-    assert!(told(&"x".repeat(10_000), &remote).len() <= TOLD_CHARS_MAX);
+    assert!(report(&"x".repeat(10_000), &remote).len() <= TOLD_CHARS_MAX);
 }
 
 #[tokio::test]
