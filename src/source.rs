@@ -8,10 +8,8 @@ pub mod button;
 pub mod github;
 pub mod json;
 mod lenient;
-mod push;
 pub mod route;
 pub mod skip;
-pub mod touched;
 
 use std::collections::BTreeMap;
 

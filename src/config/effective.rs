@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::filter::EVERY_FILE;
-use super::length::written as length;
-use super::policy_read::OFF;
+use super::policy::OFF;
+use super::reader::length::written as length;
 use super::{BackendConfig, Config, ImageConfig, Listen, PathFilter, SkipRule, SourceKind, TokenScope};
 use crate::scheduler::policy::Policy;
 

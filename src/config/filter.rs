@@ -8,8 +8,8 @@ use std::sync::Arc;
 use globset::GlobSet;
 use sha2::{Digest, Sha256};
 
-use super::image_read::globs;
-use super::section::{Place, Reader, Section, Text};
+use super::reader::glob::globs;
+use super::reader::section::{Reader, Section, Text};
 
 /// The files that an image is built from, by their paths from the top of the repository.
 #[derive(Clone, Debug)]
@@ -59,7 +59,7 @@ pub(super) fn paths(reader: &mut Reader<'_>, section: &mut Section<'_>) -> Optio
         reader.report.mistake(value.span().start, format!("'paths' must be a table, {form}"));
         return None;
     };
-    let mut inner = Section::new(Place::Paths, table, section.key_at("paths"));
+    let mut inner = Section::new(table, section.key_at("paths"));
     let include = patterns(reader, &mut inner, "include");
     let exclude = patterns(reader, &mut inner, "exclude");
     if include.as_ref().is_some_and(|(_, globs)| globs.is_empty()) {

@@ -9,7 +9,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{ButtonConfig, DockerHubConfig, ImageConfig, Listen, SourceConfig, TokenConfig};
+use super::access::{ButtonConfig, SourceConfig, TokenConfig};
+use super::backend::DockerHubConfig;
+use super::image::ImageConfig;
+use super::reader::address::Listen;
 use crate::model::ImageName;
 
 /// What needs a restart to change.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::scheduler::policy::Policy;
 
 const TRIGGER: &str = "https://hub.docker.com/api/build/v1/source/test-source/trigger/test-token-trigger/call/";
 

@@ -1,6 +1,6 @@
 //! Which refs an image's rules name. Pure: asked by whoever hears of a ref, a source or a remote.
 
-use super::ImageConfig;
+use super::image::ImageConfig;
 use crate::model::{GitRef, RefKind};
 
 /// What a default branch is called where nobody says.

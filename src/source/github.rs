@@ -3,6 +3,9 @@
 //! Only the body is signed: the event's name and the delivery's id are not. So a delivery is known again by
 //! its body as well as by its id. (github/docs, "Validating webhook deliveries".)
 
+mod commits;
+mod push;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
@@ -11,12 +14,13 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use subtle::{Choice, ConstantTimeEq};
 
-use super::push::Push;
 use super::route::{Change, route};
 use super::{Reading, SourceError, fingerprint, media_type};
 use crate::config::{ImageConfig, Secret, SourceConfig};
 use crate::event::{Cause, CauseKind, Delivery};
 use crate::model::{GitRef, ImageName};
+pub(super) use commits::Touched;
+use push::Push;
 
 const SIGNATURE: &str = "x-hub-signature-256";
 const EVENT: &str = "x-github-event";

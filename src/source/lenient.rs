@@ -133,44 +133,44 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
-/// What is asked of each element of a list.
-pub(super) trait Asked {
-    fn answer(&self) -> bool;
+/// What must hold of each element of a list.
+pub(super) trait Predicate {
+    fn holds(&self) -> bool;
 }
 
-/// Whether every element of a list answers yes. Never so for an empty list, for one of `MAX` elements or more, which may
+/// Whether every element of a list holds. Never so for an empty list, for one of `MAX` elements or more, which may
 /// have been cut off, or where something else stands. From the first no on the list is skipped, and none of it is kept.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Every<T, const MAX: usize> {
+pub(super) struct All<T, const MAX: usize> {
     pub(super) answer: bool,
     of: PhantomData<T>,
 }
 
-impl<T, const MAX: usize> Default for Every<T, MAX> {
+impl<T, const MAX: usize> Default for All<T, MAX> {
     fn default() -> Self {
         Self { answer: false, of: PhantomData }
     }
 }
 
-impl<'de, T: Asked + Deserialize<'de>, const MAX: usize> Deserialize<'de> for Every<T, MAX> {
+impl<'de, T: Predicate + Deserialize<'de>, const MAX: usize> Deserialize<'de> for All<T, MAX> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct EveryVisitor<T, const MAX: usize>(PhantomData<T>);
-        impl<'de, T: Asked + Deserialize<'de>, const MAX: usize> Visitor<'de> for EveryVisitor<T, MAX> {
-            type Value = Every<T, MAX>;
+        struct AllVisitor<T, const MAX: usize>(PhantomData<T>);
+        impl<'de, T: Predicate + Deserialize<'de>, const MAX: usize> Visitor<'de> for AllVisitor<T, MAX> {
+            type Value = All<T, MAX>;
             other_types_are_absent!(str bool scalar map);
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
                 for count in 0..MAX {
                     match seq.next_element::<T>()? {
-                        Some(element) if element.answer() => {}
+                        Some(element) if element.holds() => {}
                         Some(_) => break,
-                        None => return Ok(Every { answer: count > 0, of: PhantomData }),
+                        None => return Ok(All { answer: count > 0, of: PhantomData }),
                     }
                 }
                 while seq.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(Every::default())
+                Ok(All::default())
             }
         }
-        deserializer.deserialize_any(EveryVisitor(PhantomData))
+        deserializer.deserialize_any(AllVisitor(PhantomData))
     }
 }

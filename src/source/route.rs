@@ -6,8 +6,8 @@
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
+use super::github::Touched;
 use super::skip::Marked;
-use super::touched::Touched;
 use crate::config::ImageConfig;
 use crate::event::{Disposition, NewEvent, Touches};
 use crate::model::{CommitId, GitRef, ImageName, RefKind};

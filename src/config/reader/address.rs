@@ -3,15 +3,20 @@
 //! Pure: text in, checked value or a sentence out. A trigger URL is a password: no sentence here quotes one.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use reqwest::Url;
 
-use super::Listen;
 use crate::model::ImageName;
 
 /// What `init` writes where the operator has to paste the trigger URL.
 pub const TRIGGER_URL_PLACEHOLDER: &str = "PASTE-THE-TRIGGER-URL-OF-DOCKER-HUB-HERE";
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listen {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
 
 const UNIX_PREFIX: &str = "unix:";
 
@@ -39,7 +44,7 @@ pub(crate) fn repository(text: &str) -> Result<String, String> {
 }
 
 /// Where Git finds a repository: a URL without a password.
-pub(super) fn remote(text: &str) -> Result<String, String> {
+pub(crate) fn remote(text: &str) -> Result<String, String> {
     const SCHEMES: [&str; 5] = ["https", "ssh", "http", "git", "file"];
     let form = "write one such as \"https://github.com/owner/name.git\" or \"ssh://git@host/owner/name.git\"";
     if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
@@ -59,12 +64,12 @@ pub(super) fn remote(text: &str) -> Result<String, String> {
 }
 
 /// Whether a token may be sent to this remote: by HTTP, where nobody on the way can read along.
-pub(super) fn takes_token(remote: &str) -> bool {
+pub(crate) fn takes_token(remote: &str) -> bool {
     Url::parse(remote).is_ok_and(|url| is_private_way(&url))
 }
 
 /// An address to listen at, with `unix:` paths relative to `base_dir`.
-pub(super) fn listen(text: &str, base_dir: &Path) -> Result<Listen, String> {
+pub(crate) fn listen(text: &str, base_dir: &Path) -> Result<Listen, String> {
     let shown = text.escape_debug();
     if let Some(path) = text.strip_prefix(UNIX_PREFIX) {
         return if path.is_empty() {
@@ -100,7 +105,7 @@ pub(crate) fn public_url(text: &str) -> Result<String, String> {
 }
 
 /// The base of Docker Hub's API, without a slash at its end.
-pub(super) fn api(text: &str) -> Result<String, String> {
+pub(crate) fn api(text: &str) -> Result<String, String> {
     let form = "write \"https://hub.docker.com\"";
     let url = Url::parse(text).map_err(|_| format!("'api' is no URL, {form}"))?;
     if !is_private_way(&url) {

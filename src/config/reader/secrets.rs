@@ -9,8 +9,8 @@ use std::path::Path;
 
 use toml::de::DeValue;
 
-use super::Secret;
-use super::section::{Place, Reader, Section, Text, Value};
+use super::section::{Reader, Section, Text, Value};
+use crate::config::Secret;
 
 /// The largest file that is read as a secret, in bytes.
 const SECRET_BYTES_MAX: u64 = 64 * 1024;
@@ -22,13 +22,13 @@ const CREDENTIALS_VARIABLE: &str = "CREDENTIALS_DIRECTORY";
 const READABLE_BY_GROUP_OR_OTHERS: u32 = 0o044;
 
 /// Reads the secret under `key`, from wherever it is. None where a mistake was reported, or the key is absent.
-pub(super) fn read(reader: &mut Reader<'_>, section: &mut Section<'_>, key: &'static str) -> Option<Secret> {
+pub(crate) fn read(reader: &mut Reader<'_>, section: &mut Section<'_>, key: &'static str) -> Option<Secret> {
     let value = section.value(key)?;
     read_value(reader, key, value)
 }
 
 /// Reads a secret that stands in a list.
-pub(super) fn read_value(reader: &mut Reader<'_>, key: &str, value: &Value<'_>) -> Option<Secret> {
+pub(crate) fn read_value(reader: &mut Reader<'_>, key: &str, value: &Value<'_>) -> Option<Secret> {
     let at = value.span().start;
     let text = match value.get_ref() {
         DeValue::String(text) => {
@@ -42,7 +42,7 @@ pub(super) fn read_value(reader: &mut Reader<'_>, key: &str, value: &Value<'_>) 
             }
             text.clone().into_owned()
         }
-        DeValue::Table(table) => found(reader, key, Section::new(Place::Secret, table, at))?,
+        DeValue::Table(table) => found(reader, key, Section::new(table, at))?,
         _ => {
             reader.report.mistake(
                 at,

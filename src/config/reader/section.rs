@@ -10,78 +10,69 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::diagnostic::Report;
-use super::{length, not_yet};
+use super::length;
 
 /// What is needed to make sense of a file beside its text.
-pub(super) struct Reader<'a> {
-    pub(super) report: Report<'a>,
+pub(crate) struct Reader<'a> {
+    pub(crate) report: Report<'a>,
     /// What relative paths in the file start from.
-    pub(super) base_dir: &'a Path,
+    pub(crate) base_dir: &'a Path,
     /// The environment.
-    pub(super) variable: &'a dyn Fn(&str) -> Option<String>,
+    pub(crate) variable: &'a dyn Fn(&str) -> Option<String>,
     /// Other users of the machine can read the file itself.
-    pub(super) exposed: bool,
-}
-
-/// The kinds of table that there are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
-    Top,
-    Defaults,
-    Image,
-    Paths,
-    Backend,
-    Source,
-    Button,
-    Token,
-    DockerHub,
-    Secret,
+    pub(crate) exposed: bool,
 }
 
 /// A table that is being read.
-pub(super) struct Section<'a> {
-    place: Place,
+pub(crate) struct Section<'a> {
     /// None where the file doesn't have it and all of it is optional.
     table: Option<&'a DeTable<'a>>,
     /// The byte of the file that stands for the table as a whole: its name.
-    pub(super) at: usize,
+    pub(crate) at: usize,
     /// Every key that this table may have, once all have been asked for.
     known: Vec<&'static str>,
+    /// Keys that are kept for later.
+    reserved: &'static [&'static str],
 }
 
 /// A text, and where it stands.
 #[derive(Clone, Copy)]
-pub(super) struct Text<'a> {
-    pub(super) text: &'a str,
-    pub(super) at: usize,
+pub(crate) struct Text<'a> {
+    pub(crate) text: &'a str,
+    pub(crate) at: usize,
 }
 
-pub(super) type Value<'a> = Spanned<DeValue<'a>>;
+pub(crate) type Value<'a> = Spanned<DeValue<'a>>;
 
 /// The longest time that can be configured: 100 years. Sums of such times stay far from the end of any clock.
 const DURATION_MAX: Duration = Duration::from_hours(100 * 366 * 24);
 
 impl<'a> Section<'a> {
-    pub(super) fn new(place: Place, table: &'a DeTable<'a>, at: usize) -> Self {
-        Self { place, table: Some(table), at, known: Vec::new() }
+    pub(crate) fn new(table: &'a DeTable<'a>, at: usize) -> Self {
+        Self { table: Some(table), at, known: Vec::new(), reserved: &[] }
     }
 
-    pub(super) fn absent(place: Place) -> Self {
-        Self { place, table: None, at: 0, known: Vec::new() }
+    pub(crate) fn absent() -> Self {
+        Self { table: None, at: 0, known: Vec::new(), reserved: &[] }
     }
 
-    pub(super) fn value(&mut self, key: &'static str) -> Option<&'a Value<'a>> {
+    /// The same table, in which these keys are kept for later.
+    pub(crate) fn reserving(self, reserved: &'static [&'static str]) -> Self {
+        Self { reserved, ..self }
+    }
+
+    pub(crate) fn value(&mut self, key: &'static str) -> Option<&'a Value<'a>> {
         self.known.push(key);
         self.table.and_then(|table| table.get(key))
     }
 
-    pub(super) fn string(&mut self, reader: &mut Reader<'_>, key: &'static str) -> Option<Text<'a>> {
+    pub(crate) fn string(&mut self, reader: &mut Reader<'_>, key: &'static str) -> Option<Text<'a>> {
         let value = self.value(key)?;
         text(reader, key, value)
     }
 
     /// A text, or a list of texts; None where the key is absent or a mistake was reported.
-    pub(super) fn strings(&mut self, reader: &mut Reader<'_>, key: &'static str) -> Option<Vec<Text<'a>>> {
+    pub(crate) fn strings(&mut self, reader: &mut Reader<'_>, key: &'static str) -> Option<Vec<Text<'a>>> {
         let value = self.value(key)?;
         match value.get_ref() {
             DeValue::Array(array) => array.iter().map(|item| text(reader, key, item)).collect(),
@@ -93,7 +84,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    pub(super) fn boolean(&mut self, reader: &mut Reader<'_>, key: &'static str) -> Option<bool> {
+    pub(crate) fn boolean(&mut self, reader: &mut Reader<'_>, key: &'static str) -> Option<bool> {
         let value = self.value(key)?;
         let boolean = value.get_ref().as_bool();
         if boolean.is_none() {
@@ -102,7 +93,7 @@ impl<'a> Section<'a> {
         boolean
     }
 
-    pub(super) fn integer(
+    pub(crate) fn integer(
         &mut self,
         reader: &mut Reader<'_>,
         key: &'static str,
@@ -122,12 +113,12 @@ impl<'a> Section<'a> {
     }
 
     /// A length of time that is not shorter than `least`.
-    pub(super) fn duration(&mut self, reader: &mut Reader<'_>, key: &'static str, least: Duration) -> Option<Duration> {
+    pub(crate) fn duration(&mut self, reader: &mut Reader<'_>, key: &'static str, least: Duration) -> Option<Duration> {
         let value = self.value(key)?;
         duration(reader, key, value, least)
     }
 
-    pub(super) fn table(&mut self, reader: &mut Reader<'_>, key: &'static str) -> Option<(&'a DeTable<'a>, usize)> {
+    pub(crate) fn table(&mut self, reader: &mut Reader<'_>, key: &'static str) -> Option<(&'a DeTable<'a>, usize)> {
         let value = self.value(key)?;
         let table = value.get_ref().as_table();
         if table.is_none() {
@@ -139,7 +130,7 @@ impl<'a> Section<'a> {
     }
 
     /// The tables in the table `key`, in the order of the file: name, where it stands, content.
-    pub(super) fn tables(&mut self, reader: &mut Reader<'_>, key: &'static str) -> Vec<(Text<'a>, &'a DeTable<'a>)> {
+    pub(crate) fn tables(&mut self, reader: &mut Reader<'_>, key: &'static str) -> Vec<(Text<'a>, &'a DeTable<'a>)> {
         let Some((outer, _)) = self.table(reader, key) else {
             return Vec::new();
         };
@@ -158,30 +149,30 @@ impl<'a> Section<'a> {
     }
 
     /// Where a key of this table stands; the table's own place where it is absent.
-    pub(super) fn key_at(&self, key: &str) -> usize {
+    pub(crate) fn key_at(&self, key: &str) -> usize {
         self.table.and_then(|table| table.get_key_value(key)).map_or(self.at, |(name, _)| name.span().start)
     }
 
     /// Whether the file has this key.
-    pub(super) fn has(&self, key: &str) -> bool {
+    pub(crate) fn has(&self, key: &str) -> bool {
         self.table.is_some_and(|table| table.contains_key(key))
     }
 
     /// Says that a key is missing and what to write; only where it is.
-    pub(super) fn require(&self, reader: &mut Reader<'_>, key: &str, what_to_write: &str) {
+    pub(crate) fn require(&self, reader: &mut Reader<'_>, key: &str, what_to_write: &str) {
         if !self.has(key) {
             reader.report.mistake(self.at, format!("'{key}' is missing here, {what_to_write}"));
         }
     }
 
     /// Refuses every key that nobody asked for.
-    pub(super) fn finish(self, reader: &mut Reader<'_>) {
+    pub(crate) fn finish(self, reader: &mut Reader<'_>) {
         for key in self.table.into_iter().flat_map(|table| table.keys()) {
             let (name, at) = (key.get_ref().as_ref(), key.span().start);
             if self.known.contains(&name) {
                 continue;
             }
-            if not_yet::keys(self.place).any(|later| later == name) {
+            if self.reserved.contains(&name) {
                 reader.report.mistake(at, format!("not in this version yet: '{name}'; take it out"));
             } else {
                 let hint = nearest(name, &self.known);
@@ -192,7 +183,7 @@ impl<'a> Section<'a> {
 }
 
 /// A value that must be a text.
-pub(super) fn text<'a>(reader: &mut Reader<'_>, key: &str, value: &'a Value<'a>) -> Option<Text<'a>> {
+pub(crate) fn text<'a>(reader: &mut Reader<'_>, key: &str, value: &'a Value<'a>) -> Option<Text<'a>> {
     let Some(text) = value.get_ref().as_str() else {
         wrong_type(reader, key, value, "a string", value.get_ref().type_str());
         return None;
@@ -200,7 +191,7 @@ pub(super) fn text<'a>(reader: &mut Reader<'_>, key: &str, value: &'a Value<'a>)
     Some(Text { text, at: value.span().start })
 }
 
-pub(super) fn duration(reader: &mut Reader<'_>, key: &str, value: &Value<'_>, least: Duration) -> Option<Duration> {
+pub(crate) fn duration(reader: &mut Reader<'_>, key: &str, value: &Value<'_>, least: Duration) -> Option<Duration> {
     let at = value.span().start;
     let form = "write a number and its unit, such as \"30s\", \"10m\" or \"4h10m\"";
     let Some(text) = value.get_ref().as_str() else {
@@ -231,7 +222,7 @@ fn with_article(noun: &str) -> String {
 }
 
 /// What to write instead of `name`: the known word nearest to it, and all of them where none is near.
-pub(super) fn nearest(name: &str, known: &[&str]) -> String {
+pub(crate) fn nearest(name: &str, known: &[&str]) -> String {
     // Half of the word may be wrong; beyond that a guess would mislead.
     let reach = (name.chars().count() / 2).max(1);
     let Some((distance, word)) = known.iter().map(|word| (distance(name, word), word)).min() else {

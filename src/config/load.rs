@@ -10,11 +10,14 @@ use std::time::Duration;
 
 use toml::de::DeTable;
 
-use super::diagnostic::{Report, place};
-use super::policy_read::{self, Rules};
-use super::section::{Place, Reader, Section};
-use super::{Config, ConfigError, DockerHubConfig, Fixed, Listen};
-use super::{address, entrance_read, image_read};
+use super::backend::DockerHubConfig;
+use super::policy::{self, PolicyKeys};
+use super::reader::address::{self, Listen};
+use super::reader::diagnostic::{ConfigError, Report, place};
+use super::reader::reserved;
+use super::reader::section::{Reader, Section};
+use super::rules::{Fixed, Rules};
+use super::{Config, FILE_HERE, FILE_OF_SYSTEM, access, image};
 
 /// The largest configuration file, in bytes.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -41,7 +44,35 @@ const DOCKER_HUB_API: &str = "https://hub.docker.com";
 const CONCURRENT_BUILDS_DEFAULT: u32 = 5;
 const CONCURRENT_BUILDS_MAX: u32 = 1_000;
 
-pub(super) fn load(path: &Path) -> Result<Config, ConfigError> {
+impl Config {
+    /// Reads and checks the file at `path`, with this process's environment.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        load(path)
+    }
+
+    /// Checks the text of a configuration. `file_name` is what mistakes call it, `base_dir` is what relative paths
+    /// in it start from, and `variable` is the environment.
+    pub fn parse(
+        text: &str,
+        file_name: &str,
+        base_dir: &Path,
+        variable: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, ConfigError> {
+        parse(text, file_name, base_dir, variable, false)
+    }
+
+    /// Which file to load: the one that was named, else the first that exists of [`FILE_HERE`] and
+    /// [`FILE_OF_SYSTEM`].
+    pub fn find(explicit: Option<&Path>) -> Result<PathBuf, ConfigError> {
+        if let Some(path) = explicit {
+            return Ok(path.to_owned());
+        }
+        let known = [FILE_HERE, FILE_OF_SYSTEM].into_iter().map(PathBuf::from);
+        known.into_iter().find(|path| path.exists()).ok_or(ConfigError::NotFound)
+    }
+}
+
+fn load(path: &Path) -> Result<Config, ConfigError> {
     let failed = |source| ConfigError::Read { path: path.to_owned(), source };
     let file = File::open(path).map_err(failed)?;
     let exposed = file.metadata().map_err(failed)?.permissions().mode() & READABLE_BY_OTHERS != 0;
@@ -63,7 +94,7 @@ pub(super) fn load(path: &Path) -> Result<Config, ConfigError> {
 }
 
 /// `exposed`: other users of the machine can read the file.
-pub(super) fn parse(
+fn parse(
     text: &str,
     file_name: &str,
     base_dir: &Path,
@@ -80,7 +111,7 @@ pub(super) fn parse(
         return Err(report.finish().expect_err("a mistake was just put in"));
     }
     let mut reader = Reader { report, base_dir, variable, exposed };
-    let config = top(&mut reader, Section::new(Place::Top, table.get_ref(), 0));
+    let config = top(&mut reader, Section::new(table.get_ref(), 0).reserving(reserved::TOP));
     let warnings = reader.report.finish()?;
     Ok(Config { warnings, ..config })
 }
@@ -103,10 +134,10 @@ fn top(reader: &mut Reader<'_>, mut section: Section<'_>) -> Config {
     let connections = section.integer(reader, "connections_max", 1..=CONNECTIONS_MAX);
     let connections_max = connections.and_then(|n| usize::try_from(n).ok()).unwrap_or(CONNECTIONS_DEFAULT);
     let (rules, history, history_events) = defaults(reader, &mut section);
-    let images = image_read::read_all(reader, &mut section, &rules);
-    let sources = entrance_read::sources(reader, &mut section);
-    let buttons = entrance_read::buttons(reader, &mut section, &images);
-    let tokens = entrance_read::tokens(reader, &mut section, &images);
+    let images = image::read_all(reader, &mut section, &rules);
+    let sources = access::sources(reader, &mut section);
+    let buttons = access::buttons(reader, &mut section, &images);
+    let tokens = access::tokens(reader, &mut section, &images);
     let docker_hub = docker_hub(reader, &mut section);
     if images.named.is_empty() {
         reader.report.warn(0, "no image is configured, so nothing will be built; write [image.\"NAMESPACE/NAME\"]");
@@ -117,7 +148,7 @@ fn top(reader: &mut Reader<'_>, mut section: Section<'_>) -> Config {
     Config {
         file: None,
         fixed: Fixed { listen, data_dir, public_url, connections_max, history, history_events },
-        rules: super::Rules { images: images.whole, sources, buttons, tokens, docker_hub },
+        rules: Rules { images: images.whole, sources, buttons, tokens, docker_hub },
         warnings: Vec::new(),
     }
 }
@@ -168,12 +199,12 @@ fn checked(
     check(text.text).map_err(|why| reader.report.mistake(text.at, why)).ok()
 }
 
-fn defaults(reader: &mut Reader<'_>, top: &mut Section<'_>) -> (Rules, Duration, u32) {
+fn defaults(reader: &mut Reader<'_>, top: &mut Section<'_>) -> (PolicyKeys, Duration, u32) {
     let mut section = match top.table(reader, "defaults") {
-        Some((table, at)) => Section::new(Place::Defaults, table, at),
-        None => Section::absent(Place::Defaults),
+        Some((table, at)) => Section::new(table, at),
+        None => Section::absent(),
     };
-    let rules = policy_read::read(reader, &mut section, &Rules::DEFAULT);
+    let rules = policy::read(reader, &mut section, &PolicyKeys::DEFAULT);
     let history = section.duration(reader, "history", HISTORY_MIN).unwrap_or(HISTORY_DEFAULT);
     let events = section.integer(reader, "history_events", HISTORY_EVENTS_MIN..=HISTORY_EVENTS_MAX);
     section.finish(reader);
@@ -182,8 +213,8 @@ fn defaults(reader: &mut Reader<'_>, top: &mut Section<'_>) -> (Rules, Duration,
 
 fn docker_hub(reader: &mut Reader<'_>, top: &mut Section<'_>) -> DockerHubConfig {
     let mut section = match top.table(reader, "docker_hub") {
-        Some((table, at)) => Section::new(Place::DockerHub, table, at),
-        None => Section::absent(Place::DockerHub),
+        Some((table, at)) => Section::new(table, at),
+        None => Section::absent(),
     };
     let api = checked(reader, &mut section, "api", address::api);
     let concurrent_builds = section.integer(reader, "concurrent_builds", 1..=CONCURRENT_BUILDS_MAX);

@@ -2,22 +2,66 @@
 
 use std::collections::BTreeMap;
 
+use globset::GlobSet;
 use toml::de::DeValue;
 
-use super::image_read::{Images, globs, image_name};
-use super::section::{Place, Reader, Section, Text, nearest};
-use super::{ButtonConfig, Secret, SourceConfig, SourceKind, TokenConfig, TokenScope};
-use super::{not_yet, secret_read};
+use super::image::{Images, image_name};
+use super::reader::glob::globs;
+use super::reader::section::{Reader, Section, Text, nearest};
+use super::reader::{reserved, secrets};
+use super::secret::Secret;
 use crate::model::{GitRef, ImageName};
+
+/// A table `[source.NAME]`, served at `/hooks/NAME`.
+#[derive(Clone, Debug)]
+pub struct SourceConfig {
+    pub kind: SourceKind,
+    /// Any may match: rotation.
+    pub secrets: Vec<Secret>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SourceKind {
+    GitHub,
+}
+
+/// A table `[button.NAME]`, served at `/buttons/NAME`.
+#[derive(Clone, Debug)]
+pub struct ButtonConfig {
+    pub token: Secret,
+    pub image: ImageName,
+    pub git_ref: GitRef,
+    /// Whether GET presses it: link previews do, too.
+    pub allow_get: bool,
+    /// Whether the body may name another branch or tag.
+    pub allow_override: bool,
+}
+
+/// A table `[token.NAME]`, for `/v1`.
+#[derive(Clone, Debug)]
+pub struct TokenConfig {
+    pub secret: Secret,
+    pub scope: TokenScope,
+    /// Which images it reaches; None: all.
+    pub images: Option<GlobSet>,
+    pub image_globs: Option<Vec<String>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TokenScope {
+    Read,
+    Trigger,
+    Admin,
+}
 
 /// The longest name of a source, button or token, in bytes: it stands in paths, logs and receipts.
 const NAME_BYTES_MAX: usize = 64;
 
 pub(super) fn sources(reader: &mut Reader<'_>, top: &mut Section<'_>) -> BTreeMap<String, SourceConfig> {
-    named(reader, top, "source", Place::Source, |reader, name, section| {
+    named(reader, top, "source", |reader, name, section| {
         let kind = source_kind(reader, section, name);
         section.require(reader, "secrets", "write secrets = [\"…\"] with the secret that the sender signs with");
-        let secrets = secrets(reader, section);
+        let secrets = source_secrets(reader, section);
         Some(SourceConfig { kind: kind?, secrets: secrets? })
     })
 }
@@ -27,9 +71,9 @@ pub(super) fn buttons(
     top: &mut Section<'_>,
     images: &Images,
 ) -> BTreeMap<String, ButtonConfig> {
-    named(reader, top, "button", Place::Button, |reader, _, section| {
+    named(reader, top, "button", |reader, _, section| {
         section.require(reader, "token", "write the token that presses this button");
-        let token = secret_read::read(reader, section, "token");
+        let token = secrets::read(reader, section, "token");
         section.require(reader, "image", "write the image that this button builds");
         let image = section.string(reader, "image").and_then(|name| known_image(reader, name, images));
         let git_ref = button_ref(reader, section, image.as_ref(), images);
@@ -41,9 +85,9 @@ pub(super) fn buttons(
 
 pub(super) fn tokens(reader: &mut Reader<'_>, top: &mut Section<'_>, images: &Images) -> BTreeMap<String, TokenConfig> {
     let mut seen: Vec<(&str, Secret)> = Vec::new();
-    named(reader, top, "token", Place::Token, |reader, name, section| {
+    named(reader, top, "token", |reader, name, section| {
         section.require(reader, "secret", "write the secret that a client sends");
-        let secret = secret_read::read(reader, section, "secret");
+        let secret = secrets::read(reader, section, "secret");
         if let Some(secret) = &secret {
             // Which of the two a client is would be chance, and so would its scope.
             if let Some((other, _)) = seen.iter().find(|(_, other)| other.matches(secret.expose().as_bytes())) {
@@ -74,7 +118,6 @@ fn named<'a, T>(
     reader: &mut Reader<'_>,
     top: &mut Section<'a>,
     key: &'static str,
-    place: Place,
     mut read: impl FnMut(&mut Reader<'_>, Text<'a>, &mut Section<'a>) -> Option<T>,
 ) -> BTreeMap<String, T> {
     let mut all = BTreeMap::new();
@@ -85,7 +128,7 @@ fn named<'a, T>(
             let text = "is no name here, write up to 64 letters, digits, '.', '_' and '-': it becomes part of a path";
             reader.report.mistake(name.at, format!("'{}' {text}", name.text.escape_debug()));
         }
-        let mut section = Section::new(place, table, name.at);
+        let mut section = Section::new(table, name.at);
         if let Some(entry) = read(reader, name, &mut section) {
             all.insert(name.text.to_owned(), entry);
         }
@@ -102,7 +145,7 @@ fn source_kind(reader: &mut Reader<'_>, section: &mut Section<'_>, name: Text<'_
     if word.text == KIND {
         return Some(SourceKind::GitHub);
     }
-    let text = if not_yet::SOURCE_KINDS.contains(&word.text) {
+    let text = if reserved::SOURCE_KINDS.contains(&word.text) {
         format!("not in this version yet: a source of kind \"{shown}\"; write kind = \"github\", or take it out")
     } else if given {
         format!("there is no kind of source called '{shown}', {}", nearest(word.text, &[KIND]))
@@ -113,7 +156,7 @@ fn source_kind(reader: &mut Reader<'_>, section: &mut Section<'_>, name: Text<'_
     None
 }
 
-fn secrets(reader: &mut Reader<'_>, section: &mut Section<'_>) -> Option<Vec<Secret>> {
+fn source_secrets(reader: &mut Reader<'_>, section: &mut Section<'_>) -> Option<Vec<Secret>> {
     let value = section.value("secrets")?;
     match value.get_ref() {
         DeValue::Array(array) if array.is_empty() => {
@@ -124,10 +167,10 @@ fn secrets(reader: &mut Reader<'_>, section: &mut Section<'_>) -> Option<Vec<Sec
         }
         DeValue::Array(array) => {
             // Each is read before any is given up, so that every mistake is found.
-            let read: Vec<_> = array.iter().map(|value| secret_read::read_value(reader, "secrets", value)).collect();
+            let read: Vec<_> = array.iter().map(|value| secrets::read_value(reader, "secrets", value)).collect();
             read.into_iter().collect()
         }
-        _ => secret_read::read_value(reader, "secrets", value).map(|secret| vec![secret]),
+        _ => secrets::read_value(reader, "secrets", value).map(|secret| vec![secret]),
     }
 }
 

@@ -30,8 +30,8 @@ pub enum ConfigError {
     #[error(
         "no configuration: neither {HERE} in this directory nor {SYSTEM} exists; make one with 'coalesced init', or \
          name one with --config",
-        HERE = super::FILE_HERE,
-        SYSTEM = super::FILE_OF_SYSTEM
+        HERE = crate::config::FILE_HERE,
+        SYSTEM = crate::config::FILE_OF_SYSTEM
     )]
     NotFound,
     #[error("failed to read the configuration {}: {source}", path.display())]
@@ -61,7 +61,7 @@ fn lines(mistakes: &[Diagnostic]) -> String {
 }
 
 /// What has been found so far while one file is read.
-pub(super) struct Report<'a> {
+pub(crate) struct Report<'a> {
     file_name: &'a str,
     text: &'a str,
     /// By the byte of the text that they are about.
@@ -70,20 +70,20 @@ pub(super) struct Report<'a> {
 }
 
 impl<'a> Report<'a> {
-    pub(super) fn new(file_name: &'a str, text: &'a str) -> Self {
+    pub(crate) fn new(file_name: &'a str, text: &'a str) -> Self {
         Self { file_name, text, mistakes: Vec::new(), warnings: Vec::new() }
     }
 
-    pub(super) fn mistake(&mut self, at: usize, text: impl Into<String>) {
+    pub(crate) fn mistake(&mut self, at: usize, text: impl Into<String>) {
         self.mistakes.push((at, text.into()));
     }
 
-    pub(super) fn warn(&mut self, at: usize, text: impl Into<String>) {
+    pub(crate) fn warn(&mut self, at: usize, text: impl Into<String>) {
         self.warnings.push((at, text.into()));
     }
 
     /// The warnings of a file without a mistake, or all mistakes.
-    pub(super) fn finish(self) -> Result<Vec<String>, ConfigError> {
+    pub(crate) fn finish(self) -> Result<Vec<String>, ConfigError> {
         if self.mistakes.is_empty() {
             Ok(self.placed(&self.warnings).iter().map(Diagnostic::to_string).collect())
         } else {
@@ -100,7 +100,7 @@ impl<'a> Report<'a> {
 }
 
 /// The mistake at byte `at` of `whole`.
-pub(super) fn place(file_name: &str, whole: &str, at: usize, text: &str) -> Diagnostic {
+pub(crate) fn place(file_name: &str, whole: &str, at: usize, text: &str) -> Diagnostic {
     let before = &whole[..whole.floor_char_boundary(at)];
     let line_begin = before.rfind('\n').map_or(0, |newline| newline + 1);
     Diagnostic {

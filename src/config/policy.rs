@@ -3,13 +3,23 @@
 use std::time::Duration;
 
 use super::filter::{self, PathFilter};
-use super::section::{Reader, Section, duration, nearest};
-use super::{SkipRule, length, not_yet};
+use super::reader::section::{Reader, Section, duration, nearest};
+use super::reader::{length, reserved};
 use crate::scheduler::policy::Policy;
+
+/// When a push with skip markers is not built (semantics R10).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SkipRule {
+    /// When every commit of it carries one.
+    All,
+    /// When its newest commit carries one.
+    Head,
+    Never,
+}
 
 /// What the policy keys of one table come to, over those of the table before it.
 #[derive(Clone)]
-pub(super) struct Rules {
+pub(super) struct PolicyKeys {
     /// Its `prequeue`, `source_taken`, `observes`, `labels` and `account` are for the image to fill.
     pub(super) policy: Policy,
     /// None: by back-end.
@@ -21,7 +31,7 @@ pub(super) struct Rules {
     pub(super) reconcile_every: Option<Duration>,
 }
 
-impl Rules {
+impl PolicyKeys {
     /// Semantics §4.
     pub(super) const DEFAULT: Self = Self {
         policy: Policy::DEFAULT,
@@ -45,7 +55,7 @@ pub(super) const OFF: &str = "off";
 const LIMIT_MIN: Duration = Duration::from_millis(1);
 
 /// Reads the policy keys of `section`; those that it doesn't have are as in `base`.
-pub(super) fn read(reader: &mut Reader<'_>, section: &mut Section<'_>, base: &Rules) -> Rules {
+pub(super) fn read(reader: &mut Reader<'_>, section: &mut Section<'_>, base: &PolicyKeys) -> PolicyKeys {
     let mut rules = base.clone();
     let policy = &mut rules.policy;
     let quiet = quiet(reader, section);
@@ -78,7 +88,7 @@ fn set<T>(field: &mut T, value: Option<T>) {
 
 fn quiet(reader: &mut Reader<'_>, section: &mut Section<'_>) -> Option<Duration> {
     let value = section.value("quiet")?;
-    if value.get_ref().as_str() == Some(not_yet::QUIET_AUTO) {
+    if value.get_ref().as_str() == Some(reserved::QUIET_AUTO) {
         let text = "not in this version yet: quiet = \"auto\"; write a length of time such as \"30s\"";
         reader.report.mistake(value.span().start, text);
         return None;

@@ -11,9 +11,9 @@ use std::marker::PhantomData;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::Value;
 
-use super::lenient::{Object, Text};
-use super::skip::COMMITS_LISTED_MAX;
 use crate::config::PathFilter;
+use crate::source::lenient::{Object, Text};
+use crate::source::skip::COMMITS_LISTED_MAX;
 
 /// The most files that GitHub lists for one commit: so many may have been cut off. (github/docs, `push`.)
 const FILES_LISTED_MAX: usize = 3_000;
@@ -24,22 +24,22 @@ const ECHO_CHARS_MAX: usize = 80;
 
 /// What is known of the commits of one push.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Touched<'a> {
+pub(in crate::source) struct Touched<'a> {
     /// All files of all commits. None: not known whole.
     files: Option<BTreeSet<Cow<'a, str>>>,
     /// The author of each commit, and whoever pushed. None: not all of them are known.
-    makers: Option<Makers<'a>>,
+    authors: Option<Authors<'a>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Makers<'a> {
+struct Authors<'a> {
     authors: BTreeSet<Cow<'a, str>>,
     pusher: Cow<'a, str>,
 }
 
 impl<'a> Touched<'a> {
     /// Nothing is known where the body is not what was expected.
-    pub fn read(json: &'a [u8]) -> Self {
+    pub(in crate::source) fn read(json: &'a [u8]) -> Self {
         let Ok(mut push) = serde_json::from_slice::<RawPush<'a>>(json) else { return Self::default() };
         let pusher = push.sender.0.take().and_then(|sender| sender.login.0);
         let pusher = pusher.or_else(|| push.pusher.0.take().and_then(|pusher| pusher.name.0));
@@ -50,12 +50,12 @@ impl<'a> Touched<'a> {
         let whole = |commits: &Vec<_>| !commits.is_empty() && size <= commits.len() as u64;
         let Some(commits) = commits.filter(whole) else { return Self::default() };
         let authors: Option<BTreeSet<_>> = commits.iter().map(RawCommit::author).collect();
-        let makers = authors.zip(pusher).map(|(authors, pusher)| Makers { authors, pusher });
-        Self { files: files_of(commits).filter(|_| !is_forced), makers }
+        let authors = authors.zip(pusher).map(|(authors, pusher)| Authors { authors, pusher });
+        Self { files: files_of(commits).filter(|_| !is_forced), authors }
     }
 
     /// Why a push that touched these files has nothing to build; None where it has, or may have.
-    pub fn outside(&self, paths: &PathFilter) -> Option<String> {
+    pub(in crate::source) fn outside(&self, paths: &PathFilter) -> Option<String> {
         let files = self.files.as_ref()?;
         let outside = files.iter().all(|file| !paths.holds(file));
         outside.then(|| format!("every file of the push is outside `paths`: {}", first_of(files)))
@@ -64,8 +64,8 @@ impl<'a> Touched<'a> {
     /// Why a push of these authors is passed over; None where it isn't.
     ///
     /// Whoever pushed must be one of them, too: a person who merges what a program proposed wants it built.
-    pub fn ignored(&self, authors: &[String]) -> Option<String> {
-        let Makers { authors: made, pusher } = self.makers.as_ref()?;
+    pub(in crate::source) fn ignored(&self, authors: &[String]) -> Option<String> {
+        let Authors { authors: made, pusher } = self.authors.as_ref()?;
         let is_named = |name: &Cow<'a, str>| authors.iter().any(|author| author.eq_ignore_ascii_case(name));
         let all = is_named(pusher) && made.iter().all(is_named);
         all.then(|| format!("every commit is by {}, whom ignore_authors names", first_of(made)))
@@ -107,26 +107,26 @@ fn first_of(names: &BTreeSet<Cow<'_, str>>) -> String {
 
 /// A list with fewer than `MAX` elements, of which none is there where null or nothing stands. None: it has more, and
 /// may have been cut off.
-struct Few<T, const MAX: usize>(Option<Vec<T>>);
+struct Bounded<T, const MAX: usize>(Option<Vec<T>>);
 
-impl<T, const MAX: usize> Default for Few<T, MAX> {
+impl<T, const MAX: usize> Default for Bounded<T, MAX> {
     fn default() -> Self {
         Self(Some(Vec::new()))
     }
 }
 
-impl<'de, T: Deserialize<'de>, const MAX: usize> Deserialize<'de> for Few<T, MAX> {
+impl<'de, T: Deserialize<'de>, const MAX: usize> Deserialize<'de> for Bounded<T, MAX> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct FewVisitor<T, const MAX: usize>(PhantomData<T>);
-        impl<'de, T: Deserialize<'de>, const MAX: usize> Visitor<'de> for FewVisitor<T, MAX> {
-            type Value = Few<T, MAX>;
+        struct BoundedVisitor<T, const MAX: usize>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>, const MAX: usize> Visitor<'de> for BoundedVisitor<T, MAX> {
+            type Value = Bounded<T, MAX>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a list")
             }
 
             fn visit_unit<E>(self) -> Result<Self::Value, E> {
-                Ok(Few::default())
+                Ok(Bounded::default())
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
@@ -134,14 +134,14 @@ impl<'de, T: Deserialize<'de>, const MAX: usize> Deserialize<'de> for Few<T, MAX
                 while list.len() < MAX {
                     match seq.next_element()? {
                         Some(element) => list.push(element),
-                        None => return Ok(Few(Some(list))),
+                        None => return Ok(Bounded(Some(list))),
                     }
                 }
                 while seq.next_element::<IgnoredAny>()?.is_some() {}
-                Ok(Few(None))
+                Ok(Bounded(None))
             }
         }
-        deserializer.deserialize_any(FewVisitor(PhantomData))
+        deserializer.deserialize_any(BoundedVisitor(PhantomData))
     }
 }
 
@@ -155,7 +155,7 @@ struct RawPush<'a> {
     #[serde(default)]
     distinct_size: Value,
     #[serde(borrow, default)]
-    commits: Few<Object<RawCommit<'a>>, COMMITS_LISTED_MAX>,
+    commits: Bounded<Object<RawCommit<'a>>, COMMITS_LISTED_MAX>,
     #[serde(borrow, default)]
     sender: Object<RawSender<'a>>,
     #[serde(borrow, default)]
@@ -167,11 +167,11 @@ struct RawCommit<'a> {
     #[serde(borrow, default)]
     author: Object<RawAuthor<'a>>,
     #[serde(borrow, default)]
-    added: Few<Text<'a>, FILES_LISTED_MAX>,
+    added: Bounded<Text<'a>, FILES_LISTED_MAX>,
     #[serde(borrow, default)]
-    removed: Few<Text<'a>, FILES_LISTED_MAX>,
+    removed: Bounded<Text<'a>, FILES_LISTED_MAX>,
     #[serde(borrow, default)]
-    modified: Few<Text<'a>, FILES_LISTED_MAX>,
+    modified: Bounded<Text<'a>, FILES_LISTED_MAX>,
 }
 
 #[derive(serde::Deserialize)]

@@ -5,10 +5,10 @@
 
 use serde::Deserialize;
 
-use super::SourceError;
-use super::lenient::{Asked, Every, Flag, Object, Text};
-use super::skip::{COMMITS_LISTED_MAX, Marked, carries_marker};
 use crate::model::CommitId;
+use crate::source::lenient::{All, Flag, Object, Predicate, Text};
+use crate::source::skip::{COMMITS_LISTED_MAX, Marked, carries_marker};
+use crate::source::{JsonMistake, SourceError};
 
 /// A push whose ref and repository are known to be there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ const HOST_DEFAULT: &str = "github.com";
 
 impl Push {
     pub(super) fn read(json: &[u8]) -> Result<Self, SourceError> {
-        let raw: RawPush<'_> = serde_json::from_slice(json).map_err(|error| super::JsonMistake::new(&error, json))?;
+        let raw: RawPush<'_> = serde_json::from_slice(json).map_err(|error| JsonMistake::new(&error, json))?;
         let repository = raw.repository.0.unwrap_or_default();
         let (ref_name, full_name) = match (raw.git_ref.get(), repository.full_name.get()) {
             (Some(ref_name), Some(full_name)) => (ref_name.to_owned(), full_name),
@@ -79,7 +79,7 @@ struct RawPush<'a> {
     #[serde(borrow, default)]
     head_commit: Object<RawCommit<'a>>,
     #[serde(bound(deserialize = "'de: 'a"), default)]
-    commits: Every<Object<RawCommit<'a>>, COMMITS_LISTED_MAX>,
+    commits: All<Object<RawCommit<'a>>, COMMITS_LISTED_MAX>,
     #[serde(borrow, default)]
     repository: Object<RawRepository<'a>>,
     #[serde(borrow, default)]
@@ -120,9 +120,9 @@ struct RawPusher<'a> {
     name: Text<'a>,
 }
 
-impl Asked for Object<RawCommit<'_>> {
+impl Predicate for Object<RawCommit<'_>> {
     /// Whether the commit carries a skip marker; an entry without a message carries none.
-    fn answer(&self) -> bool {
+    fn holds(&self) -> bool {
         self.0.as_ref().and_then(|commit| commit.message.get()).is_some_and(carries_marker)
     }
 }

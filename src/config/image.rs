@@ -4,17 +4,49 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
+use globset::GlobSet;
 use sha2::{Digest, Sha256};
 use toml::de::DeTable;
 
-use super::policy_read::{self, Rules};
-use super::section::{Place, Reader, Section, Text, nearest, text};
-use super::{BackendConfig, DockerHubBackendConfig, ImageConfig, Login, RemoteConfig};
-use super::{address, not_yet, secret_read};
+use super::backend::{BackendConfig, DockerHubBackendConfig, Login};
+use super::filter::PathFilter;
+use super::policy::{self, PolicyKeys, SkipRule};
+use super::reader::glob::{glob, globs};
+use super::reader::section::{Reader, Section, Text, nearest, text};
+use super::reader::{address, reserved, secrets};
+use super::secret::Secret;
 use crate::build::{Cancels, Capabilities, SourceTaken};
 use crate::model::ImageName;
 use crate::scheduler::policy::{AccountName, LabelRule, Policy, Reconcile};
+
+#[derive(Clone, Debug)]
+pub struct ImageConfig {
+    /// `host/owner/name`, lower case; pushes to it make events here.
+    pub repository: Option<String>,
+    /// Where the heads of its refs can be read. None: nowhere, or that is switched off.
+    pub remote: Option<RemoteConfig>,
+    /// Globs over short names. None: the repository's default branch only.
+    pub branches: Option<GlobSet>,
+    /// The globs as written, for `check`.
+    pub branch_globs: Option<Vec<String>>,
+    pub tags: GlobSet,
+    pub tag_globs: Vec<String>,
+    pub skip: SkipRule,
+    /// Which files it is built from. None: all.
+    pub paths: Option<PathFilter>,
+    /// Whose pushes are passed over, by the names of their accounts.
+    pub ignore_authors: Vec<String>,
+    pub policy: Policy,
+    pub backend: BackendConfig,
+}
+
+/// A repository as Git reaches it.
+#[derive(Clone, Debug)]
+pub struct RemoteConfig {
+    /// https, http, ssh, git or file; without a password.
+    pub url: String,
+    pub token: Option<Secret>,
+}
 
 /// The images of a file.
 #[derive(Default)]
@@ -42,10 +74,10 @@ const DOCKER_HUB: Capabilities = Capabilities {
 /// The shortest time that a build may be expected to take.
 const BUILD_TIME_MIN: Duration = Duration::from_millis(1);
 
-pub(super) fn read_all(reader: &mut Reader<'_>, top: &mut Section<'_>, defaults: &Rules) -> Images {
+pub(super) fn read_all(reader: &mut Reader<'_>, top: &mut Section<'_>, defaults: &PolicyKeys) -> Images {
     let mut images = Images::default();
     for (name, table) in top.tables(reader, "image") {
-        let section = Section::new(Place::Image, table, name.at);
+        let section = Section::new(table, name.at).reserving(reserved::IMAGE);
         let name = image_name(reader, name);
         let image = read(reader, section, name.as_ref(), defaults);
         if let Some(name) = name {
@@ -62,7 +94,7 @@ fn part_by_token(images: &mut BTreeMap<ImageName, ImageConfig>) {
     let mut known: Vec<(RemoteConfig, Arc<str>)> = Vec::new();
     for image in images.values_mut() {
         let (Some(remote), Some(reconcile)) = (&image.remote, &mut image.policy.reconcile) else { continue };
-        let same = |token: &Option<super::Secret>| match (token, &remote.token) {
+        let same = |token: &Option<Secret>| match (token, &remote.token) {
             (Some(a), Some(b)) => a.matches(b.expose().as_bytes()),
             (None, None) => true,
             _ => false,
@@ -90,43 +122,11 @@ pub(super) fn image_name(reader: &mut Reader<'_>, name: Text<'_>) -> Option<Imag
         .ok()
 }
 
-/// Makes one set of the globs, where `*` stops at a slash and `**` doesn't.
-pub(super) fn globs(reader: &mut Reader<'_>, texts: &[Text<'_>]) -> Option<(GlobSet, Vec<String>)> {
-    let mut set = GlobSetBuilder::new();
-    let parsed: Vec<Option<Glob>> = texts.iter().map(|text| glob(reader, *text)).collect();
-    for glob in parsed {
-        set.add(glob?);
-    }
-    let set = set.build();
-    if set.is_err() {
-        reader.report.mistake(texts.first()?.at, "these globs are too large together, write fewer or shorter ones");
-    }
-    Some((set.ok()?, texts.iter().map(|text| text.text.to_owned()).collect()))
-}
-
-fn glob(reader: &mut Reader<'_>, text: Text<'_>) -> Option<Glob> {
-    if text.text.is_empty() {
-        reader.report.mistake(text.at, "a glob is empty, write a name or a pattern such as \"release/*\"");
-        return None;
-    }
-    match GlobBuilder::new(text.text).literal_separator(true).build() {
-        Ok(glob) => Some(glob),
-        Err(why) => {
-            let (shown, why) = (text.text.escape_debug(), why.kind());
-            reader.report.mistake(
-                text.at,
-                format!("'{shown}' is no glob ({why}), write a name or a pattern such as \"release/*\""),
-            );
-            None
-        }
-    }
-}
-
 fn read(
     reader: &mut Reader<'_>,
     mut section: Section<'_>,
     name: Option<&ImageName>,
-    defaults: &Rules,
+    defaults: &PolicyKeys,
 ) -> Option<ImageConfig> {
     let repository = section.string(reader, "repository");
     let repository_read = repository.map(|text| address::repository(text.text).map_err(|why| (text.at, why)));
@@ -140,7 +140,7 @@ fn read(
     let remote = remote(reader, &mut section, repository.as_deref());
     let branches = section.strings(reader, "branches").and_then(|texts| globs(reader, &texts));
     let tags = section.strings(reader, "tags").and_then(|texts| globs(reader, &texts));
-    let rules = policy_read::read(reader, &mut section, defaults);
+    let rules = policy::read(reader, &mut section, defaults);
     for key in ["history", "history_events"] {
         if section.value(key).is_some() {
             let text = format!("'{key}' is one for all images, write it under [defaults]");
@@ -148,9 +148,8 @@ fn read(
         }
     }
     section.require(reader, "backend", "write a table [image.\"NAMESPACE/NAME\".backend] with kind = \"docker_hub\"");
-    let backend = section
-        .table(reader, "backend")
-        .and_then(|(table, at)| read_backend(reader, Section::new(Place::Backend, table, at), name));
+    let backend =
+        section.table(reader, "backend").and_then(|(table, at)| read_backend(reader, Section::new(table, at), name));
     section.finish(reader);
 
     let (backend, policy_of_backend) = backend?;
@@ -188,7 +187,7 @@ fn read(
 /// Where the heads of the image's refs can be read.
 fn remote(reader: &mut Reader<'_>, section: &mut Section<'_>, repository: Option<&str>) -> Option<RemoteConfig> {
     let written = section.string(reader, "remote");
-    let token = secret_read::read(reader, section, "remote_token");
+    let token = secrets::read(reader, section, "remote_token");
     let url = match written.map(|text| address::remote(text.text).map_err(|why| (text.at, why))).transpose() {
         Ok(url) => url.or_else(|| repository.map(|repository| format!("https://{repository}.git"))),
         Err((at, why)) => {
@@ -236,7 +235,7 @@ fn read_backend(
     if let Some(kind) = section.string(reader, "kind").filter(|kind| kind.text != KIND) {
         // The other keys belong to the other kind: nothing can be said of them.
         let shown = kind.text.escape_debug();
-        let text = if not_yet::BACKEND_KINDS.contains(&kind.text) {
+        let text = if reserved::BACKEND_KINDS.contains(&kind.text) {
             format!("not in this version yet: a back-end of kind \"{shown}\"; write kind = \"docker_hub\"")
         } else {
             format!("there is no kind of back-end called '{shown}', {}", nearest(kind.text, &[KIND]))
@@ -268,9 +267,9 @@ fn read_backend(
     Some((BackendConfig::DockerHub(DockerHubBackendConfig { trigger_url: trigger_url?, login }), policy))
 }
 
-fn trigger_url(reader: &mut Reader<'_>, section: &mut Section<'_>, image: Option<&ImageName>) -> Option<super::Secret> {
+fn trigger_url(reader: &mut Reader<'_>, section: &mut Section<'_>, image: Option<&ImageName>) -> Option<Secret> {
     section.require(reader, "trigger_url", "write the URL of the build trigger that Docker Hub shows");
-    let secret = secret_read::read(reader, section, "trigger_url")?;
+    let secret = secrets::read(reader, section, "trigger_url")?;
     let at = section.key_at("trigger_url");
     match address::trigger_url(secret.expose(), image) {
         Ok(None) => {}
@@ -287,7 +286,7 @@ fn trigger_url(reader: &mut Reader<'_>, section: &mut Section<'_>, image: Option
 #[expect(clippy::option_option, reason = "no login and a wrong login are different answers")]
 fn login(reader: &mut Reader<'_>, section: &mut Section<'_>) -> Option<Option<Login>> {
     let username = section.string(reader, "username");
-    let token = secret_read::read(reader, section, "token");
+    let token = secrets::read(reader, section, "token");
     match (section.has("username"), section.has("token")) {
         (false, false) => return Some(None),
         (true, false) => {

@@ -17,7 +17,7 @@ const UNITS: [(&str, u128); 7] = [
 ];
 
 /// The text that reads back as the same length.
-pub(super) fn written(length: Duration) -> String {
+pub(crate) fn written(length: Duration) -> String {
     let mut rest = length.as_nanos();
     let mut text = String::new();
     for (unit, nanoseconds) in UNITS {
