@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{BuildId, CommitId, EventId, GitRef, ImageName, Seq, Timestamp};
+use crate::reason::{IgnoreReason, SkipEvidence};
 
 /// What one request brought: any number of wishes with one cause, accepted or refused together.
 #[derive(Clone, Debug)]
@@ -45,12 +46,12 @@ pub enum Disposition {
         ensure: bool,
     },
     /// A rule of the image says that this push is not built; it closes nothing earlier.
-    Skip { rule: String, touches: Touches },
-    /// Every file of this push of a branch is outside of the image's `paths`. It is passed over by `rule` where that is
-    /// known of all that was pushed since the last started build; else it opens its key.
-    Outside { rule: String, paths: Arc<str> },
+    Skip { evidence: SkipEvidence, touches: Touches },
+    /// Every file of this push of a branch is outside of the image's `paths`. It is passed over where that is known of all
+    /// that was pushed since the last started build; else it opens its key.
+    Outside { evidence: SkipEvidence, paths: Arc<str> },
     /// No rule asks for it.
-    Ignore { reason: String },
+    Ignore { reason: IgnoreReason },
     /// The ref is gone: its open events end.
     DeleteRef,
 }
@@ -164,10 +165,11 @@ pub enum Verdict {
     /// Nothing was open, and `ensure` asked for no more than that: the newest state is built or being built.
     AlreadyBuilt,
     Skipped {
-        rule: String,
+        #[serde(alias = "rule")]
+        evidence: SkipEvidence,
     },
     Ignored {
-        reason: String,
+        reason: IgnoreReason,
     },
     /// The push that deleted the ref.
     RefDeleted,

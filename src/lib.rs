@@ -2,7 +2,7 @@
 //!
 //! The map, in the order in which things happen (ARCHITECTURE.md has it at length):
 //!
-//! - `model`, `event`, `build`, `command`: the plain values
+//! - `model`, `event`, `build`, `command`, `reason`, `notice`: the plain values
 //! - `http`, `source`: requests come in, are authenticated, parsed and routed
 //! - `driver`: the one owner; takes in what waits, lets it be decided and written, and only then acts
 //! - `scheduler`: decides; pure
@@ -28,6 +28,8 @@ pub mod event;
 pub mod http;
 pub mod journal;
 pub mod model;
+pub mod notice;
+pub mod reason;
 pub mod refs;
 pub mod scheduler;
 pub mod source;

@@ -4,7 +4,7 @@
 //! shapes. Nothing here decides anything.
 
 mod picture;
-mod sentences;
+pub mod sentences;
 mod view;
 
 use serde::{Deserialize, Serialize};

@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use coalesced::config::Config;
 use coalesced::event::{Disposition, Event, Verdict};
 use coalesced::model::{Seq, Timestamp};
+use coalesced::reason::IgnoreReason;
 use coalesced::source::{self, Reading};
 use coalesced::status::{Picture, Receipt, receipt};
 use http_body_util::BodyExt;
@@ -88,7 +89,7 @@ async fn hook(
             git_ref: new_event.git_ref,
             commit: new_event.commit,
             cause: cause.clone(),
-            verdict: Verdict::Ignored { reason },
+            verdict: Verdict::Ignored { reason: IgnoreReason::Told(reason) },
         };
         receipt(&event, None, None, &plain.picture, "http://localhost/v1/events", Timestamp::from_millis(0))
     });

@@ -2,6 +2,7 @@
 
 use super::image::ImageConfig;
 use crate::model::{GitRef, RefKind};
+use crate::reason::IgnoreReason;
 
 /// What a default branch is called where nobody says.
 const DEFAULT_BRANCHES: [&str; 2] = ["master", "main"];
@@ -9,21 +10,19 @@ const DEFAULT_BRANCHES: [&str; 2] = ["master", "main"];
 impl ImageConfig {
     /// Whether a rule of the image names this ref; if not, which rules there are. `default_branch` is the
     /// repository's, where it is known.
-    pub fn watches(&self, git_ref: &GitRef, default_branch: Option<&str>) -> Result<(), String> {
+    pub fn watches(&self, git_ref: &GitRef, default_branch: Option<&str>) -> Result<(), IgnoreReason> {
         let short = git_ref.short();
         match (git_ref.kind(), &self.branches) {
             (RefKind::Tag, _) if self.tags.is_match(short) => Ok(()),
-            (RefKind::Tag, _) if self.tag_globs.is_empty() => {
-                Err(format!("the tag '{short}' is not built: no tags are configured for this image"))
-            }
+            (RefKind::Tag, _) if self.tag_globs.is_empty() => Err(IgnoreReason::NoTags { tag: short.to_owned() }),
             (RefKind::Tag, _) => {
-                Err(format!("the tag '{short}' matches none of the configured tags: {}", self.tag_globs.join(", ")))
+                Err(IgnoreReason::TagUnmatched { tag: short.to_owned(), globs: self.tag_globs.clone() })
             }
             (RefKind::Branch, Some(branches)) if branches.is_match(short) => Ok(()),
-            (RefKind::Branch, Some(_)) => Err(format!(
-                "the branch '{short}' matches none of the configured branches: {}",
-                self.branch_globs.as_deref().unwrap_or_default().join(", ")
-            )),
+            (RefKind::Branch, Some(_)) => Err(IgnoreReason::BranchUnmatched {
+                branch: short.to_owned(),
+                globs: self.branch_globs.clone().unwrap_or_default(),
+            }),
             (RefKind::Branch, None) => is_default(short, default_branch),
         }
     }
@@ -40,12 +39,13 @@ impl ImageConfig {
     }
 }
 
-fn is_default(short: &str, default: Option<&str>) -> Result<(), String> {
+fn is_default(short: &str, default: Option<&str>) -> Result<(), IgnoreReason> {
     match default {
         Some(default) if default == short => Ok(()),
-        Some(default) => Err(format!("the branch '{short}' is not built: only the default branch '{default}' is")),
         None if DEFAULT_BRANCHES.contains(&short) => Ok(()),
-        None => Err(format!("the branch '{short}' is not built: only the default branch is")),
+        default => {
+            Err(IgnoreReason::NotDefaultBranch { branch: short.to_owned(), default: default.map(ToOwned::to_owned) })
+        }
     }
 }
 

@@ -8,12 +8,14 @@
 use std::borrow::{Borrow, Cow};
 use std::sync::Arc;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::rows::{Put, page_key};
 use super::{JournalError, parse_failed};
 use crate::event::{Cause, CauseKind, Event, Fingerprint, Verdict};
 use crate::model::{Seq, Timestamp};
+use crate::reason::{IgnoreReason, SkipEvidence};
 use crate::scheduler::record::Remembered;
 
 /// The layout of what follows.
@@ -110,12 +112,16 @@ enum StoredKind {
     Recovered,
 }
 
-#[derive(Clone, Copy, Serialize, Deserialize)]
+/// What says why is a text: a sentence, as journals of before hold it, or a reason as JSON. Which of the two the first
+/// byte tells: no sentence begins with a brace or a quotation mark.
+#[derive(Clone, Serialize, Deserialize)]
 pub(super) enum StoredVerdict<'a> {
     Opened,
     AlreadyBuilt,
-    Skipped(&'a str),
-    Ignored(&'a str),
+    #[serde(borrow)]
+    Skipped(Cow<'a, str>),
+    #[serde(borrow)]
+    Ignored(Cow<'a, str>),
     RefDeleted,
     DuplicateOf(&'a str),
 }
@@ -209,8 +215,10 @@ impl<'a> Page<'a> {
             verdict: match &event.verdict {
                 Verdict::Opened => StoredVerdict::Opened,
                 Verdict::AlreadyBuilt => StoredVerdict::AlreadyBuilt,
-                Verdict::Skipped { rule } => StoredVerdict::Skipped(rule),
-                Verdict::Ignored { reason } => StoredVerdict::Ignored(reason),
+                Verdict::Skipped { evidence: SkipEvidence::Told(told) } => StoredVerdict::Skipped(told.into()),
+                Verdict::Skipped { evidence } => StoredVerdict::Skipped(reason_text(evidence)),
+                Verdict::Ignored { reason: IgnoreReason::Told(told) } => StoredVerdict::Ignored(told.into()),
+                Verdict::Ignored { reason } => StoredVerdict::Ignored(reason_text(reason)),
                 Verdict::RefDeleted => StoredVerdict::RefDeleted,
                 Verdict::DuplicateOf { event } => StoredVerdict::DuplicateOf(event),
             },
@@ -327,6 +335,18 @@ impl<'a> DeliveryId<'a> {
     }
 }
 
+fn reason_text<T: Serialize>(reason: &T) -> Cow<'static, str> {
+    serde_json::to_string(reason).expect("plain values can be written to memory").into()
+}
+
+fn reason_of<T: DeserializeOwned>(text: &str, told: impl FnOnce(String) -> T) -> Result<T, JournalError> {
+    if is_json(text) { serde_json::from_str(text).map_err(parse_failed) } else { Ok(told(text.to_owned())) }
+}
+
+fn is_json(text: &str) -> bool {
+    text.starts_with(['{', '"'])
+}
+
 /// As RFC 9562 writes it, in lower case.
 fn uuid(bytes: [u8; 16]) -> String {
     let mut text = hex::encode(bytes);
@@ -358,13 +378,13 @@ impl StoredEvent<'_> {
                 delivery: self.delivery.map(|delivery| delivery.text().into_owned()),
                 reason: self.reason.map(str::to_owned),
             }),
-            verdict: match self.verdict {
+            verdict: match &self.verdict {
                 StoredVerdict::Opened => Verdict::Opened,
                 StoredVerdict::AlreadyBuilt => Verdict::AlreadyBuilt,
-                StoredVerdict::Skipped(rule) => Verdict::Skipped { rule: rule.to_owned() },
-                StoredVerdict::Ignored(reason) => Verdict::Ignored { reason: reason.to_owned() },
+                StoredVerdict::Skipped(text) => Verdict::Skipped { evidence: reason_of(text, SkipEvidence::Told)? },
+                StoredVerdict::Ignored(text) => Verdict::Ignored { reason: reason_of(text, IgnoreReason::Told)? },
                 StoredVerdict::RefDeleted => Verdict::RefDeleted,
-                StoredVerdict::DuplicateOf(event) => Verdict::DuplicateOf { event: event.to_owned() },
+                StoredVerdict::DuplicateOf(event) => Verdict::DuplicateOf { event: (*event).to_owned() },
             },
         })
     }
@@ -423,8 +443,8 @@ mod tests {
         let verdicts = [
             Verdict::Opened,
             Verdict::AlreadyBuilt,
-            Verdict::Skipped { rule: "every commit of the push carries a skip marker".to_owned() },
-            Verdict::Ignored { reason: "no image is configured".to_owned() },
+            Verdict::Skipped { evidence: SkipEvidence::EveryCommitMarked { marker: Some("[skip ci]".to_owned()) } },
+            Verdict::Ignored { reason: IgnoreReason::UnknownImage },
             Verdict::RefDeleted,
             Verdict::DuplicateOf { event: "01JD0000000000000000000000".to_owned() },
         ];
@@ -445,6 +465,45 @@ mod tests {
         let (events_back, remembered_back) = all_of(&puts);
         assert_eq!(events_back, events.iter().map(|event| (**event).clone()).collect::<Vec<_>>());
         assert_eq!(remembered_back, remembered);
+    }
+
+    #[test]
+    fn sentences_of_before_are_read_as_they_stand() {
+        let (skipped, ignored) = ("every commit of the push carries a skip marker", "no image is configured for it");
+        let mut page = vec![LAYOUT];
+        for verdict in [StoredVerdict::Skipped(skipped.into()), StoredVerdict::Ignored(ignored.into())] {
+            let event = PackedEvent {
+                seq: 7,
+                at: 5,
+                image: Again::None,
+                git_ref: Again::None,
+                commit: None,
+                kind: StoredKind::Push,
+                source: Again::Text("github"),
+                actor: Again::None,
+                delivery: None,
+                reason: Again::None,
+                verdict,
+            };
+            page = postcard::to_extend(&Packed::Event(event), page).expect("written");
+        }
+        let mut verdicts = Vec::new();
+        read(&page, |record| {
+            let Record::Event(event) = record else { return };
+            verdicts.push(event.whole().expect("whole").verdict);
+        })
+        .expect("readable");
+        let told = [
+            Verdict::Skipped { evidence: SkipEvidence::Told(skipped.to_owned()) },
+            Verdict::Ignored { reason: IgnoreReason::Told(ignored.to_owned()) },
+        ];
+        assert_eq!(verdicts, told);
+        // And they are written as they were, where a journal is written anew.
+        let events: Vec<_> = [1, 2].into_iter().zip(verdicts).map(|(seq, verdict)| event(seq, verdict)).collect();
+        let mut puts = Vec::new();
+        pack(&events, &[], &mut puts);
+        let rewritten: Vec<Verdict> = all_of(&puts).0.into_iter().map(|event| event.verdict).collect();
+        assert_eq!(rewritten, told);
     }
 
     #[test]

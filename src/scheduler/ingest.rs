@@ -6,6 +6,7 @@ use super::record::{Fact, Remembered, Tap};
 use super::{Decision, Effect, ImageController, Scheduler, Ticket, Work};
 use crate::event::{Cause, CauseKind, Delivery, Disposition, End, Event, NewEvent, Touches, Verdict};
 use crate::model::{EventId, Seq, Timestamp};
+use crate::reason::IgnoreReason;
 use crate::scheduler::open::Group;
 
 impl Scheduler {
@@ -44,13 +45,13 @@ impl Scheduler {
         let seq = self.newest.next();
         self.newest = seq;
         let verdict = match new_event.disposition.clone() {
-            Disposition::Skip { rule, touches } => {
+            Disposition::Skip { evidence, touches } => {
                 self.pass_over(&new_event, seq, touches, work);
-                Verdict::Skipped { rule }
+                Verdict::Skipped { evidence }
             }
-            Disposition::Outside { rule, paths } if self.all_is_outside(&new_event, &paths) => {
+            Disposition::Outside { evidence, paths } if self.all_is_outside(&new_event, &paths) => {
                 self.pass_over(&new_event, seq, Touches::Outside { paths }, work);
-                Verdict::Skipped { rule }
+                Verdict::Skipped { evidence }
             }
             Disposition::Ignore { reason } => Verdict::Ignored { reason },
             Disposition::DeleteRef => {
@@ -78,7 +79,7 @@ impl Scheduler {
 
     fn open(&mut self, new_event: &NewEvent, cause: &Cause, opens: &Opening, work: &mut Work) -> Verdict {
         let fold = self.button_fold;
-        let not_configured = || Verdict::Ignored { reason: "no image is configured for it".to_owned() };
+        let not_configured = || Verdict::Ignored { reason: IgnoreReason::UnknownImage };
         let (Some(image), Some(git_ref)) = (&new_event.image, &new_event.git_ref) else { return not_configured() };
         let Some(ImageController { lane, .. }) = self.images.get_mut(image) else { return not_configured() };
         let key = lane.keys.get(git_ref);

@@ -11,6 +11,7 @@ use super::skip::Marked;
 use crate::config::ImageConfig;
 use crate::event::{Disposition, NewEvent, Touches};
 use crate::model::{CommitId, GitRef, ImageName, RefKind};
+use crate::reason::IgnoreReason;
 
 /// A ref that was moved, made or deleted.
 #[derive(Clone, Debug)]
@@ -45,7 +46,7 @@ pub fn route(images: &BTreeMap<ImageName, ImageConfig>, change: &Change<'_>) -> 
         .map(|(image, config)| new_event(Some(image), disposition(config, change, &touched)))
         .collect();
     if new_events.is_empty() {
-        let reason = format!("no image is configured for repository {}", change.repository);
+        let reason = IgnoreReason::UnknownRepository { repository: change.repository.to_owned() };
         return vec![new_event(None, Disposition::Ignore { reason })];
     }
     new_events
@@ -65,11 +66,11 @@ fn disposition<'a>(config: &ImageConfig, change: &Change<'a>, touched: &OnceCell
     let outside = paths.and_then(|paths| Some((touched().outside(paths)?, paths.digest.clone())));
     let authors = &config.ignore_authors;
     let ignored = || if is_tag || authors.is_empty() { None } else { touched().ignored(authors) };
-    let skipped = change.marked.skipped_by(config.skip).map(ToOwned::to_owned).or_else(ignored);
+    let skipped = change.marked.skipped_by(config.skip).or_else(ignored);
     match (skipped, outside) {
-        (Some(rule), Some((_, paths))) => Disposition::Skip { rule, touches: Touches::Outside { paths } },
-        (Some(rule), None) => Disposition::Skip { rule, touches: Touches::Inside },
-        (None, Some((rule, paths))) => Disposition::Outside { rule, paths },
+        (Some(evidence), Some((_, paths))) => Disposition::Skip { evidence, touches: Touches::Outside { paths } },
+        (Some(evidence), None) => Disposition::Skip { evidence, touches: Touches::Inside },
+        (None, Some((evidence, paths))) => Disposition::Outside { evidence, paths },
         (None, None) => Disposition::Build { immediate: is_tag, manual: false, ensure: false },
     }
 }
@@ -80,6 +81,7 @@ pub(super) mod tests {
 
     use super::*;
     use crate::config::{BackendConfig, DockerHubBackendConfig, PathFilter, Secret, SkipRule};
+    use crate::reason::SkipEvidence;
     use crate::scheduler::policy::Policy;
 
     pub(in crate::source) fn globs(patterns: &[&str]) -> GlobSet {
@@ -149,7 +151,9 @@ pub(super) mod tests {
             new_events.iter().filter_map(|new_event| new_event.image.as_ref()).map(ImageName::as_str).collect();
         assert_eq!(names, ["mrraph/blog", "mrraph/blog-next"]);
         assert_eq!(new_events[0].disposition, PUSHED);
-        assert!(matches!(&new_events[1].disposition, Disposition::Ignore { reason } if reason.contains("next")));
+        assert!(
+            matches!(&new_events[1].disposition, Disposition::Ignore { reason: IgnoreReason::BranchUnmatched { globs, .. } } if *globs == ["next"])
+        );
     }
 
     #[test]
@@ -157,16 +161,20 @@ pub(super) mod tests {
         let new_events = route(&BTreeMap::new(), &change("refs/heads/master"));
         assert_eq!(new_events.len(), 1);
         assert_eq!(new_events[0].image, None);
-        assert!(matches!(&new_events[0].disposition, Disposition::Ignore { reason }
-            if reason == "no image is configured for repository github.com/MrRaph/Blog"));
+        assert!(
+            matches!(&new_events[0].disposition, Disposition::Ignore { reason: IgnoreReason::UnknownRepository { repository } }
+            if repository == "github.com/MrRaph/Blog")
+        );
     }
 
     #[test]
     fn without_globs_only_the_default_branch_is_built() {
         let plain = || image(None, &[], SkipRule::All);
         assert_eq!(intake_of(plain(), &change("refs/heads/trunk")), PUSHED);
-        assert!(matches!(intake_of(plain(), &change("refs/heads/master")), Disposition::Ignore { reason }
-            if reason.contains("'trunk'")));
+        assert!(
+            matches!(intake_of(plain(), &change("refs/heads/master")), Disposition::Ignore { reason: IgnoreReason::NotDefaultBranch { branch, default } }
+            if branch == "master" && default.as_deref() == Some("trunk"))
+        );
         for (branch, built) in [("master", true), ("main", true), ("trunk", false)] {
             let untold = Change { default_branch: None, ..change(&format!("refs/heads/{branch}")) };
             assert_eq!(intake_of(plain(), &untold) == PUSHED, built, "{branch}");
@@ -181,13 +189,17 @@ pub(super) mod tests {
             intake_of(config(), &change("refs/tags/v1.2")),
             Disposition::Build { immediate: true, manual: false, ensure: false }
         );
-        assert!(matches!(intake_of(config(), &change("refs/heads/topic")), Disposition::Ignore { reason }
-            if reason.contains("master, release/*")));
-        assert!(matches!(intake_of(config(), &change("refs/tags/nightly")), Disposition::Ignore { reason }
-            if reason.contains("v*")));
+        assert!(
+            matches!(intake_of(config(), &change("refs/heads/topic")), Disposition::Ignore { reason: IgnoreReason::BranchUnmatched { branch, globs } }
+            if branch == "topic" && globs == ["master", "release/*"])
+        );
+        assert!(
+            matches!(intake_of(config(), &change("refs/tags/nightly")), Disposition::Ignore { reason: IgnoreReason::TagUnmatched { tag, globs } }
+            if tag == "nightly" && globs == ["v*"])
+        );
         assert!(matches!(
             intake_of(image(None, &[], SkipRule::All), &change("refs/tags/v1")),
-            Disposition::Ignore { .. }
+            Disposition::Ignore { reason: IgnoreReason::NoTags { .. } }
         ));
     }
 
@@ -210,15 +222,15 @@ pub(super) mod tests {
         let pushed = Change { before, body: &body, ..change("refs/heads/trunk") };
         let digest = without_drafts().paths.expect("paths").digest;
         let touches = Touches::Outside { paths: digest.clone() };
-        let rule = "every file of the push is outside `paths`: drafts/a.md".to_owned();
-        assert_eq!(intake_of(without_drafts(), &pushed), Disposition::Outside { rule, paths: digest });
+        let evidence = SkipEvidence::OutsidePaths { file: "drafts/a.md".to_owned(), more: 0 };
+        assert_eq!(intake_of(without_drafts(), &pushed), Disposition::Outside { evidence, paths: digest });
         // A marker says so for good, and what was touched is still told.
-        let marked = Change { marked: Marked { all: true, head: true }, ..pushed.clone() };
-        let rule = "every commit of the push carries a skip marker".to_owned();
-        assert_eq!(intake_of(without_drafts(), &marked), Disposition::Skip { rule: rule.clone(), touches });
+        let marked = Change { marked: Marked { all: true, head: Some("[skip ci]") }, ..pushed.clone() };
+        let evidence = SkipEvidence::EveryCommitMarked { marker: Some("[skip ci]".to_owned()) };
+        assert_eq!(intake_of(without_drafts(), &marked), Disposition::Skip { evidence: evidence.clone(), touches });
         assert_eq!(
             intake_of(image(Some(&["*"]), &[], SkipRule::All), &marked),
-            Disposition::Skip { rule, touches: Touches::Inside }
+            Disposition::Skip { evidence, touches: Touches::Inside }
         );
         // A new branch, a tag, and an image that every file counts for.
         assert_eq!(intake_of(without_drafts(), &Change { before: None, ..pushed.clone() }), PUSHED);
@@ -238,8 +250,8 @@ pub(super) mod tests {
             let ignore_authors = vec![name.to_owned()];
             ImageConfig { ignore_authors, ..image(Some(&["*"]), &["*"], SkipRule::All) }
         };
-        let rule = "every commit is by renovate[bot], whom ignore_authors names".to_owned();
-        assert_eq!(intake_of(with("Renovate[bot]"), &pushed), Disposition::Skip { rule, touches: Touches::Inside });
+        let evidence = SkipEvidence::IgnoredAuthors { author: "renovate[bot]".to_owned(), more: 0 };
+        assert_eq!(intake_of(with("Renovate[bot]"), &pushed), Disposition::Skip { evidence, touches: Touches::Inside });
         assert_eq!(intake_of(with("dependabot[bot]"), &pushed), PUSHED);
         let tag = Change { git_ref: GitRef::tag("v1").expect("a ref"), ..pushed };
         assert!(matches!(intake_of(with("renovate[bot]"), &tag), Disposition::Build { .. }));
@@ -257,7 +269,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_skip_applies_only_to_what_would_be_built_and_never_to_a_deletion() {
-        let marked = Change { marked: Marked { all: true, head: true }, ..change("refs/heads/trunk") };
+        let marked = Change { marked: Marked { all: true, head: Some("[skip ci]") }, ..change("refs/heads/trunk") };
         assert!(matches!(intake_of(image(None, &[], SkipRule::All), &marked), Disposition::Skip { .. }));
         assert_eq!(intake_of(image(None, &[], SkipRule::Never), &marked), PUSHED);
         let elsewhere = Change { git_ref: GitRef::branch("topic").expect("a ref"), ..marked.clone() };

@@ -4,35 +4,42 @@
 //! decide what a skip means: it only says which commits ask for one.
 
 use crate::config::SkipRule;
+use crate::reason::SkipEvidence;
 
 /// The most commits that GitHub lists in one push; a list of this length may have been cut off.
 pub const COMMITS_LISTED_MAX: usize = 2_048;
 
 const MARKERS: [&str; 5] = ["[skip ci]", "[ci skip]", "[no ci]", "[skip actions]", "[actions skip]"];
 
+/// The marker that is no word in brackets but the message's last line.
+const TRAILER: &str = "skip-checks: true";
+
 /// Which commits of a push carry a marker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Marked {
     /// Every one of them, as far as the sender shows: never true of an empty list or of one that may be cut off.
     pub all: bool,
-    /// The newest.
-    pub head: bool,
+    /// The marker of the newest, if it carries one.
+    pub head: Option<&'static str>,
 }
 
 impl Marked {
     /// Why `rule` skips such a push; None where it doesn't.
-    pub fn skipped_by(self, rule: SkipRule) -> Option<&'static str> {
+    pub fn skipped_by(self, rule: SkipRule) -> Option<SkipEvidence> {
+        let marker = self.head.map(ToOwned::to_owned);
         match rule {
-            SkipRule::All if self.all => Some("every commit of the push carries a skip marker"),
-            SkipRule::Head if self.head => Some("the newest commit carries a skip marker"),
+            SkipRule::All if self.all => Some(SkipEvidence::EveryCommitMarked { marker }),
+            SkipRule::Head if marker.is_some() => Some(SkipEvidence::NewestCommitMarked { marker }),
             _ => None,
         }
     }
 }
 
-pub fn carries_marker(message: &str) -> bool {
+/// The marker that a commit's message carries, as GitHub's list spells it.
+pub fn marker_in(message: &str) -> Option<&'static str> {
     let message = message.to_ascii_lowercase();
-    MARKERS.iter().any(|marker| message.contains(marker)) || ends_with_trailer(&message)
+    let marker = MARKERS.iter().find(|marker| message.contains(**marker)).copied();
+    marker.or_else(|| ends_with_trailer(&message).then_some(TRAILER))
 }
 
 /// Whether the last line is `skip-checks: true`, in a paragraph of its own or among other trailers: the
@@ -62,7 +69,7 @@ mod tests {
             "Subject\n\nBody\n\n\nskip-checks: true",
             "Subject\n\nSigned-off-by: A\nSkip-Checks:true\n",
         ] {
-            assert!(carries_marker(marked), "{marked:?}");
+            assert!(marker_in(marked).is_some(), "{marked:?}");
         }
     }
 
@@ -77,16 +84,16 @@ mod tests {
             "Subject\n\nskip-checks: false",
             "",
         ] {
-            assert!(!carries_marker(plain), "{plain:?}");
+            assert!(marker_in(plain).is_none(), "{plain:?}");
         }
     }
 
     #[test]
     fn each_rule_looks_at_its_own_commits() {
-        let only_head = Marked { all: false, head: true };
+        let only_head = Marked { all: false, head: Some(MARKERS[0]) };
         assert_eq!(only_head.skipped_by(SkipRule::All), None);
         assert!(only_head.skipped_by(SkipRule::Head).is_some());
-        let both = Marked { all: true, head: true };
+        let both = Marked { all: true, head: Some(MARKERS[0]) };
         assert!(both.skipped_by(SkipRule::All).is_some());
         assert_eq!(both.skipped_by(SkipRule::Never), None);
     }

@@ -1,5 +1,7 @@
 //! One function per sentence that says what becomes of an event. Read on phones: short, no full stop.
 
+pub mod reasons;
+
 use std::time::Duration;
 
 use crate::build::{BuildState, Outcome};

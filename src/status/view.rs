@@ -40,8 +40,8 @@ pub fn receipt(
     let decided = match &event.verdict {
         Verdict::Opened => None,
         Verdict::AlreadyBuilt => Some((EventState::Built, sentences::ALREADY_BUILT.to_owned())),
-        Verdict::Skipped { rule } => Some((EventState::Skipped, rule.clone())),
-        Verdict::Ignored { reason } => Some((EventState::Ignored, reason.clone())),
+        Verdict::Skipped { evidence } => Some((EventState::Skipped, sentences::reasons::skipped(evidence))),
+        Verdict::Ignored { reason } => Some((EventState::Ignored, sentences::reasons::ignored(reason))),
         Verdict::RefDeleted => Some((EventState::RefDeleted, sentences::DELETES_REF.to_owned())),
         Verdict::DuplicateOf { event } => Some((EventState::Duplicate, sentences::duplicate_of(event))),
     };

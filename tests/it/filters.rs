@@ -85,7 +85,7 @@ async fn drafts_make_no_builds_and_what_waits_behind_them_is_not_forgotten() {
 
     // A marked push changes the page. Then the daemon is killed, and a draft comes: it brings the page along.
     let marked = Told::new(4, &["index.md"]).saying("Not now [skip ci]");
-    assert_passed_over(&world, &marked, "every commit of the push carries a skip marker").await;
+    assert_passed_over(&world, &marked, "every commit of the push has a skip marker: [skip ci]").await;
     world.daemon.kill();
     world.daemon.restart().await;
     assert_built(&world, &Told::new(5, &["drafts/a.md"])).await;
@@ -134,7 +134,7 @@ async fn what_is_not_known_for_certain_is_built() {
 async fn what_a_program_pushes_waits_for_a_person() {
     let world = stage().await;
     assert_built(&world, &Told::new(1, &["index.md"])).await;
-    let by = "every commit is by renovate[bot], whom ignore_authors names";
+    let by = "every commit is by authors in `ignore_authors`: renovate[bot]";
     assert_passed_over(&world, &Told::by("renovate[bot]", 2, &["go.mod"]), by).await;
     // A person merges what it proposed.
     let merged = Told::by("renovate[bot]", 3, &["go.mod"]).with("/sender/login", json!("ada"));

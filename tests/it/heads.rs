@@ -11,6 +11,7 @@ use coalesced::build::TriggerAnswer;
 use coalesced::event::{Cause, CauseKind, Delivery, Disposition, NewEvent};
 use coalesced::journal::{MemoryJournal, encode};
 use coalesced::model::{BuildId, CommitId, GitRef, ImageName, RefKind, Timestamp};
+use coalesced::reason::SkipEvidence;
 use coalesced::scheduler::heads::{HEADS_MAX, RECOVERED_PER_ANSWER, RemoteHead};
 use coalesced::scheduler::policy::{Policy, Reconcile};
 use coalesced::scheduler::{Effect, Input, Scheduler, Settings, Step, Ticket};
@@ -177,7 +178,10 @@ impl History {
         good.insert(after.clone());
         self.before.extend(before.clone().map(|before| (git_ref.clone(), before)));
         let disposition = if outside {
-            Disposition::Outside { rule: "outside".to_owned(), paths: "paths".into() }
+            Disposition::Outside {
+                evidence: SkipEvidence::OutsidePaths { file: "a".to_owned(), more: 0 },
+                paths: "paths".into(),
+            }
         } else {
             Disposition::Build { immediate: false, manual: false, ensure: false }
         };

@@ -12,6 +12,7 @@ use coalesced::command::{Command, Scope, Verb};
 use coalesced::event::{Cause, CauseKind, Delivery, Disposition, End, Fingerprint, NewEvent, Touches, Verdict};
 use coalesced::journal::{Fate, MemoryJournal, encode};
 use coalesced::model::{BuildId, GitRef, ImageName, Seq, Timestamp};
+use coalesced::reason::SkipEvidence;
 use coalesced::scheduler::policy::Policy;
 use coalesced::scheduler::record::Fact;
 use coalesced::scheduler::{Decision, Effect, Input, Scheduler, Settings, Step, Ticket};
@@ -222,7 +223,10 @@ impl History {
                 self.deliver(*git_ref, None, disposition, CauseKind::Button);
             }
             Op::Skip { git_ref } => {
-                let skip = Disposition::Skip { rule: "skip".to_owned(), touches: Touches::Inside };
+                let skip = Disposition::Skip {
+                    evidence: SkipEvidence::NewestCommitMarked { marker: None },
+                    touches: Touches::Inside,
+                };
                 self.deliver(*git_ref, None, skip, CauseKind::Push);
             }
             Op::Advance { millis } => self.advance(Duration::from_millis((*millis).into())),

@@ -34,11 +34,13 @@ use coalesced::command::{Command, Scope, Verb};
 use coalesced::event::{Cause, CauseKind, Delivery, Disposition, End, Event, Fingerprint, NewEvent, Touches, Verdict};
 use coalesced::journal::{Fate, MemoryJournal, encode};
 use coalesced::model::{BuildId, CommitId, GitRef, ImageName, Seq, Timestamp};
+use coalesced::reason::SkipEvidence;
 use coalesced::scheduler::heads::RemoteHead;
 use coalesced::scheduler::policy::{AccountName, LabelRule, Policy, Reconcile};
 use coalesced::scheduler::record::Fact;
 use coalesced::scheduler::wait::standing;
 use coalesced::scheduler::{Decision, Effect, Input, Scheduler, Settings, Step, Ticket};
+use coalesced::status::sentences::reasons;
 use coalesced::status::{self, Picture};
 
 /// Virtual time begins here: 2026-11-23T10:00:00Z.
@@ -244,12 +246,12 @@ impl World {
             "tap" => Disposition::Build { immediate: true, manual: true, ensure: false },
             "call" => Disposition::Build { immediate: says("now") || is_tag, manual: true, ensure: says("ensure") },
             "skip" => Disposition::Skip {
-                rule: "every commit says [skip ci]".to_owned(),
+                evidence: SkipEvidence::EveryCommitMarked { marker: Some("[skip ci]".to_owned()) },
                 touches: outside.map_or(Touches::Inside, |paths| Touches::Outside { paths: paths.into() }),
             },
             "delete" => Disposition::DeleteRef,
             "push" if outside.is_some() => Disposition::Outside {
-                rule: "every file of the push is outside `paths`: drafts/a.md".to_owned(),
+                evidence: SkipEvidence::OutsidePaths { file: "drafts/a.md".to_owned(), more: 0 },
                 paths: outside.unwrap_or_default().into(),
             },
             _ => Disposition::Build { immediate: is_tag, manual: false, ensure: false },
@@ -440,8 +442,8 @@ fn tell_verdict(event: &Event) -> String {
     match &event.verdict {
         Verdict::Opened => format!("event {seq} waits"),
         Verdict::AlreadyBuilt => format!("event {seq}: nothing to do"),
-        Verdict::Skipped { rule } => format!("event {seq} skipped: {rule}"),
-        Verdict::Ignored { reason } => format!("event {seq} ignored: {reason}"),
+        Verdict::Skipped { evidence } => format!("event {seq} skipped: {}", reasons::skipped(evidence)),
+        Verdict::Ignored { reason } => format!("event {seq} ignored: {}", reasons::ignored(reason)),
         Verdict::RefDeleted => format!("event {seq}: the ref is deleted"),
         Verdict::DuplicateOf { .. } => format!("event {seq} is one cause with the tap before"),
     }

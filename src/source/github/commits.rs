@@ -12,6 +12,7 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, SeqAccess, Visitor};
 use serde_json::Value;
 
 use crate::config::PathFilter;
+use crate::reason::SkipEvidence;
 use crate::source::lenient::{Object, Text};
 use crate::source::skip::COMMITS_LISTED_MAX;
 
@@ -55,20 +56,26 @@ impl<'a> Touched<'a> {
     }
 
     /// Why a push that touched these files has nothing to build; None where it has, or may have.
-    pub(in crate::source) fn outside(&self, paths: &PathFilter) -> Option<String> {
+    pub(in crate::source) fn outside(&self, paths: &PathFilter) -> Option<SkipEvidence> {
         let files = self.files.as_ref()?;
         let outside = files.iter().all(|file| !paths.holds(file));
-        outside.then(|| format!("every file of the push is outside `paths`: {}", first_of(files)))
+        outside.then(|| {
+            let (file, more) = first_of(files);
+            SkipEvidence::OutsidePaths { file, more }
+        })
     }
 
     /// Why a push of these authors is passed over; None where it isn't.
     ///
     /// Whoever pushed must be one of them, too: a person who merges what a program proposed wants it built.
-    pub(in crate::source) fn ignored(&self, authors: &[String]) -> Option<String> {
+    pub(in crate::source) fn ignored(&self, authors: &[String]) -> Option<SkipEvidence> {
         let Authors { authors: made, pusher } = self.authors.as_ref()?;
         let is_named = |name: &Cow<'a, str>| authors.iter().any(|author| author.eq_ignore_ascii_case(name));
         let all = is_named(pusher) && made.iter().all(is_named);
-        all.then(|| format!("every commit is by {}, whom ignore_authors names", first_of(made)))
+        all.then(|| {
+            let (author, more) = first_of(made);
+            SkipEvidence::IgnoredAuthors { author, more }
+        })
     }
 }
 
@@ -91,18 +98,15 @@ fn files_of(commits: Vec<RawCommit<'_>>) -> Option<BTreeSet<Cow<'_, str>>> {
     Some(files)
 }
 
-/// `drafts/a.md and 2 more`.
-fn first_of(names: &BTreeSet<Cow<'_, str>>) -> String {
+/// The first of them, short and in one line, and how many more there are.
+fn first_of(names: &BTreeSet<Cow<'_, str>>) -> (String, u32) {
     let first = names.first().map_or("", |name| &**name);
     let mut first: String = first.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
     if let Some((end, _)) = first.char_indices().nth(ECHO_CHARS_MAX) {
         first.truncate(end);
         first.push('…');
     }
-    match names.len() {
-        0 | 1 => first,
-        several => format!("{first} and {} more", several - 1),
-    }
+    (first, u32::try_from(names.len().saturating_sub(1)).unwrap_or(u32::MAX))
 }
 
 /// A list with fewer than `MAX` elements, of which none is there where null or nothing stands. None: it has more, and

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::model::CommitId;
 use crate::source::lenient::{All, Flag, Object, Predicate, Text};
-use crate::source::skip::{COMMITS_LISTED_MAX, Marked, carries_marker};
+use crate::source::skip::{COMMITS_LISTED_MAX, Marked, marker_in};
 use crate::source::{JsonMistake, SourceError};
 
 /// A push whose ref and repository are known to be there.
@@ -53,7 +53,7 @@ impl Push {
             deleted: raw.deleted.0 || after_is_zero,
             commit: head.id.get().and_then(commit_of).or(after).filter(|commit| !commit.is_zero()),
             before: raw.before.get().and_then(commit_of),
-            marked: Marked { all: raw.commits.answer, head: head.message.get().is_some_and(carries_marker) },
+            marked: Marked { all: raw.commits.answer, head: head.message.get().and_then(marker_in) },
             actor: raw
                 .sender
                 .0
@@ -123,7 +123,7 @@ struct RawPusher<'a> {
 impl Predicate for Object<RawCommit<'_>> {
     /// Whether the commit carries a skip marker; an entry without a message carries none.
     fn holds(&self) -> bool {
-        self.0.as_ref().and_then(|commit| commit.message.get()).is_some_and(carries_marker)
+        self.0.as_ref().and_then(|commit| commit.message.get()).and_then(marker_in).is_some()
     }
 }
 

@@ -3,6 +3,7 @@
 use coalesced::emulator::TrueBuild;
 use coalesced::event::{Disposition, Touches};
 use coalesced::model::{CommitId, GitRef, ImageName, Timestamp};
+use coalesced::reason::SkipEvidence;
 
 /// What a push is made of, and what its source makes of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,8 +17,6 @@ pub(crate) enum Content {
     MarkedOutside,
 }
 
-/// The receipt of what was passed over for its files alone.
-pub(crate) const OUTSIDE: &str = "outside";
 const PATHS: &str = "paths";
 
 /// One push that was passed over for its files.
@@ -40,10 +39,13 @@ impl Content {
     }
 
     pub(crate) fn disposition(self, immediate: bool) -> Disposition {
-        let skip = |touches| Disposition::Skip { rule: "marked".to_owned(), touches };
+        let skip = |touches| Disposition::Skip { evidence: SkipEvidence::NewestCommitMarked { marker: None }, touches };
         match self {
             Self::Inside => Disposition::Build { immediate, manual: false, ensure: false },
-            Self::Outside => Disposition::Outside { rule: OUTSIDE.to_owned(), paths: PATHS.into() },
+            Self::Outside => Disposition::Outside {
+                evidence: SkipEvidence::OutsidePaths { file: "a".to_owned(), more: 0 },
+                paths: PATHS.into(),
+            },
             Self::MarkedInside => skip(Touches::Inside),
             Self::MarkedOutside => skip(Touches::Outside { paths: PATHS.into() }),
         }

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use coalesced::build::Outcome;
 use coalesced::emulator::Fault;
 use coalesced::event::{End, Verdict};
+use coalesced::reason::SkipEvidence;
 use coalesced::scheduler::lane::Phase;
 use coalesced::scheduler::record::Fact;
 use coalesced::scheduler::{Notice, Scheduler};
 
-use super::filters::OUTSIDE;
 use super::plan::{QuestionFate, Word};
 
 /// What a long run must have seen. A name that is not reached fails it.
@@ -224,7 +224,7 @@ impl Marks {
         self.hit(match verdict {
             Verdict::Opened => "verdict: opened",
             Verdict::AlreadyBuilt => "verdict: already built",
-            Verdict::Skipped { rule } if rule == OUTSIDE => "verdict: skipped for its files",
+            Verdict::Skipped { evidence: SkipEvidence::OutsidePaths { .. } } => "verdict: skipped for its files",
             Verdict::Skipped { .. } => "verdict: skipped",
             Verdict::Ignored { .. } => "verdict: ignored",
             Verdict::RefDeleted => "verdict: ref deleted",

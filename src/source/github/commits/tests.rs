@@ -34,12 +34,12 @@ fn with(mut body: Value, key: &str, value: Value) -> Value {
 }
 
 /// Why a push is outside of all but the drafts.
-fn outside(body: &Value) -> Option<String> {
+fn outside(body: &Value) -> Option<SkipEvidence> {
     let body = body.to_string();
     Touched::read(body.as_bytes()).outside(&paths(&["**"], &["drafts/**"]))
 }
 
-fn ignored(body: &Value, authors: &[&str]) -> Option<String> {
+fn ignored(body: &Value, authors: &[&str]) -> Option<SkipEvidence> {
     let authors: Vec<String> = authors.iter().map(ToString::to_string).collect();
     let body = body.to_string();
     Touched::read(body.as_bytes()).ignored(&authors)
@@ -48,9 +48,10 @@ fn ignored(body: &Value, authors: &[&str]) -> Option<String> {
 #[test]
 fn every_file_of_every_commit_counts_whatever_was_done_to_it() {
     let draft = || commit("ada", &["drafts/a.md"]);
-    assert_eq!(outside(&push(&[draft()])).as_deref(), Some("every file of the push is outside `paths`: drafts/a.md"));
+    let evidence = |more| Some(SkipEvidence::OutsidePaths { file: "drafts/a.md".to_owned(), more });
+    assert_eq!(outside(&push(&[draft()])), evidence(0));
     let three = push(&[commit("ada", &["drafts/b/c.md", "drafts/a.md"]), commit("ada", &["drafts/a.md", "drafts/d"])]);
-    assert_eq!(outside(&three).as_deref(), Some("every file of the push is outside `paths`: drafts/a.md and 2 more"));
+    assert_eq!(outside(&three), evidence(2));
     for list in ["added", "removed", "modified"] {
         let built = with(draft(), list, json!(["index.md"]));
         assert_eq!(outside(&push(&[draft(), built, draft()])), None, "{list}");
@@ -115,14 +116,9 @@ fn what_is_not_known_whole_is_not_outside() {
 fn a_push_is_ignored_when_every_author_and_whoever_pushed_is() {
     let bot = || commit("renovate[bot]", &["go.mod"]);
     let names = ["renovate[bot]", "Release-Bot"];
-    assert_eq!(
-        ignored(&push(&[bot(), bot()]), &names).as_deref(),
-        Some("every commit is by renovate[bot], whom ignore_authors names")
-    );
-    assert_eq!(
-        ignored(&push(&[bot(), commit("release-bot", &["a"])]), &names).as_deref(),
-        Some("every commit is by release-bot and 1 more, whom ignore_authors names")
-    );
+    let evidence = |author: &str, more| Some(SkipEvidence::IgnoredAuthors { author: author.to_owned(), more });
+    assert_eq!(ignored(&push(&[bot(), bot()]), &names), evidence("renovate[bot]", 0));
+    assert_eq!(ignored(&push(&[bot(), commit("release-bot", &["a"])]), &names), evidence("release-bot", 1));
     for (why, body) in [
         ("a person's commit", push(&[bot(), commit("ada", &["a"])])),
         ("a person merged it", with(push(&[bot()]), "sender", json!({"login": "ada"}))),
@@ -151,5 +147,6 @@ fn a_name_stands_in_for_an_account_that_nobody_knows() {
 fn a_reason_stays_short_and_in_one_line() {
     let long = format!("drafts/a\nb{}", "\u{fc}".repeat(4_000));
     let reason = outside(&push(&[commit("ada", &[&long, "drafts/z"])])).expect("outside");
-    assert!(reason.chars().count() < 160 && !reason.contains('\n') && reason.ends_with("… and 1 more"), "{reason}");
+    let SkipEvidence::OutsidePaths { file, more: 1 } = &reason else { panic!("{reason:?}") };
+    assert!(file.chars().count() < 160 && !file.contains('\n') && file.ends_with('…'), "{file}");
 }

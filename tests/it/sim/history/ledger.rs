@@ -6,12 +6,13 @@ use coalesced::build::Outcome;
 use coalesced::emulator::TrueBuild;
 use coalesced::event::Verdict;
 use coalesced::model::{BuildId, ImageName};
+use coalesced::reason::SkipEvidence;
 use coalesced::scheduler::Step;
 use coalesced::scheduler::lane::Live;
 use coalesced::scheduler::record::Fact;
 
 use super::super::Sums;
-use super::super::filters::{OUTSIDE, PassedOver};
+use super::super::filters::PassedOver;
 use super::{History, Pending, Wanting, world};
 
 /// Known gap: somebody else's build of this long before our call can be taken for ours: the tolerance of the core, and
@@ -77,9 +78,9 @@ impl History<'_> {
                 Some(named.unwrap_or(pushes.len() - 1))
             });
             self.marks.verdict(&event.verdict);
-            if let (Verdict::Skipped { rule }, Some(image), Some(git_ref), Some(commit)) =
+            if let (Verdict::Skipped { evidence }, Some(image), Some(git_ref), Some(commit)) =
                 (&event.verdict, &event.image, &event.git_ref, &event.commit)
-                && rule == OUTSIDE
+                && matches!(evidence, SkipEvidence::OutsidePaths { .. })
             {
                 let (image, git_ref, commit) = (image.clone(), git_ref.clone(), commit.clone());
                 self.passed_over.push(PassedOver { image, git_ref, commit, at: world(self.at) });

@@ -5,6 +5,7 @@ use std::time::Duration;
 use coalesced::command::{Command, Scope, Verb};
 use coalesced::event::{Cause, CauseKind, Delivery, Disposition, Fingerprint, NewEvent, Touches};
 use coalesced::model::CommitId;
+use coalesced::reason::SkipEvidence;
 use coalesced::scheduler::Input;
 use coalesced::scheduler::lane::Lane;
 
@@ -53,7 +54,10 @@ impl History<'_> {
                 self.deliver(CauseKind::Api, "ci", *image, *git_ref, disposition);
             }
             Op::Skip { image, git_ref } => {
-                let skip = Disposition::Skip { rule: "skip".to_owned(), touches: Touches::Inside };
+                let skip = Disposition::Skip {
+                    evidence: SkipEvidence::NewestCommitMarked { marker: None },
+                    touches: Touches::Inside,
+                };
                 self.deliver(CauseKind::Push, "github", *image, *git_ref, skip);
             }
             Op::Delete { image, git_ref } => {

@@ -1,0 +1,165 @@
+//! Why things are as they are: reasons as values, for the facts that are stored and the notices made of them.
+//!
+//! What must never stand here is a sentence: words are made in `status/sentences`, so that they can change without a
+//! journal that holds them. What somebody else said, a back-end or a remote, goes along as data (`detail`). Journals and
+//! exports of before hold sentences in these places; they are read as `Told` and shown as they are.
+
+use serde::{Deserialize, Serialize};
+
+/// Why nobody knows whether a trigger had its effect (semantics R5).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UncertainReason {
+    /// The answer, or that there was none, leaves it open.
+    Answer { detail: String },
+    /// The back-end said that one is pending already.
+    AlreadyPending { detail: String },
+    /// The daemon ended while the call was under way.
+    DaemonEnded,
+    #[serde(untagged)]
+    Told(String),
+}
+
+/// Why a trigger had no effect (semantics R5).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefusalReason {
+    /// The back-end refused, or could not be reached.
+    Answer { detail: String },
+    /// It said that one is pending already, and its builds can't be seen.
+    AlreadyPending { detail: String },
+    /// It said that one is pending already, and shows none.
+    PendingNotShown,
+    #[serde(untagged)]
+    Told(String),
+}
+
+/// Why a build ended as it did, where that is not simply what the back-end reported.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndReason {
+    /// The trigger was refused: there was no build.
+    Refused(RefusalReason),
+    /// The back-end shows no build of this trigger, though it would by now.
+    NotShown,
+    /// Nobody could look for it, for too long.
+    Unverified,
+    /// It was cancelled before it began.
+    CancelledBeforeStart,
+    /// It was in the back-end's list and is no more.
+    Vanished,
+    /// No end was seen within `build_deadline`.
+    Overdue { deadline_ms: u64 },
+    /// The back-end ended it at its own time limit.
+    BackendTimeLimit,
+    /// Its builds can't be seen, and the back-end reported that the image was pushed.
+    ImageReported,
+    /// Its builds can't be seen: it is taken to have ended after `expected_build_time`.
+    Assumed,
+    #[serde(untagged)]
+    Told(String),
+}
+
+/// What is to be said of a build beside its state and its outcome.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BuildNote {
+    Uncertain(UncertainReason),
+    Ended(EndReason),
+    /// Somebody else started it, for this label of the back-end's: on Docker Hub the image's tag.
+    Foreign {
+        label: String,
+    },
+    #[serde(untagged)]
+    Told(String),
+}
+
+/// By which rule of its image a push is not built, and what shows it (semantics R10).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SkipEvidence {
+    /// Every commit carries a skip marker (`skip = "all"`); `marker` is that of the newest, where it is known.
+    EveryCommitMarked {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        marker: Option<String>,
+    },
+    /// The newest commit carries one (`skip = "head"`).
+    NewestCommitMarked {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        marker: Option<String>,
+    },
+    /// Every file is outside of `paths`: this one, and so many more.
+    OutsidePaths { file: String, more: u32 },
+    /// Every commit is by authors that `ignore_authors` names: this one, and so many more.
+    IgnoredAuthors { author: String, more: u32 },
+    #[serde(untagged)]
+    Told(String),
+}
+
+/// Why no image is built for what somebody asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IgnoreReason {
+    /// `host/owner/name` is the repository of no image.
+    UnknownRepository { repository: String },
+    /// The image is not, or no longer, in the configuration.
+    UnknownImage,
+    /// The image builds no tags.
+    NoTags { tag: String },
+    /// None of the image's `tags` matches.
+    TagUnmatched { tag: String, globs: Vec<String> },
+    /// None of the image's `branches` matches.
+    BranchUnmatched { branch: String, globs: Vec<String> },
+    /// The image builds the default branch alone; its name, where the sender says.
+    NotDefaultBranch {
+        branch: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        default: Option<String>,
+    },
+    #[serde(untagged)]
+    Told(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read<T: serde::de::DeserializeOwned>(json: &str) -> T {
+        serde_json::from_str(json).expect("readable")
+    }
+
+    #[test]
+    fn a_sentence_of_before_is_read_and_written_as_it_was() {
+        let told = "it vanished from the back-end's history";
+        let json = format!("\"{told}\"");
+        assert_eq!(read::<EndReason>(&json), EndReason::Told(told.to_owned()));
+        assert_eq!(read::<BuildNote>(&json), BuildNote::Told(told.to_owned()));
+        assert_eq!(read::<UncertainReason>(&json), UncertainReason::Told(told.to_owned()));
+        assert_eq!(read::<RefusalReason>(&json), RefusalReason::Told(told.to_owned()));
+        assert_eq!(read::<SkipEvidence>(&json), SkipEvidence::Told(told.to_owned()));
+        assert_eq!(read::<IgnoreReason>(&json), IgnoreReason::Told(told.to_owned()));
+        assert_eq!(serde_json::to_string(&EndReason::Told(told.to_owned())).expect("written"), json);
+    }
+
+    #[test]
+    fn reasons_come_back_as_they_were_written() {
+        let notes = [
+            BuildNote::Uncertain(UncertainReason::DaemonEnded),
+            BuildNote::Uncertain(UncertainReason::Answer { detail: "504".to_owned() }),
+            BuildNote::Ended(EndReason::Refused(RefusalReason::Answer { detail: "404".to_owned() })),
+            BuildNote::Ended(EndReason::Refused(RefusalReason::PendingNotShown)),
+            BuildNote::Ended(EndReason::Vanished),
+            BuildNote::Ended(EndReason::Overdue { deadline_ms: 15_000_000 }),
+            BuildNote::Foreign { label: "latest".to_owned() },
+        ];
+        for note in notes {
+            assert_eq!(read::<BuildNote>(&serde_json::to_string(&note).expect("written")), note);
+        }
+        let json = serde_json::to_string(&BuildNote::Ended(EndReason::Vanished)).expect("written");
+        assert_eq!(json, r#"{"ended":"vanished"}"#);
+        let marked = SkipEvidence::EveryCommitMarked { marker: Some("[skip ci]".to_owned()) };
+        assert_eq!(read::<SkipEvidence>(&serde_json::to_string(&marked).expect("written")), marked);
+        let ignored = IgnoreReason::NotDefaultBranch { branch: "dev".to_owned(), default: None };
+        assert_eq!(read::<IgnoreReason>(&serde_json::to_string(&ignored).expect("written")), ignored);
+    }
+}
