@@ -111,7 +111,7 @@ fn idle(images: &[ImageName], git_ref: &GitRef) -> usize {
 
 fn settings(images: &[ImageName]) -> Settings {
     Settings {
-        policies: images.iter().map(|image| (image.clone(), Policy::DEFAULT.clone())).collect(),
+        policies: images.iter().map(|image| (image.clone(), Policy::DEFAULT.into())).collect(),
         account_limits: BTreeMap::new(),
         button_fold: Settings::BUTTON_FOLD,
         seed: 7,

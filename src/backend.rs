@@ -87,7 +87,7 @@ mod tests {
             skip: SkipRule::All,
             paths: None,
             ignore_authors: Vec::new(),
-            policy: Policy::DEFAULT,
+            policy: Policy::DEFAULT.into(),
             backend: BackendConfig::DockerHub(DockerHubBackendConfig { trigger_url, login }),
         }
     }

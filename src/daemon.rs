@@ -163,7 +163,7 @@ async fn with_git(mut config: Config) -> Config {
             "there is no 'git' to run, so pushes that never arrive are not found; install it, or write reconcile_every = \"off\""
         );
         for image in config.rules.images.values_mut() {
-            image.policy.reconcile = None;
+            Arc::make_mut(&mut image.policy).reconcile = None;
         }
     }
     config

@@ -24,7 +24,6 @@ use crate::event::Delivery;
 use crate::journal::{JournalError, Reader, Retention, Storage, Vitals, encode};
 use crate::model::{BuildId, ImageName, Seq, Timestamp};
 use crate::refs::Remotes;
-use crate::scheduler::policy::Policy;
 use crate::scheduler::{Decision, Effect, Input, Scheduler, Settings, Snapshot, Step, Ticket};
 use crate::status::{Picture, Receipt};
 
@@ -134,11 +133,10 @@ pub enum CommandError {
 impl<J: Storage> Driver<J> {
     /// Takes up where the journal ends. Nothing runs yet; the first step is written by [`drive`](Self::drive).
     pub fn new(parts: Parts<J>) -> (Self, Handle, Step) {
-        let policies: Arc<BTreeMap<ImageName, Policy>> = Arc::new(parts.settings.policies.clone());
         let mut clock = Clock::new();
         let (scheduler, first_step) = Scheduler::recover(parts.settings, parts.snapshot, clock.now());
         let (sender, inbox) = mpsc::channel(INBOX_MAX);
-        let (picture, picture_seen) = watch::channel(Picture::of(&scheduler, policies));
+        let (picture, picture_seen) = watch::channel(Picture::of(&scheduler));
         let (counters, counters_seen) = watch::channel(Counters::default());
         let vitals = parts.journal.vitals();
         let journal = (parts.reader, vitals.clone());

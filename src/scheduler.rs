@@ -4,6 +4,7 @@
 //! values, so that any history can be replayed in a test, faster than it happened. What it promises is written
 //! in ARCHITECTURE.md under "Semantics"; the rule's number stands beside the code that keeps it.
 
+mod configure;
 mod controller;
 mod coverage;
 pub mod deliveries;
@@ -48,6 +49,8 @@ const OBSERVE_GROWTH_MAX: u32 = 4;
 #[derive(Clone, Debug)]
 pub struct Scheduler {
     images: BTreeMap<ImageName, ImageController>,
+    /// The lanes of images that are not configured, as they are stored. Nothing happens to them.
+    aside: BTreeMap<ImageName, Lane>,
     /// How many builds each account may have at once, and how many it has.
     accounts: BTreeMap<AccountName, Account>,
     /// The hold of all images.
@@ -79,10 +82,10 @@ impl Account {
     }
 }
 
-/// What stays the same while the daemon runs.
+/// The rules in force. They change only by [`Input::Configured`].
 #[derive(Clone, Debug)]
 pub struct Settings {
-    pub policies: BTreeMap<ImageName, Policy>,
+    pub policies: BTreeMap<ImageName, Arc<Policy>>,
     /// The limit of each account that a policy names.
     pub account_limits: BTreeMap<AccountName, u32>,
     /// Taps of one button for one key within this are one cause.
@@ -122,6 +125,8 @@ pub enum Input {
     CancelAnswered { image: ImageName, build: BuildId, answer: CancelAnswer },
     /// Somebody says that something changed: a reason to ask, never a fact to believe.
     Hinted { image: ImageName },
+    /// The operator changed the rules.
+    Configured(Settings),
     /// A remote showed the heads of its images, or didn't.
     Heads { remote: Arc<str>, question: u64, answer: Heads },
 }
@@ -235,24 +240,15 @@ struct Work {
 }
 
 impl Scheduler {
-    /// Takes up where the journal ends. Lanes of images that are configured no more are left aside, as stored.
+    /// Takes up where the journal ends. Lanes of images that are not configured are left aside, as stored.
     ///
     /// A trigger that was under way when the process died is neither assumed nor forgotten: it is *uncertain*,
     /// and its lane asks the back-end before it does anything else (R11).
     pub fn recover(settings: Settings, snapshot: Snapshot, now: Timestamp) -> (Self, Step) {
-        let mut lanes: BTreeMap<ImageName, Lane> =
-            snapshot.lanes.into_iter().map(|lane| (lane.image.clone(), lane)).collect();
-        let images = settings.policies.into_iter().map(|(image, policy)| {
-            let lane = lanes.remove(&image).unwrap_or_else(|| Lane::new(image.clone()));
-            let watch = Watch::default();
-            let controller =
-                ImageController { policy, lane, watch, since: now, counted: 0, timer: None, noticed: false };
-            (image, controller)
-        });
-        let account = |limit: u32| Account { limit: limit as usize, taken: 0 };
         let mut scheduler = Self {
-            images: images.collect(),
-            accounts: settings.account_limits.into_iter().map(|(name, limit)| (name, account(limit))).collect(),
+            images: BTreeMap::new(),
+            aside: snapshot.lanes.into_iter().map(|lane| (lane.image.clone(), lane)).collect(),
+            accounts: BTreeMap::new(),
             hold: snapshot.hold,
             newest: snapshot.newest,
             newest_build: snapshot.newest_build,
@@ -265,15 +261,8 @@ impl Scheduler {
             seed: settings.seed,
             now,
         };
-        scheduler.remotes = heads::remotes(&scheduler, now);
-        let mut work = Work { touched: scheduler.images.keys().cloned().collect(), ..Work::default() };
-        for controller in scheduler.images.values_mut() {
-            controller.recover(now, &mut work);
-        }
-        // Every lane is counted before any of them triggers.
-        for controller in scheduler.images.values_mut() {
-            controller.count_places(&mut scheduler.accounts);
-        }
+        let mut work = Work::default();
+        scheduler.configure(settings, now, &mut work);
         let step = scheduler.conclude(now, work);
         (scheduler, step)
     }
@@ -310,8 +299,18 @@ impl Scheduler {
         self.images.get(image).map(|controller| &controller.lane)
     }
 
+    /// The lane of an image, also of one that is not configured: what is to be written of it.
+    pub fn stored_lane(&self, image: &ImageName) -> Option<&Lane> {
+        self.lane(image).or_else(|| self.aside.get(image))
+    }
+
+    /// The rules of every image.
+    pub fn policies(&self) -> impl Iterator<Item = (&ImageName, &Arc<Policy>)> {
+        self.images.iter().map(|(image, controller)| (image, &controller.policy))
+    }
+
     pub fn policy(&self, image: &ImageName) -> Option<&Policy> {
-        self.images.get(image).map(|controller| &controller.policy)
+        self.images.get(image).map(|controller| &*controller.policy)
     }
 
     /// The questions about an image: with its lane, all that can make a difference to what is decided for it.
@@ -370,6 +369,7 @@ impl Scheduler {
                 }
             }
             Input::Heads { remote, question, answer } => self.heads_answered(&remote, question, answer, now, work),
+            Input::Configured(settings) => self.configure(settings, now, work),
             Input::Hinted { image } => {
                 if let Some(controller) = self.images.get_mut(&image) {
                     controller.hinted(now, work);
@@ -424,14 +424,14 @@ impl Scheduler {
         self.deliveries.forget(now);
         let mut touched = std::mem::take(&mut work.touched);
         for image in &touched {
-            let controller = self.images.get_mut(image).expect("lanes are never removed");
+            let controller = self.images.get_mut(image).expect("a touched image is configured");
             controller.pass_time(now, &mut work);
             controller.count_places(&mut self.accounts);
         }
         touched.append(&mut self.starved);
         self.hand_out(now, &touched, &mut work);
         for image in &touched {
-            let controller = self.images.get_mut(image).expect("lanes are never removed");
+            let controller = self.images.get_mut(image).expect("a touched image is configured");
             if controller.is_due_to_ask(now) {
                 self.newest_question += 1;
                 let question = self.newest_question;

@@ -36,7 +36,8 @@ pub struct ImageConfig {
     pub paths: Option<PathFilter>,
     /// Whose pushes are passed over, by the names of their accounts.
     pub ignore_authors: Vec<String>,
-    pub policy: Policy,
+    /// Shared with the scheduler and the picture, so that there is one value of it.
+    pub policy: Arc<Policy>,
     pub backend: BackendConfig,
 }
 
@@ -93,7 +94,8 @@ pub(super) fn read_all(reader: &mut Reader<'_>, top: &mut Section<'_>, defaults:
 fn part_by_token(images: &mut BTreeMap<ImageName, ImageConfig>) {
     let mut known: Vec<(RemoteConfig, Arc<str>)> = Vec::new();
     for image in images.values_mut() {
-        let (Some(remote), Some(reconcile)) = (&image.remote, &mut image.policy.reconcile) else { continue };
+        let policy = Arc::make_mut(&mut image.policy);
+        let (Some(remote), Some(reconcile)) = (&image.remote, &mut policy.reconcile) else { continue };
         let same = |token: &Option<Secret>| match (token, &remote.token) {
             (Some(a), Some(b)) => a.matches(b.expose().as_bytes()),
             (None, None) => true,
@@ -179,7 +181,7 @@ fn read(
         skip: rules.skip,
         paths: rules.paths,
         ignore_authors: rules.ignore_authors,
-        policy,
+        policy: Arc::new(policy),
         backend,
     })
 }

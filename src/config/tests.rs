@@ -53,7 +53,7 @@ fn what_is_not_written_is_as_the_defaults_say() {
     let image = only_image(&config);
     assert!(image.branches.is_none() && image.tags.is_empty() && image.skip == SkipRule::All);
     assert_eq!(
-        image.policy,
+        *image.policy,
         Policy { capabilities: image.policy.capabilities, account: Some("docker_hub".into()), ..Policy::DEFAULT }
     );
     let nowhere = Config::parse(IMAGE, "c.toml", Path::new("/base"), &|_| None).expect("a configuration");
@@ -192,8 +192,8 @@ fn the_example_is_right() {
     let globs = "repository = \"github.com/mrraph/blog\"\nbranches = [\"master\", \"release/*\"]\ntags = [\"v*\"]\n";
     let named = IMAGE.replacen('\n', &format!("\n{globs}"), 1);
     let defaults = parsed(&format!("{named}username = \"me\"\ntoken = {{ env = \"LONG_TOKEN\" }}\n"));
-    let expected = Policy { quiet: Duration::from_mins(2), ..only_image(&defaults).policy.clone() };
-    assert_eq!(Policy { labels: Vec::new(), ..image.policy.clone() }, expected);
+    let expected = Policy { quiet: Duration::from_mins(2), ..(*only_image(&defaults).policy).clone() };
+    assert_eq!(Policy { labels: Vec::new(), ..(*image.policy).clone() }, expected);
     assert_eq!(
         (config.fixed.history, config.fixed.connections_max),
         (defaults.fixed.history, defaults.fixed.connections_max)

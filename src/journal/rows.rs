@@ -56,12 +56,12 @@ pub fn encode(changes: &Changes, scheduler: &Scheduler) -> Vec<Put> {
         put(head_key(), Some(json(&head)));
     }
     for image in &changes.lane_rows {
-        if let Some(lane) = scheduler.lane(image) {
+        if let Some(lane) = scheduler.stored_lane(image) {
             put(lane_key(image), Some(json(lane)));
         }
     }
     for (image, git_ref) in &changes.keys {
-        let key = scheduler.lane(image).and_then(|lane| lane.keys.get(git_ref));
+        let key = scheduler.stored_lane(image).and_then(|lane| lane.keys.get(git_ref));
         put(key_key(image, git_ref), key.map(json));
     }
     for (id, build) in &changes.builds {

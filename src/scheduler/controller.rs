@@ -5,6 +5,7 @@ mod observe;
 mod recover;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::lane::{Lane, Phase};
@@ -20,7 +21,7 @@ use crate::model::{BuildId, GitRef, ImageName, Seq, Timestamp};
 /// One image: its rules, its stored state, and what is only known while we run.
 #[derive(Clone, Debug)]
 pub(super) struct ImageController {
-    pub(super) policy: Policy,
+    pub(super) policy: Arc<Policy>,
     pub(super) lane: Lane,
     pub(super) watch: Watch,
     /// When we began, or were there again: no question was asked before, so nothing that happened before can be overdue
@@ -50,6 +51,10 @@ pub struct Question {
 }
 
 impl ImageController {
+    pub(super) fn new(policy: Arc<Policy>, lane: Lane, now: Timestamp) -> Self {
+        Self { policy, lane, watch: Watch::default(), since: now, counted: 0, timer: None, noticed: false }
+    }
+
     /// The key whose build is to be handed out now, accounts aside, with its rank.
     pub(super) fn ready_key(&self, all_images: Option<&Hold>, now: Timestamp) -> Option<((bool, Seq), GitRef)> {
         let ready = self.lane.keys.iter().filter(|(git_ref, key)| {

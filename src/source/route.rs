@@ -104,7 +104,7 @@ pub(super) mod tests {
             skip,
             paths: None,
             ignore_authors: Vec::new(),
-            policy: Policy::DEFAULT,
+            policy: Policy::DEFAULT.into(),
             backend: BackendConfig::DockerHub(DockerHubBackendConfig {
                 trigger_url: Secret::new("test-token-trigger".to_owned()),
                 login: None,

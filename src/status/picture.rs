@@ -16,7 +16,7 @@ use crate::scheduler::{Scheduler, record::BuildRecord};
 #[derive(Clone, Debug, Default)]
 pub struct Picture {
     pub lanes: BTreeMap<ImageName, Arc<Lane>>,
-    pub policies: Arc<BTreeMap<ImageName, Policy>>,
+    pub policies: BTreeMap<ImageName, Arc<Policy>>,
     pub hold: Option<Hold>,
     pub starved: BTreeSet<ImageName>,
     /// The newest event's and the newest build's number.
@@ -38,10 +38,16 @@ pub(super) enum Place {
 
 impl Picture {
     /// Everything, as at start.
-    pub fn of(scheduler: &Scheduler, policies: Arc<BTreeMap<ImageName, Policy>>) -> Self {
+    pub fn of(scheduler: &Scheduler) -> Self {
         let lanes = scheduler.lanes().map(|lane| (lane.image.clone(), Arc::new(lane.clone()))).collect();
+        let policies = scheduler.policies().map(|(image, policy)| (image.clone(), policy.clone())).collect();
         let (hold, starved) = (scheduler.hold().cloned(), scheduler.starved().clone());
         Self { lanes, policies, hold, starved, counters: scheduler.counters(), edition: 0 }
+    }
+
+    /// Shows the images and the rules of a new configuration.
+    pub fn configure(&mut self, scheduler: &Scheduler) {
+        *self = Self { edition: self.edition + 1, ..Self::of(scheduler) };
     }
 
     /// Brings in what one step changed.

@@ -112,7 +112,7 @@ impl History {
         let policy =
             Policy { capabilities: Capabilities::DEFAULT.blind(), reconcile: Some(reconcile), ..Policy::DEFAULT };
         let settings = Settings {
-            policies: BTreeMap::from([(image.clone(), policy)]),
+            policies: BTreeMap::from([(image.clone(), policy.into())]),
             account_limits: BTreeMap::new(),
             button_fold: Settings::BUTTON_FOLD,
             seed: 3,

@@ -162,7 +162,7 @@ impl History {
             ..Policy::DEFAULT.clone()
         };
         let settings = Settings {
-            policies: BTreeMap::from([(image.clone(), policy)]),
+            policies: BTreeMap::from([(image.clone(), policy.into())]),
             account_limits: BTreeMap::new(),
             button_fold: Settings::BUTTON_FOLD,
             seed: 7,

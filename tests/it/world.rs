@@ -6,7 +6,9 @@
 //! ```text
 //! image NAME [quiet=30s] [max_wait=10m] [prequeue=no] [observes=no] [source=start|trigger|unknown]
 //!            [retry_failed=1] [labels=master:latest,v*:{tag}] [account=yes]
-//!            [reconcile=15m] [remote=NAME] [rules=WORD] …   (before anything else, or before a crash)
+//!            [reconcile=15m] [remote=NAME] [rules=WORD] …   (before anything else, or before configure or a crash)
+//! remove IMAGE                                 it is not configured any more, from then on
+//! configure                                    hands over what `image`, `remove` and `account` changed
 //! account N                                    the account's limit, for images with account=yes
 //! push IMAGE REF [COMMIT [BEFORE]] [id=ID]     REF is a branch, or tag:NAME
 //! tap IMAGE REF [by=BUTTON]                    call IMAGE REF [now] [ensure]
@@ -85,7 +87,9 @@ impl World {
         let (command, rest) = words.split_first().expect("a command");
         let image = |index: usize| rest.get(index).expect("an image").parse::<ImageName>().expect("an image");
         match *command {
-            "image" => self.configure(rest),
+            "image" => self.write_rules(rest),
+            "remove" => drop(self.settings.policies.remove(&image(0)).expect("a configured image")),
+            "configure" => self.handle(vec![Input::Configured(self.settings.clone())]),
             "account" => drop(self.settings.account_limits.insert("test".into(), rest[0].parse().expect("a limit"))),
             "push" | "tap" | "call" | "skip" | "delete" => self.deliver(command, rest),
             "answer" => {
@@ -167,7 +171,7 @@ impl World {
         self.conclude(step);
     }
 
-    fn configure(&mut self, words: &[&str]) {
+    fn write_rules(&mut self, words: &[&str]) {
         let mut policy = Policy::DEFAULT.clone();
         policy.capabilities.longest_build = Some(Duration::from_hours(4));
         let (mut remote, mut rules) = (words[0], "");
@@ -207,7 +211,7 @@ impl World {
         if let Some(reconcile) = &mut policy.reconcile {
             (reconcile.remote, reconcile.rules) = (remote.into(), rules.into());
         }
-        self.settings.policies.insert(words[0].parse().expect("an image"), policy);
+        self.settings.policies.insert(words[0].parse().expect("an image"), policy.into());
     }
 
     /// A remote shows where its refs are, or doesn't.
@@ -369,8 +373,7 @@ impl World {
 
     fn receipt(&mut self, seq: Seq) -> String {
         let now = self.now;
-        let policies = Arc::new(self.settings.policies.clone());
-        let picture = Picture::of(self.scheduler(), policies);
+        let picture = Picture::of(self.scheduler());
         let reader = self.journal.reader();
         let event = reader.event(seq).expect("readable").expect("an event");
         let fate = match (&event.image, &event.git_ref) {

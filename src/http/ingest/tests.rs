@@ -17,7 +17,7 @@ fn image(branch_globs: Option<&[&str]>) -> ImageConfig {
         skip: SkipRule::All,
         paths: None,
         ignore_authors: Vec::new(),
-        policy: Policy::DEFAULT,
+        policy: Policy::DEFAULT.into(),
         backend: BackendConfig::DockerHub(DockerHubBackendConfig {
             trigger_url: Secret::new("test-token-trigger".to_owned()),
             login: None,

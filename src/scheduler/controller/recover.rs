@@ -1,10 +1,13 @@
-//! PURE: what a lane makes of its stored state at the start (semantics R11, R13).
+//! PURE: what an image makes of its stored state at the start, and of new rules (semantics R11, R13).
 
-use super::ImageController;
+use std::sync::Arc;
+
+use super::{ImageController, Watch};
 use crate::build::Outcome;
 use crate::model::Timestamp;
 use crate::scheduler::Work;
 use crate::scheduler::lane::{Lane, Phase};
+use crate::scheduler::policy::Policy;
 use crate::scheduler::record::{Fact, Foreign};
 
 impl ImageController {
@@ -24,6 +27,25 @@ impl ImageController {
             let detail = "the daemon ended while the trigger was being called".to_owned();
             self.lane.apply(Fact::BecameUncertain { build, at: now, detail, pending: false }, &mut work.changes);
         }
+        self.give_up_what_is_unseen(now, work);
+    }
+
+    /// Goes on under other rules. Nothing that is open or under way is lost by that.
+    pub(in crate::scheduler) fn follow(&mut self, policy: Arc<Policy>, now: Timestamp, work: &mut Work) {
+        if self.policy == policy {
+            return;
+        }
+        if policy.capabilities.observes() && !self.policy.capabilities.observes() {
+            self.since = now;
+        }
+        self.policy = policy;
+        // A question that is under way was put by the old rules, perhaps with another login.
+        self.watch = Watch::default();
+        self.give_up_what_is_unseen(now, work);
+    }
+
+    /// Ends, or takes for begun, what a back-end without a login can't show any more.
+    fn give_up_what_is_unseen(&mut self, now: Timestamp, work: &mut Work) {
         // Nobody sees their end any more.
         let unseen = if self.policy.capabilities.observes() { Vec::new() } else { self.lane.foreign.clone() };
         for Foreign { id, .. } in unseen {

@@ -119,7 +119,7 @@ impl Scope {
             ..Policy::DEFAULT
         };
         Settings {
-            policies: [(self.names.image.clone(), policy)].into(),
+            policies: [(self.names.image.clone(), policy.into())].into(),
             account_limits: [].into(),
             button_fold: Settings::BUTTON_FOLD,
             seed: 1,

@@ -143,7 +143,7 @@ impl<'a> History<'a> {
             IMAGES[..setting.images].iter().map(|name| name.parse().expect("an image")).collect();
         let refs: Vec<GitRef> = REFS[..setting.refs].iter().map(|name| name.parse().expect("a ref")).collect();
         let settings = Settings {
-            policies: images.iter().map(|image| (image.clone(), policy(setting))).collect(),
+            policies: images.iter().map(|image| (image.clone(), policy(setting).into())).collect(),
             account_limits: setting.account_limit.map(|limit| ("test".into(), limit)).into_iter().collect(),
             button_fold: Settings::BUTTON_FOLD,
             seed: setting.seed,

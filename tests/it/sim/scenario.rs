@@ -91,7 +91,7 @@ impl Script {
 
 fn line(input: &Input) -> String {
     match input {
-        Input::Heads { .. } => unreachable!("no image of a history has a remote"),
+        Input::Heads { .. } | Input::Configured(_) => unreachable!("a history has no remote, and its rules stay"),
         Input::Arrived { delivery, .. } => {
             let new_event = &delivery.new_events[0];
             let image = new_event.image.as_ref().map_or("", |image| image.as_str());

@@ -1,0 +1,60 @@
+//! PURE: what the scheduler makes of its rules, at the start and whenever they change.
+//!
+//! New rules come in as any input does, so they are in force from one step on and not in the middle of it. They must
+//! never cost an event: what is open or under way stays with its key, whatever becomes of the image's rules.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::controller::ImageController;
+use super::lane::Lane;
+use super::policy::Policy;
+use super::{Account, Scheduler, Settings, Work, heads};
+use crate::model::{ImageName, Timestamp};
+
+impl Scheduler {
+    /// Puts `settings` in force in place of what was before: at the start, nothing.
+    ///
+    /// - An image whose rules changed keeps its lane: its open events wait under the new rules.
+    /// - An image that is no longer there is set aside with its lane as it is stored. What is open stays open, and its
+    ///   live builds stay live but take no place of an account: nobody follows them.
+    /// - An image that is there again takes its lane up as after a restart (R11): a trigger call that was under way is
+    ///   uncertain, and live builds are asked about before anything else is done.
+    /// - Account limits and questions to remotes begin anew.
+    pub(super) fn configure(&mut self, settings: Settings, now: Timestamp, work: &mut Work) {
+        let Settings { policies, account_limits, button_fold, seed } = settings;
+        (self.button_fold, self.seed) = (button_fold, seed);
+        self.set_aside_all_but(&policies, work);
+        for (image, policy) in policies {
+            if let Some(controller) = self.images.get_mut(&image) {
+                controller.follow(policy, now, work);
+            } else {
+                let lane = self.aside.remove(&image).unwrap_or_else(|| Lane::new(image.clone()));
+                let mut controller = ImageController::new(policy, lane, now);
+                controller.recover(now, work);
+                self.images.insert(image, controller);
+            }
+        }
+        let account = |limit: u32| Account { limit: limit as usize, taken: 0 };
+        self.accounts = account_limits.into_iter().map(|(name, limit)| (name, account(limit))).collect();
+        // Every lane is counted before any of them triggers.
+        for controller in self.images.values_mut() {
+            controller.counted = 0;
+            controller.count_places(&mut self.accounts);
+        }
+        self.starved.clear();
+        self.remotes = heads::remotes(self, now);
+        work.touched = self.images.keys().cloned().collect();
+    }
+
+    /// Answers that still come for an image that is set aside find nobody: it is asked anew if it returns.
+    fn set_aside_all_but(&mut self, policies: &BTreeMap<ImageName, Arc<Policy>>, work: &mut Work) {
+        for (image, controller) in self.images.extract_if(.., |image, _| !policies.contains_key(image)) {
+            if let Some(timer) = controller.timer {
+                self.timers.remove(&(timer, image.clone()));
+            }
+            work.touched.remove(&image);
+            self.aside.insert(image, controller.lane);
+        }
+    }
+}
