@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use coalesced::event::{Cause, CauseKind, Event, Fingerprint, Verdict};
 use coalesced::journal::{Journal, Retention, Storage as _, encode};
 use coalesced::model::{BuildId, Seq, Timestamp};
+use coalesced::random;
 use coalesced::scheduler::record::{Changes, Remembered};
 use coalesced::scheduler::{Scheduler, Settings, Snapshot};
 
@@ -194,13 +195,7 @@ fn event(number: u64, at: Timestamp) -> Event {
 
 /// 16 bytes that look random, the same again for the same number.
 fn bytes_of(number: u64, which: u64) -> [u8; 16] {
-    // The finaliser of splitmix64 (Steele, Lea and Flood, 2014), twice.
-    let mix = |mut z: u64| {
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    };
-    let (high, low) = (mix(number * 4 + which), mix(!(number * 4 + which)));
+    let (high, low) = (random::mix(number * 4 + which), random::mix(!(number * 4 + which)));
     let mut bytes = [0; 16];
     bytes[..8].copy_from_slice(&high.to_be_bytes());
     bytes[8..].copy_from_slice(&low.to_be_bytes());

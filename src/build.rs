@@ -82,6 +82,22 @@ pub struct BackendBuild {
     pub log_url: Option<String>,
 }
 
+impl BackendBuild {
+    /// One of which nothing more is shown.
+    pub fn new(id: BackendBuildId, state: BackendBuildState) -> Self {
+        Self {
+            id,
+            state,
+            label: None,
+            commit: None,
+            created_at: None,
+            started_at: None,
+            finished_at: None,
+            log_url: None,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BackendBuildState {
     /// Accepted, not begun.

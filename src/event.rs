@@ -20,6 +20,13 @@ pub struct Delivery {
     pub new_events: Vec<NewEvent>,
 }
 
+impl Delivery {
+    /// One that is known by nothing: where it comes again, it counts again.
+    pub fn new(cause: Cause, new_event: NewEvent) -> Self {
+        Self { cause, fingerprints: Vec::new(), new_events: vec![new_event] }
+    }
+}
+
 /// One wish, routed to an image and a ref, before it has a number.
 #[derive(Clone, Debug)]
 pub struct NewEvent {
@@ -31,6 +38,13 @@ pub struct NewEvent {
     /// The commit that the ref pointed to before, where the sender says.
     pub before: Option<CommitId>,
     pub disposition: Disposition,
+}
+
+impl NewEvent {
+    /// One that names no commit.
+    pub fn new(image: ImageName, git_ref: GitRef, disposition: Disposition) -> Self {
+        Self { image: Some(image), git_ref: Some(git_ref), commit: None, before: None, disposition }
+    }
 }
 
 /// What the rules at the door made of a wish.
@@ -54,6 +68,13 @@ pub enum Disposition {
     Ignore { reason: IgnoreReason },
     /// The ref is gone: its open events end.
     DeleteRef,
+}
+
+impl Disposition {
+    /// A push of a branch that no rule keeps from being built.
+    pub const PUSH: Self = Self::Build { immediate: false, manual: false, ensure: false };
+    /// A person asks, and at once.
+    pub const TAP: Self = Self::Build { immediate: true, manual: true, ensure: false };
 }
 
 /// What a push touched, as far as the image's `paths` tell.

@@ -9,6 +9,7 @@
 //! - `journal`: what is on disk
 //! - `backend`: what builds
 //! - `status`: what is shown
+//! - `simulate`: the scheduler in virtual time
 //! - `config`, `cli`, `daemon`, `telemetry`: around it; `emulator`: a Docker Hub to try it against
 
 // Tests wait for real sockets and processes; the wall around the clock is checked where the crate is built for use.
@@ -29,9 +30,11 @@ pub mod http;
 pub mod journal;
 pub mod model;
 pub mod notice;
+pub mod random;
 pub mod reason;
 pub mod refs;
 pub mod scheduler;
+pub mod simulate;
 pub mod source;
 pub mod status;
 pub mod telemetry;

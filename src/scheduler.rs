@@ -33,6 +33,7 @@ use crate::command::{Command, Hold, Scope, Verb};
 use crate::event::{Delivery, Event, Fingerprint};
 use crate::journal::Committed;
 use crate::model::{BuildId, GitRef, ImageName, Seq, Timestamp};
+use crate::random;
 
 /// A blocked image is tried again this often.
 pub const PROBE_EVERY: Duration = Duration::from_mins(30);
@@ -97,6 +98,16 @@ pub struct Settings {
 impl Settings {
     /// Semantics §4.
     pub const BUTTON_FOLD: Duration = Duration::from_secs(3);
+
+    /// Accounts without limits.
+    pub fn new(policies: impl IntoIterator<Item = (ImageName, Policy)>, seed: u64) -> Self {
+        Self {
+            policies: policies.into_iter().map(|(image, policy)| (image, Arc::new(policy))).collect(),
+            account_limits: BTreeMap::new(),
+            button_fold: Self::BUTTON_FOLD,
+            seed,
+        }
+    }
 }
 
 /// What the journal holds of the scheduler's state.
@@ -475,10 +486,6 @@ impl Scheduler {
 
     /// A number that looks random and is the same again for the same seed and build.
     fn jitter(&self, build: BuildId) -> u64 {
-        // The finaliser of splitmix64 (Steele, Lea and Flood, 2014).
-        let mut z = self.seed ^ build.0.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        random::mix(self.seed ^ build.0.wrapping_mul(random::STRIDE))
     }
 }

@@ -64,7 +64,7 @@ pub fn read(name: &str, button: Option<&ButtonConfig>, tap: Tap<'_>) -> Result<D
             git_ref: Some(wanted_ref(button, &fields)?),
             commit: None,
             before: None,
-            disposition: Disposition::Build { immediate: true, manual: true, ensure: false },
+            disposition: Disposition::TAP,
         }],
     })
 }

@@ -4,7 +4,6 @@
 //! The counts are small here; each test names a variable that makes it longer (docs/durability.md). `CRASH_SEED` says which
 //! places are hit; it is printed where something fails.
 
-mod chance;
 mod load;
 mod process;
 
@@ -16,7 +15,6 @@ use coalesced::model::ImageName;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
-pub(crate) use self::chance::Chance;
 pub(crate) use self::load::Load;
 pub(crate) use self::process::Process;
 use crate::daemon::Wanted;

@@ -8,10 +8,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use coalesced::random::Random;
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::crash::{Chance, Load, Process, World, in_memory, number};
+use crate::crash::{Load, Process, World, in_memory, number};
 
 const DAMAGES: u64 = 200;
 const BESIDE: u64 = 2;
@@ -64,8 +65,8 @@ async fn no_damage_makes_it_hang_or_silently_forget() {
         workers.spawn(async move {
             for number in (worker..damages).step_by(usize::try_from(BESIDE).expect("few")) {
                 let (left, store) = &stores[usize::from(number % 4 > 1)];
-                let mut chance = Chance::new(seed.wrapping_mul(1_000_003) + number);
-                let (what, outcome) = attempt(&world, store, &mut chance).await;
+                let mut random = Random::new(seed.wrapping_mul(1_000_003) + number);
+                let (what, outcome) = attempt(&world, store, &mut random).await;
                 *sums.lock().expect("nobody panicked").entry((*left, outcome)).or_default() += 1;
                 if outcome == Outcome::Silent {
                     silent.lock().expect("nobody panicked").push(format!("{left:?}: {what}"));
@@ -105,11 +106,11 @@ async fn store(world: &World, left: Left) -> Store {
 }
 
 /// Damages a copy at one place and starts the daemon on it.
-async fn attempt(world: &World, store: &Store, chance: &mut Chance) -> (String, Outcome) {
+async fn attempt(world: &World, store: &Store, random: &mut Random) -> (String, Outcome) {
     let directory = in_memory();
     world.configure(directory.path());
     copy(&store.directory.path().join("data"), &directory.path().join("data"));
-    let what = damage(&directory.path().join("data/journal"), chance);
+    let what = damage(&directory.path().join("data/journal"), random);
     let mut process = Process::spawn(directory.path(), &[]);
     if let Err(status) = process.until_ready().await {
         let log = process.log();
@@ -142,19 +143,19 @@ fn copy(from: &Path, to: &Path) {
 }
 
 /// Damages one place of one file, the database's most of the time, and says which.
-fn damage(journal: &Path, chance: &mut Chance) -> String {
+fn damage(journal: &Path, random: &mut Random) -> String {
     let mut files: Vec<PathBuf> =
         std::fs::read_dir(journal).expect("a journal").map(|e| e.expect("one").path()).collect();
     files.retain(|path| path.is_file());
     files.sort();
-    let path = if chance.one_in(4) { files[chance.below(files.len())].clone() } else { journal.join("db") };
+    let path = if random.one_in(4) { files[random.index(files.len())].clone() } else { journal.join("db") };
     let name = path.file_name().expect("a name").to_string_lossy().into_owned();
     let mut content = std::fs::read(&path).expect("a file");
-    let at = chance.below(content.len());
+    let at = random.index(content.len());
     let page = at / PAGE * PAGE..content.len().min((at / PAGE + 1) * PAGE);
-    let what = match chance.below(12) {
+    let what = match random.below(12) {
         0..5 => {
-            content[at] ^= 1 << chance.below(8);
+            content[at] ^= 1 << random.below(8);
             format!("a bit at {at}")
         }
         5..7 => {
@@ -162,7 +163,7 @@ fn damage(journal: &Path, chance: &mut Chance) -> String {
             format!("zeros at {page:?}")
         }
         7..9 => {
-            content[page.clone()].iter_mut().for_each(|byte| *byte = (chance.next() & 0xff) as u8);
+            content[page.clone()].iter_mut().for_each(|byte| *byte = (random.draw() & 0xff) as u8);
             format!("garbage at {page:?}")
         }
         9..11 => {

@@ -9,12 +9,13 @@ use std::time::Duration;
 use coalesced::build::Capabilities;
 use coalesced::build::TriggerAnswer;
 use coalesced::event::{Cause, CauseKind, Delivery, Disposition, NewEvent};
-use coalesced::journal::{MemoryJournal, encode};
+use coalesced::journal::MemoryJournal;
 use coalesced::model::{BuildId, CommitId, GitRef, ImageName, RefKind, Timestamp};
 use coalesced::reason::SkipEvidence;
 use coalesced::scheduler::heads::{HEADS_MAX, RECOVERED_PER_ANSWER, RemoteHead};
 use coalesced::scheduler::policy::{Policy, Reconcile};
-use coalesced::scheduler::{Effect, Input, Scheduler, Settings, Step, Ticket};
+use coalesced::scheduler::{Effect, Input, Settings, Step, Ticket};
+use coalesced::simulate::VirtualDriver;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -82,8 +83,7 @@ struct Question {
 struct History {
     image: ImageName,
     settings: Settings,
-    scheduler: Scheduler,
-    journal: MemoryJournal,
+    driver: VirtualDriver,
     now: Timestamp,
     /// Where the refs truly are.
     remote: BTreeMap<GitRef, CommitId>,
@@ -111,19 +111,13 @@ impl History {
         let reconcile = Reconcile { remote: "git".into(), every: Duration::from_mins(15), rules: "rules".into() };
         let policy =
             Policy { capabilities: Capabilities::DEFAULT.blind(), reconcile: Some(reconcile), ..Policy::DEFAULT };
-        let settings = Settings {
-            policies: BTreeMap::from([(image.clone(), policy.into())]),
-            account_limits: BTreeMap::new(),
-            button_fold: Settings::BUTTON_FOLD,
-            seed: 3,
-        };
-        let journal = MemoryJournal::default();
-        let (scheduler, step) = Scheduler::recover(settings.clone(), journal.snapshot().expect("nothing yet"), START);
+        let settings = Settings::new([(image.clone(), policy)], 3);
+        let (driver, step) =
+            VirtualDriver::start(settings.clone(), MemoryJournal::default(), START).expect("nothing yet");
         let mut history = Self {
             image,
             settings,
-            scheduler,
-            journal,
+            driver,
             now: START,
             remote: BTreeMap::from([(name(0), commit(0)), (name(3), commit(0))]),
             before: BTreeMap::new(),
@@ -149,17 +143,14 @@ impl History {
         match op {
             Op::Push { git_ref, webhook, back, outside } => self.push(&name(*git_ref), *webhook, *back, *outside),
             Op::Tap { git_ref } => {
-                let disposition = Disposition::Build { immediate: true, manual: true, ensure: false };
-                let new_event = self.new_event(&name(*git_ref), disposition);
+                let new_event = self.new_event(&name(*git_ref), Disposition::TAP);
                 self.deliver(CauseKind::Button, new_event);
             }
             Op::Advance { millis } => self.advance(Duration::from_millis((*millis).into())),
             Op::Remote { after, read_early, fails } => self.manner = (*after, *read_early, *fails),
             Op::Crash => {
                 self.questions.clear();
-                let snapshot = self.journal.snapshot().expect("readable");
-                let (scheduler, step) = Scheduler::recover(self.settings.clone(), snapshot, self.now);
-                self.scheduler = scheduler;
+                let step = self.driver.restart(self.settings.clone(), self.now).expect("readable");
                 self.conclude(step);
             }
         }
@@ -183,7 +174,7 @@ impl History {
                 paths: "paths".into(),
             }
         } else {
-            Disposition::Build { immediate: false, manual: false, ensure: false }
+            Disposition::PUSH
         };
         let new_event = NewEvent { commit: Some(after), before, ..self.new_event(git_ref, disposition) };
         match webhook {
@@ -195,7 +186,7 @@ impl History {
             }
             Webhook::Lost => {
                 self.unannounced += 1;
-                let lane = self.scheduler.lane(&self.image).expect("configured");
+                let lane = self.driver.scheduler().lane(&self.image).expect("configured");
                 if lane.known_head(git_ref) == self.remote.get(git_ref) {
                     self.went_and_came.insert(git_ref.clone());
                 }
@@ -204,13 +195,11 @@ impl History {
     }
 
     fn new_event(&self, git_ref: &GitRef, disposition: Disposition) -> NewEvent {
-        let (image, git_ref) = (Some(self.image.clone()), Some(git_ref.clone()));
-        NewEvent { image, git_ref, commit: None, before: None, disposition }
+        NewEvent::new(self.image.clone(), git_ref.clone(), disposition)
     }
 
     fn deliver(&mut self, kind: CauseKind, new_event: NewEvent) {
-        let delivery =
-            Delivery { cause: Cause::new(kind, "source"), fingerprints: Vec::new(), new_events: vec![new_event] };
+        let delivery = Delivery::new(Cause::new(kind, "source"), new_event);
         self.handle(vec![Input::Arrived { delivery, ticket: Ticket(1) }]);
     }
 
@@ -219,7 +208,7 @@ impl History {
         loop {
             let late = self.late.iter().map(|(at, _)| *at);
             let answers = self.questions.iter().map(|question| question.answered_at);
-            let next = self.scheduler.deadline().into_iter().chain(late).chain(answers).min();
+            let next = self.driver.deadline().into_iter().chain(late).chain(answers).min();
             let next = next.filter(|next| *next <= end);
             self.now = next.unwrap_or(end).max(self.now);
             self.let_happen();
@@ -250,12 +239,12 @@ impl History {
     }
 
     fn handle(&mut self, inputs: Vec<Input>) {
-        let step = self.scheduler.handle(self.now, inputs);
+        let step = self.driver.decide(self.now, inputs);
         self.conclude(step);
         while let Some(build) = self.triggered.pop() {
             let answer = TriggerAnswer::Accepted { backend_id: None };
             let image = self.image.clone();
-            let step = self.scheduler.handle(self.now, vec![Input::Answered { image, build, answer }]);
+            let step = self.driver.decide(self.now, vec![Input::Answered { image, build, answer }]);
             self.conclude(step);
         }
     }
@@ -263,7 +252,7 @@ impl History {
     fn conclude(&mut self, step: Step) {
         let events = step.changes().events.iter();
         self.recovered += events.filter(|event| event.cause.kind == CauseKind::Recovered).count() as u64;
-        let proof = self.journal.commit(encode(step.changes(), &self.scheduler));
+        let proof = self.driver.commit(&step);
         for effect in step.release(proof) {
             match effect {
                 Effect::AskHeads { remote, question } => {
@@ -286,7 +275,7 @@ impl History {
 
     /// How many refs are remembered without a key of their own.
     fn remembered(&self) -> usize {
-        self.scheduler.lane(&self.image).expect("configured").heads.len()
+        self.driver.scheduler().lane(&self.image).expect("configured").heads.len()
     }
 
     fn come_to_rest(&mut self) {
@@ -363,7 +352,7 @@ fn commit(number: u32) -> CommitId {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, rng_seed: crate::world::histories_seed(), ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, rng_seed: crate::seeds::histories_seed(), ..ProptestConfig::default() })]
 
     /// R11: no push is lost because its webhook was, and none is built for ever.
     #[test]

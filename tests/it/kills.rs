@@ -5,18 +5,20 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::crash::{Chance, Load, Process, World, number};
+use coalesced::random::Random;
+
+use crate::crash::{Load, Process, World, number};
 
 const KILLS: u64 = 50;
 const CLIENTS: usize = 6;
 /// More than a client can make before the kill.
 const PUSHES: usize = 100_000;
 /// A life under load is at most so long, in microseconds.
-const SERVES_MAX: usize = 400_000;
+const SERVES_MAX: u64 = 400_000;
 /// A start is killed within so many microseconds, which is about as long as one takes.
-const STARTS_MAX: usize = 120_000;
+const STARTS_MAX: u64 = 120_000;
 /// An end is killed within so many microseconds after it was asked for.
-const ENDS_MAX: usize = 15_000;
+const ENDS_MAX: u64 = 15_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
@@ -29,14 +31,14 @@ enum Phase {
 async fn kills_at_random_moments_lose_nothing_that_was_answered_202() {
     let (kills, seed) = (number("KILLS", KILLS), number("CRASH_SEED", 1));
     println!("CRASH_SEED={seed}");
-    let mut chance = Chance::new(seed);
+    let mut random = Random::new(seed);
     let world = World::new().await;
     let directory = world.directory.path();
     let load = Load::default();
     let mut by_phase: BTreeMap<Phase, u64> = BTreeMap::new();
     let (mut checked, mut slowest) = (0, Duration::ZERO);
     for _ in 0..kills {
-        let phase = match chance.below(6) {
+        let phase = match random.below(6) {
             0 => Phase::Starting,
             1 => Phase::Ending,
             _ => Phase::Serving,
@@ -44,17 +46,17 @@ async fn kills_at_random_moments_lose_nothing_that_was_answered_202() {
         *by_phase.entry(phase).or_default() += 1;
         let mut process = Process::spawn(directory, &[]);
         if phase == Phase::Starting {
-            tokio::time::sleep(some_micros(&mut chance, STARTS_MAX)).await;
+            tokio::time::sleep(some_micros(&mut random, STARTS_MAX)).await;
             process.kill();
             continue;
         }
         slowest = slowest.max(ready(&mut process).await);
         checked = load.check_repeated(checked, &process.url).await;
         let mut clients = load.begin(CLIENTS, PUSHES, &process.url);
-        tokio::time::sleep(some_micros(&mut chance, SERVES_MAX)).await;
+        tokio::time::sleep(some_micros(&mut random, SERVES_MAX)).await;
         if phase == Phase::Ending {
             process.ask_to_end();
-            process.until_ended(some_micros(&mut chance, ENDS_MAX)).await;
+            process.until_ended(some_micros(&mut random, ENDS_MAX)).await;
         }
         process.kill();
         while let Some(client) = clients.join_next().await {
@@ -81,6 +83,6 @@ async fn ready(process: &mut Process) -> Duration {
     }
 }
 
-fn some_micros(chance: &mut Chance, below: usize) -> Duration {
-    Duration::from_micros(chance.below(below) as u64)
+fn some_micros(random: &mut Random, below: u64) -> Duration {
+    Duration::from_micros(random.below(below))
 }

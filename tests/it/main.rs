@@ -29,6 +29,7 @@ mod remote;
 mod restart;
 mod scenarios;
 mod secrets;
+mod seeds;
 mod sim;
 mod tidy;
 mod world;

@@ -14,12 +14,13 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex};
 
 use coalesced::model::EventId;
+use coalesced::random::Random;
 
 use self::disk::{Disk, Honours, Image, Model};
 use self::inspect::{Finding, inspect};
 use self::recording::{Phase, Recording, record};
 use self::trace::Record;
-use crate::crash::{Chance, Load, Process, World, can_trace, in_memory, number};
+use crate::crash::{Load, Process, World, can_trace, in_memory, number};
 
 /// How many cuts a test run makes, in each model.
 const CUTS: u64 = 300;
@@ -68,14 +69,14 @@ async fn a_power_cut_at_any_moment_loses_nothing_that_was_answered_202() {
 
 /// Where to cut: after how many records. A half anywhere, a quarter while it starts, a quarter while it ends.
 fn choose(recording: &Recording, cuts: usize, seed: u64) -> Vec<usize> {
-    let mut chance = Chance::new(seed);
+    let mut random = Random::new(seed);
     let of_phase = |wanted: Option<Phase>| {
         let phases = recording.records.iter().map(|(phase, _)| *phase).enumerate();
         phases.filter(|(_, phase)| wanted.is_none_or(|wanted| wanted == *phase)).map(|(at, _)| at + 1).collect()
     };
     let places: [Vec<usize>; 4] =
         [of_phase(None), of_phase(Some(Phase::Starting)), of_phase(None), of_phase(Some(Phase::Ending))];
-    let mut chosen: Vec<usize> = (0..cuts).map(|cut| &places[cut % 4]).map(|of| of[chance.below(of.len())]).collect();
+    let mut chosen: Vec<usize> = (0..cuts).map(|cut| &places[cut % 4]).map(|of| of[random.index(of.len())]).collect();
     chosen.sort_unstable();
     chosen
 }

@@ -10,12 +10,13 @@ use coalesced::build::{
 };
 use coalesced::command::{Command, Scope, Verb};
 use coalesced::event::{Cause, CauseKind, Delivery, Disposition, End, Fingerprint, NewEvent, Touches, Verdict};
-use coalesced::journal::{Fate, MemoryJournal, encode};
+use coalesced::journal::{Fate, MemoryJournal};
 use coalesced::model::{BuildId, GitRef, ImageName, Seq, Timestamp};
 use coalesced::reason::SkipEvidence;
 use coalesced::scheduler::policy::Policy;
 use coalesced::scheduler::record::Fact;
-use coalesced::scheduler::{Decision, Effect, Input, Scheduler, Settings, Step, Ticket};
+use coalesced::scheduler::{Decision, Effect, Input, Settings, Step, Ticket};
+use coalesced::simulate::VirtualDriver;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -133,9 +134,8 @@ struct TrueBuild {
 struct History {
     setting: Setting,
     image: ImageName,
-    scheduler: Scheduler,
+    driver: VirtualDriver,
     settings: Settings,
-    journal: MemoryJournal,
     now: Timestamp,
     next_fate: CallFate,
     unreadable: bool,
@@ -161,21 +161,15 @@ impl History {
             capabilities: Capabilities { source_taken: setting.source_taken, ..Capabilities::DEFAULT },
             ..Policy::DEFAULT.clone()
         };
-        let settings = Settings {
-            policies: BTreeMap::from([(image.clone(), policy.into())]),
-            account_limits: BTreeMap::new(),
-            button_fold: Settings::BUTTON_FOLD,
-            seed: 7,
-        };
-        let journal = MemoryJournal::default();
-        let (scheduler, step) = Scheduler::recover(settings.clone(), journal.snapshot().expect("nothing yet"), START);
+        let settings = Settings::new([(image.clone(), policy)], 7);
+        let (driver, step) =
+            VirtualDriver::start(settings.clone(), MemoryJournal::default(), START).expect("nothing yet");
         drop(step);
         Self {
             setting,
             image,
-            scheduler,
+            driver,
             settings,
-            journal,
             now: START,
             next_fate: CallFate::Accepted,
             unreadable: false,
@@ -203,24 +197,22 @@ impl History {
         self.unreadable = false;
         self.carry_out(&Op::Resume);
         for _ in 0..2_000 {
-            if self.scheduler.deadline().is_none() {
+            if self.driver.deadline().is_none() {
                 break;
             }
             self.advance(Duration::from_mins(1));
         }
-        assert!(self.scheduler.deadline().is_none(), "it never comes to rest");
+        assert!(self.driver.deadline().is_none(), "it never comes to rest");
         self.check_coverage();
     }
 
     fn carry_out(&mut self, op: &Op) {
         match op {
             Op::Push { git_ref, id } => {
-                let disposition = Disposition::Build { immediate: false, manual: false, ensure: false };
-                self.deliver(*git_ref, *id, disposition, CauseKind::Push);
+                self.deliver(*git_ref, *id, Disposition::PUSH, CauseKind::Push);
             }
             Op::Tap { git_ref } => {
-                let disposition = Disposition::Build { immediate: true, manual: true, ensure: false };
-                self.deliver(*git_ref, None, disposition, CauseKind::Button);
+                self.deliver(*git_ref, None, Disposition::TAP, CauseKind::Button);
             }
             Op::Skip { git_ref } => {
                 let skip = Disposition::Skip {
@@ -247,18 +239,9 @@ impl History {
         if let Some(id) = id {
             self.ticket_ids.insert(ticket, id);
         }
-        let new_event = NewEvent {
-            image: Some(self.image.clone()),
-            git_ref: Some(branch(git_ref)),
-            commit: None,
-            before: None,
-            disposition,
-        };
-        let delivery = Delivery {
-            cause: Cause::new(kind, "source"),
-            fingerprints: id.map(|id| Fingerprint([id; 16])).into_iter().collect(),
-            new_events: vec![new_event],
-        };
+        let new_event = NewEvent::new(self.image.clone(), branch(git_ref), disposition);
+        let fingerprints = id.map(|id| Fingerprint([id; 16])).into_iter().collect();
+        let delivery = Delivery { fingerprints, ..Delivery::new(Cause::new(kind, "source"), new_event) };
         self.handle(vec![Input::Arrived { delivery, ticket }]);
     }
 
@@ -271,7 +254,7 @@ impl History {
     fn advance(&mut self, span: Duration) {
         let end = self.now.plus(span);
         loop {
-            let ours = self.scheduler.deadline();
+            let ours = self.driver.deadline();
             let theirs = self.next_end();
             let next = ours.into_iter().chain(theirs).filter(|at| *at <= end && *at > self.now).min();
             self.now = next.unwrap_or(end);
@@ -309,14 +292,12 @@ impl History {
     fn recover(&mut self) {
         self.questions.clear();
         self.answers.clear();
-        let snapshot = self.journal.snapshot().expect("readable");
-        let (scheduler, step) = Scheduler::recover(self.settings.clone(), snapshot, self.now);
-        self.scheduler = scheduler;
+        let step = self.driver.restart(self.settings.clone(), self.now).expect("readable");
         self.conclude(step);
     }
 
     fn handle(&mut self, inputs: Vec<Input>) {
-        let step = self.scheduler.handle(self.now, inputs);
+        let step = self.driver.decide(self.now, inputs);
         self.conclude(step);
     }
 
@@ -335,8 +316,7 @@ impl History {
                 _ => {}
             }
         }
-        let puts = encode(step.changes(), &self.scheduler);
-        let proof = self.journal.commit(puts);
+        let proof = self.driver.commit(&step);
         self.check_folding();
         for effect in step.release(proof) {
             match effect {
@@ -362,7 +342,7 @@ impl History {
 
     fn trigger(&mut self, build: BuildId, git_ref: &GitRef) {
         self.triggers += 1;
-        let lane = self.scheduler.lane(&self.image).expect("configured");
+        let lane = self.driver.scheduler().lane(&self.image).expect("configured");
         let carried =
             lane.live(build).and_then(|live| live.carries.as_ref()).map(coalesced::scheduler::open::Open::count);
         assert!(carried.is_some_and(|count| count > 0), "I4: a trigger for no open event");
@@ -398,7 +378,7 @@ impl History {
 
     fn create(&mut self, ours: Option<BuildId>, git_ref: &GitRef) {
         let id = self.builds.len() as u64;
-        let contains = self.scheduler.counters().0;
+        let contains = self.driver.scheduler().counters().0;
         let (git_ref, created_at) = (git_ref.clone(), self.now);
         self.builds.push(TrueBuild { id, ours, git_ref, created_at, started_at: None, ended_at: None, contains });
         self.run_back_end();
@@ -415,7 +395,7 @@ impl History {
             let end = build.started_at.map(|at| at.plus(self.setting.build_time));
             build.ended_at = end.filter(|end| *end <= self.now);
         }
-        let newest = self.scheduler.counters().0;
+        let newest = self.driver.scheduler().counters().0;
         loop {
             let running = self.builds.iter().filter(|build| build.started_at.is_some() && build.ended_at.is_none());
             if self.setting.serial && running.count() > 0 {
@@ -431,19 +411,14 @@ impl History {
 
     fn rows(&self) -> Vec<BackendBuild> {
         let visible = |build: &&TrueBuild| build.created_at.plus(self.setting.visible_after) <= self.now;
-        let row = |build: &TrueBuild| BackendBuild {
-            id: BackendBuildId(format!("row-{}", build.id)),
-            state: match (build.started_at, build.ended_at) {
+        let row = |build: &TrueBuild| {
+            let state = match (build.started_at, build.ended_at) {
                 (None, _) => BackendBuildState::Waiting,
                 (Some(_), None) => BackendBuildState::Running,
                 (Some(_), Some(_)) => BackendBuildState::Finished(Outcome::Success),
-            },
-            label: None,
-            commit: None,
-            created_at: Some(build.created_at),
-            started_at: None,
-            finished_at: None,
-            log_url: None,
+            };
+            let id = BackendBuildId(format!("row-{}", build.id));
+            BackendBuild { created_at: Some(build.created_at), ..BackendBuild::new(id, state) }
         };
         self.builds.iter().filter(visible).map(row).collect()
     }
@@ -466,8 +441,8 @@ impl History {
 
     /// I6: no due time lies past `first open event + max_wait`.
     fn check_folding(&self) {
-        let policy = self.scheduler.policy(&self.image).expect("configured");
-        let lane = self.scheduler.lane(&self.image).expect("configured");
+        let policy = self.driver.scheduler().policy(&self.image).expect("configured");
+        let lane = self.driver.scheduler().lane(&self.image).expect("configured");
         for open in lane.keys.values().filter_map(|key| key.open.as_ref()) {
             assert!(open.due(policy.quiet, policy.max_wait) <= open.first_at().plus(policy.max_wait), "I6");
         }
@@ -475,8 +450,8 @@ impl History {
 
     /// I2 and I4 at the end: every event is in a build whose source was taken after it was accepted.
     fn check_coverage(&self) {
-        let reader = self.journal.reader();
-        for number in 1..=self.scheduler.counters().0.0 {
+        let reader = self.driver.store().reader();
+        for number in 1..=self.driver.scheduler().counters().0.0 {
             let event = reader.event(Seq(number)).expect("readable").expect("no number is left out");
             if event.verdict != Verdict::Opened {
                 continue;
@@ -513,7 +488,7 @@ fn cases() -> u32 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, rng_seed: crate::world::histories_seed(), ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, rng_seed: crate::seeds::histories_seed(), ..ProptestConfig::default() })]
 
     /// I2, I3, I4, I6, I7, I8 over histories with lost answers, discards and restarts.
     #[test]

@@ -24,34 +24,37 @@
 //! why IMAGE REF                                tell NUMBER   what became of event NUMBER
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet};
+mod tell;
+mod words;
+
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coalesced::build::{
-    BackendBuild, BackendBuildId, BackendBuildState, Observation, ObserveError, Outcome, SourceTaken, TriggerAnswer,
-};
+use coalesced::build::{Observation, ObserveError, SourceTaken};
 use coalesced::command::{Command, Scope, Verb};
-use coalesced::event::{Cause, CauseKind, Delivery, Disposition, End, Event, Fingerprint, NewEvent, Touches, Verdict};
-use coalesced::journal::{Fate, MemoryJournal, encode};
-use coalesced::model::{BuildId, CommitId, GitRef, ImageName, Seq, Timestamp};
+use coalesced::event::{Cause, CauseKind, Delivery, Disposition, End, Fingerprint, NewEvent, Touches};
+use coalesced::journal::{Fate, MemoryJournal};
+use coalesced::model::{BuildId, ImageName, Seq, Timestamp};
 use coalesced::reason::SkipEvidence;
 use coalesced::scheduler::heads::RemoteHead;
 use coalesced::scheduler::policy::{AccountName, LabelRule, Policy, Reconcile};
-use coalesced::scheduler::record::Fact;
 use coalesced::scheduler::wait::standing;
 use coalesced::scheduler::{Decision, Effect, Input, Scheduler, Settings, Step, Ticket};
-use coalesced::status::sentences::reasons;
+use coalesced::simulate::VirtualDriver;
 use coalesced::status::{self, Picture};
+
+use self::tell::{short, tell_fact, tell_verdict};
+use self::words::{commit, git_ref, row, span, trigger_answer};
 
 /// Virtual time begins here: 2026-11-23T10:00:00Z.
 pub(crate) const START: Timestamp = Timestamp::from_millis(1_795_428_000_000);
 
 pub(crate) struct World {
-    pub scheduler: Option<Scheduler>,
+    /// None before the first image is asked for anything: until then, images are still being named.
+    driver: Option<VirtualDriver>,
     settings: Settings,
-    journal: MemoryJournal,
     pub now: Timestamp,
     questions: BTreeMap<ImageName, u64>,
     heads_questions: BTreeMap<Arc<str>, u64>,
@@ -62,16 +65,11 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new() -> Self {
-        let settings = Settings {
-            policies: BTreeMap::new(),
-            account_limits: BTreeMap::from([("test".into(), 5)]),
-            button_fold: Settings::BUTTON_FOLD,
-            seed: 1,
-        };
+        let mut settings = Settings::new([], 1);
+        settings.account_limits.insert("test".into(), 5);
         Self {
-            scheduler: None,
+            driver: None,
             settings,
-            journal: MemoryJournal::default(),
             now: START,
             questions: BTreeMap::new(),
             heads_questions: BTreeMap::new(),
@@ -104,7 +102,7 @@ impl World {
                     let complete = |word: &&str| word.strip_prefix("complete@").map(|at| START.plus(span(at)));
                     let rows = rest[1..].iter().filter(|word| complete(word).is_none());
                     Ok(Observation {
-                        builds: rows.filter_map(|row| self.row(row)).collect(),
+                        builds: rows.filter_map(|text| row(self.now, text)).collect(),
                         complete_since: rest[1..].iter().find_map(complete),
                         ..Observation::default()
                     })
@@ -149,11 +147,18 @@ impl World {
         std::mem::take(&mut self.told)
     }
 
-    pub(crate) fn scheduler(&mut self) -> &mut Scheduler {
-        if self.scheduler.is_none() {
-            self.recover();
+    pub(crate) fn scheduler(&mut self) -> &Scheduler {
+        self.driver().scheduler()
+    }
+
+    fn driver(&mut self) -> &mut VirtualDriver {
+        if self.driver.is_none() {
+            let (driver, step) = VirtualDriver::start(self.settings.clone(), MemoryJournal::default(), self.now)
+                .expect("an empty journal can be read");
+            self.driver = Some(driver);
+            self.conclude(step);
         }
-        self.scheduler.as_mut().expect("just recovered")
+        self.driver.as_mut().expect("just started")
     }
 
     /// Lets the process die and start again from what is on disk.
@@ -161,13 +166,8 @@ impl World {
         self.questions.clear();
         self.heads_questions.clear();
         self.triggers.clear();
-        self.recover();
-    }
-
-    fn recover(&mut self) {
-        let snapshot = self.journal.snapshot().expect("the twin reads back what it wrote");
-        let (scheduler, step) = Scheduler::recover(self.settings.clone(), snapshot, self.now);
-        self.scheduler = Some(scheduler);
+        let (settings, now) = (self.settings.clone(), self.now);
+        let step = self.driver().restart(settings, now).expect("the twin reads back what it wrote");
         self.conclude(step);
     }
 
@@ -247,7 +247,7 @@ impl World {
         let says = |word: &str| plain.iter().any(|plain| **plain == word);
         let outside = option("outside");
         let disposition = match kind {
-            "tap" => Disposition::Build { immediate: true, manual: true, ensure: false },
+            "tap" => Disposition::TAP,
             "call" => Disposition::Build { immediate: says("now") || is_tag, manual: true, ensure: says("ensure") },
             "skip" => Disposition::Skip {
                 evidence: SkipEvidence::EveryCommitMarked { marker: Some("[skip ci]".to_owned()) },
@@ -262,22 +262,16 @@ impl World {
         };
         let commit =
             |index: usize| matches!(kind, "push" | "skip").then(|| plain.get(index).map(|text| commit(text))).flatten();
-        let new_event = NewEvent {
-            image: Some(words[0].parse().expect("an image")),
-            git_ref: Some(git_ref),
-            commit: commit(0),
-            before: commit(1),
-            disposition,
-        };
+        let image = words[0].parse().expect("an image");
+        let new_event = NewEvent { commit: commit(0), before: commit(1), ..NewEvent::new(image, git_ref, disposition) };
         let fingerprints = option("id").map(|id| {
             let mut bytes = [0; 16];
             bytes[..id.len().min(16)].copy_from_slice(&id.as_bytes()[..id.len().min(16)]);
             Fingerprint(bytes)
         });
         let delivery = Delivery {
-            cause: Cause::new(cause_kind, source),
             fingerprints: fingerprints.into_iter().collect(),
-            new_events: vec![new_event],
+            ..Delivery::new(Cause::new(cause_kind, source), new_event)
         };
         let ticket = self.ticket();
         self.handle(vec![Input::Arrived { delivery, ticket }]);
@@ -315,7 +309,7 @@ impl World {
 
     pub(crate) fn handle(&mut self, inputs: Vec<Input>) {
         let now = self.now;
-        let step = self.scheduler().handle(now, inputs);
+        let step = self.driver().decide(now, inputs);
         self.conclude(step);
     }
 
@@ -329,11 +323,8 @@ impl World {
                 self.tell(&format!("{}: {told}", record.image));
             }
         }
-        let scheduler = self.scheduler.as_ref().expect("it made the step");
-        let puts = encode(step.changes(), scheduler);
-        let proof = self.journal.commit(puts);
-        let effects: Vec<Effect> = step.release(proof).collect();
-        for effect in effects {
+        let proof = self.driver().commit(&step);
+        for effect in step.release(proof) {
             self.carry_out(effect);
         }
     }
@@ -374,7 +365,7 @@ impl World {
     fn receipt(&mut self, seq: Seq) -> String {
         let now = self.now;
         let picture = Picture::of(self.scheduler());
-        let reader = self.journal.reader();
+        let reader = self.driver().store().reader();
         let event = reader.event(seq).expect("readable").expect("an event");
         let fate = match (&event.image, &event.git_ref) {
             (Some(image), Some(git_ref)) => reader.fate(image, git_ref, seq).expect("readable"),
@@ -389,169 +380,8 @@ impl World {
         format!("event {} is {:?}: {}", seq.0, receipt.state, receipt.why)
     }
 
-    fn row(&self, text: &str) -> Option<BackendBuild> {
-        if text == "nothing" {
-            return None;
-        }
-        let (text, created) = text.split_once('@').map_or((text, None), |(text, at)| (text, Some(at)));
-        let mut parts = text.split(':');
-        let id = parts.next().expect("an id");
-        let state = match parts.next().expect("a state") {
-            "waiting" => BackendBuildState::Waiting,
-            "running" => BackendBuildState::Running,
-            "stopping" => BackendBuildState::Stopping,
-            "success" => BackendBuildState::Finished(Outcome::Success),
-            "failure" => BackendBuildState::Finished(Outcome::Failure),
-            "cancelled" => BackendBuildState::Finished(Outcome::Cancelled),
-            other => panic!("no state '{other}'"),
-        };
-        let mut part = || parts.next().filter(|part| !part.is_empty());
-        let label = part().map(ToOwned::to_owned);
-        let commit = part().map(commit);
-        // A row without a moment was made just now.
-        let created_at = created.map_or(self.now, |span_text| START.plus(span(span_text)));
-        Some(BackendBuild {
-            id: BackendBuildId(id.to_owned()),
-            state,
-            label,
-            commit,
-            created_at: Some(created_at),
-            started_at: None,
-            finished_at: None,
-            log_url: None,
-        })
-    }
-
     fn tell(&mut self, what: &str) {
         let since = humantime::format_duration(Duration::from_secs(self.now.since(START).as_secs()));
         writeln!(self.told, "+{since} {what}").expect("a String takes all");
     }
-}
-
-fn trigger_answer(words: &[&str]) -> TriggerAnswer {
-    let detail = "as told".to_owned();
-    match words[0] {
-        "accepted" => TriggerAnswer::Accepted { backend_id: words.get(1).map(|row| BackendBuildId((*row).to_owned())) },
-        "pending" => TriggerAnswer::AlreadyPending { detail },
-        "uncertain" => TriggerAnswer::Uncertain { detail },
-        "later" => TriggerAnswer::RefusedForNow { retry_after: words.get(1).map(|after| span(after)), detail },
-        "refused" => TriggerAnswer::Refused { detail },
-        other => panic!("no answer '{other}'"),
-    }
-}
-
-fn tell_verdict(event: &Event) -> String {
-    let seq = event.seq.0;
-    match &event.verdict {
-        Verdict::Opened => format!("event {seq} waits"),
-        Verdict::AlreadyBuilt => format!("event {seq}: nothing to do"),
-        Verdict::Skipped { evidence } => format!("event {seq} skipped: {}", reasons::skipped(evidence)),
-        Verdict::Ignored { reason } => format!("event {seq} ignored: {}", reasons::ignored(reason)),
-        Verdict::RefDeleted => format!("event {seq}: the ref is deleted"),
-        Verdict::DuplicateOf { .. } => format!("event {seq} is one cause with the tap before"),
-    }
-}
-
-/// What a fact says; nothing for those that the answer to the request tells already.
-fn tell_fact(fact: &Fact) -> Option<String> {
-    Some(match fact {
-        Fact::Opened { .. } | Fact::PassedOver { .. } => return None,
-        Fact::HeadMoved { git_ref, commit: Some(_), .. } => format!("{git_ref} has moved"),
-        Fact::HeadMoved { git_ref, commit: None, .. } => format!("{git_ref} is gone"),
-        Fact::HeadsSeen { heads, gone, .. } => {
-            let names: Vec<&str> = heads.keys().map(GitRef::short).collect();
-            let gone = if gone.is_empty() { String::new() } else { format!(", {} forgotten", gone.len()) };
-            format!(
-                "seen at the remote: {}{gone}",
-                if names.is_empty() { "nothing new".to_owned() } else { names.join(" ") }
-            )
-        }
-        Fact::Closed { git_ref, end, .. } => format!("open events of {git_ref} end: {end:?}"),
-        Fact::Expedited { git_ref, .. } => format!("{git_ref} is due now"),
-        Fact::Intended { build, git_ref, through, .. } => {
-            format!("build {build} of {git_ref} takes all up to {}", through.0)
-        }
-        Fact::Accepted { build, .. } => format!("build {build} accepted"),
-        Fact::BecameUncertain { build, .. } => format!("build {build} uncertain"),
-        Fact::Refused { build, again_at, blocked, .. } => {
-            let how = if *blocked { "blocked" } else { "refused for now" };
-            let again = humantime::format_duration(Duration::from_secs(again_at.since(START).as_secs()));
-            format!("build {build} {how}, again at +{again}")
-        }
-        Fact::Attached { build, backend_ids, only_through } => {
-            let rows: Vec<&str> = backend_ids.iter().map(|id| id.0.as_str()).collect();
-            let only = only_through.map(|through| format!(", good for events up to {}", through.0)).unwrap_or_default();
-            format!("build {build} is {}{only}", rows.join(" "))
-        }
-        Fact::StillQueued { build, through } => format!("build {build} still queued, covers up to {}", through.0),
-        Fact::Started { build, cover, .. } => {
-            format!("build {build} begun, covers up to {}{}", cover.through.0, contradiction(cover.contradicted))
-        }
-        Fact::CoverChanged { build, cover, .. } => {
-            format!("build {build} covers up to {}{}", cover.through.0, contradiction(cover.contradicted))
-        }
-        Fact::Missing { build, since } => {
-            format!("build {build} {}", if since.is_some() { "is missing" } else { "is there again" })
-        }
-        Fact::NeverStarted { build, note, .. } => format!("build {build} never began: {note}"),
-        Fact::Finished { build, outcome, reopened, .. } => {
-            format!("build {build} ended: {outcome:?}{}", if *reopened { ", open again" } else { "" })
-        }
-        Fact::CancelAsked { build, .. } => format!("build {build} is to be cancelled"),
-        Fact::Overlapped => "two run at once".to_owned(),
-        Fact::Held(hold) => (if hold.is_some() { "paused" } else { "resumed" }).to_owned(),
-        Fact::Unblocked => "unblocked".to_owned(),
-        Fact::ForeignSeen(foreign) => {
-            format!("build {} of somebody else, {}", foreign.id, if foreign.started { "running" } else { "queued" })
-        }
-        Fact::ForeignEnded { id, outcome, covered, .. } => {
-            let covered: BTreeSet<String> =
-                covered.iter().map(|(git_ref, through)| format!(", covers {git_ref} up to {}", through.0)).collect();
-            format!("build {id} of somebody else ended: {outcome:?}{}", covered.into_iter().collect::<String>())
-        }
-        Fact::KeyForgotten { git_ref } => format!("{git_ref} was at rest for long and is forgotten"),
-        Fact::ClockWentBack { .. } => "the clock went back".to_owned(),
-    })
-}
-
-fn contradiction(contradicted: bool) -> &'static str {
-    if contradicted { ": its commit is older" } else { "" }
-}
-
-pub(crate) fn git_ref(text: &str) -> GitRef {
-    text.strip_prefix("tag:").map_or_else(|| GitRef::branch(text), GitRef::tag).expect("a ref")
-}
-
-/// The short name of an event's commit again.
-fn short(event: &Event) -> String {
-    let digits = event.commit.as_ref().map(ToString::to_string).unwrap_or_default();
-    let bytes = hex::decode(&digits).unwrap_or_default();
-    String::from_utf8_lossy(&bytes).trim_end_matches('\0').to_owned()
-}
-
-/// A short name for a commit: `c1` is forty digits that begin so.
-pub(crate) fn commit(text: &str) -> CommitId {
-    let mut digits = String::new();
-    for byte in text.bytes() {
-        write!(digits, "{byte:02x}").expect("a String takes all");
-    }
-    format!("{digits:0<40}").parse().expect("hex digits")
-}
-
-fn span(text: &str) -> Duration {
-    humantime::parse_duration(text).expect("a span of time")
-}
-
-/// Where invented histories begin: the same for every test run, fresh where `CASES` asks for many.
-pub fn histories_seed() -> proptest::test_runner::RngSeed {
-    use proptest::test_runner::RngSeed;
-    if std::env::var_os("CASES").is_none() {
-        return RngSeed::Fixed(20_261_123);
-    }
-    let told = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
-    #[expect(clippy::disallowed_methods, reason = "fresh histories come from the clock, and are printed")]
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
-    let seed = told.unwrap_or_else(|| u64::try_from(now.as_micros()).expect("a moment of this age"));
-    println!("fresh histories, with the same CASES again by SEED={seed}");
-    RngSeed::Fixed(seed)
 }

@@ -57,15 +57,11 @@ impl Build {
         };
         let begun = self.source.filter(|_| scope.commits && self.started_at.is_some());
         BackendBuild {
-            id: self.row(),
-            state,
             label: Some(scope.names.refs[self.git_ref].short().to_owned()),
             commit: begun.map(|source| scope.commit(self.git_ref, source.commit).clone()),
             created_at: Some(moment(self.made_at)),
-            // Not shown, as by the real one in many answers: what is seen is what counts.
-            started_at: None,
-            finished_at: None,
-            log_url: None,
+            // When it started is not shown, as by the real one in many answers: what is seen is what counts.
+            ..BackendBuild::new(self.row(), state)
         }
     }
 }

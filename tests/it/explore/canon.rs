@@ -31,7 +31,7 @@ struct Canon<'a> {
 impl World {
     /// 128 bits that stand for this state.
     pub(crate) fn canon(&self, scope: &Scope) -> u128 {
-        let lane = self.scheduler.lane(&scope.names.image).expect("configured");
+        let lane = self.driver.scheduler().lane(&scope.names.image).expect("configured");
         let open = lane.keys.values().filter_map(|key| key.open.as_ref()).map(Open::first);
         let lives = lane.lives().filter_map(|live| live.carries.as_ref()).map(Open::first);
         let floor = open.chain(lives).chain(self.oldest()).min().unwrap_or(self.newest.next());
@@ -251,7 +251,7 @@ impl Canon<'_> {
     /// What is on its way, what the back-end holds, what may still happen, and what is counted.
     fn outside(&mut self) {
         let world = self.world;
-        let watch = world.scheduler.watch(&self.scope.names.image).expect("configured");
+        let watch = world.driver.scheduler().watch(&self.scope.names.image).expect("configured");
         self.option(watch.asked.as_ref(), |canon, asked| {
             canon.past(asked.at);
             canon.seq(asked.through);

@@ -3,7 +3,9 @@
 
 mod backend;
 mod canon;
+mod disk;
 mod judge;
+mod ledger;
 mod moves;
 mod scope;
 mod world;

@@ -7,11 +7,12 @@ use coalesced::model::Seq;
 use coalesced::scheduler::lane::Lane;
 use coalesced::scheduler::open::Open;
 use coalesced::scheduler::record::{Changes, Fact};
-use coalesced::scheduler::{Decision, Scheduler, Ticket};
+use coalesced::scheduler::{Decision, Ticket};
 
 use super::backend::State;
+use super::ledger::Wanting;
 use super::scope::Scope;
-use super::world::{Wanting, World};
+use super::world::World;
 
 /// An orphan's row of this age can't be taken for a build of a later call.
 const ORPHAN_MS: i64 = 600_000;
@@ -56,7 +57,7 @@ impl World {
             }
         }
         self.judge_twin(scope)?;
-        if self.scheduler.deadline().is_some_and(|due| due <= self.now()) {
+        if self.driver.deadline().is_some_and(|due| due <= self.now()) {
             return Err("a deadline that has passed: it would never sleep".to_owned());
         }
         self.settle(scope)
@@ -64,17 +65,18 @@ impl World {
 
     /// I1: a restart would find what memory holds.
     fn judge_twin(&self, scope: &Scope) -> Result<(), String> {
-        let Some(lane) = self.scheduler.lane(&scope.names.image) else { return Ok(()) };
-        if self.disk.is_empty() {
+        let Some(lane) = self.driver.scheduler().lane(&scope.names.image) else { return Ok(()) };
+        let disk = self.driver.store();
+        if disk.is_empty() {
             return Ok(());
         }
         let mut all = Changes { meta: true, ..Changes::default() };
         all.lanes.insert(lane.image.clone());
         all.keys = lane.keys.keys().map(|git_ref| (lane.image.clone(), git_ref.clone())).collect();
-        for put in encode(&all, &self.scheduler) {
-            let stored = self.disk.get(put.key.as_slice()).map(|value| value.to_vec());
+        for put in encode(&all, self.driver.scheduler()) {
+            let stored = disk.get(&put.key);
             let at_rest = stored.is_none() && *lane == Lane::new(lane.image.clone());
-            if stored != put.value && !at_rest && scope.wrong.is_none() {
+            if stored != put.value.as_deref() && !at_rest && scope.wrong.is_none() {
                 return Err(format!("I1: on disk {} is not as in memory", String::from_utf8_lossy(&put.key)));
             }
         }
@@ -83,8 +85,7 @@ impl World {
 
     /// I2 for each event that nothing can open again.
     fn settle(&mut self, scope: &Scope) -> Result<(), String> {
-        let scheduler = self.scheduler.clone();
-        let lane = scheduler.lane(&scope.names.image).expect("configured");
+        let lane = self.driver.scheduler().lane(&scope.names.image).expect("configured");
         let open = lane.keys.values().filter_map(|key| key.open.as_ref());
         let lives: Vec<&Open> = open.chain(lane.lives().filter_map(|live| live.carries.as_ref())).collect();
         let settled = |wanting: &Wanting| !lives.iter().any(|open| open.holds(wanting.seq));
@@ -96,7 +97,7 @@ impl World {
 
     fn judge_cover(&self, wanting: Wanting, scope: &Scope) -> Result<(), String> {
         let Wanting { seq, git_ref, needs, tap } = wanting;
-        let reader = self.journal().reader();
+        let reader = self.driver.store().journal().reader();
         let fate = reader.fate(&scope.names.image, &scope.names.refs[git_ref], seq).map_err(|why| why.to_string())?;
         let Fate::Ended(closure) = fate else {
             return Err(format!("I2: event {} is neither open nor with a build, and has not ended", seq.0));
@@ -121,7 +122,7 @@ impl World {
 
     /// Whether nothing is left to do: whatever follows must come from outside.
     pub(crate) fn is_at_rest(&self) -> bool {
-        self.scheduler.deadline().is_none()
+        self.driver.deadline().is_none()
             && self.call.is_none()
             && self.questions.is_empty()
             && self.backend.builds.iter().all(super::backend::Build::is_over)
@@ -153,14 +154,9 @@ impl World {
     }
 
     /// I3, I4 at each decision to call. A call that is under way, or of unknown outcome, counts as queued.
-    pub(crate) fn judge_call(
-        &mut self,
-        request: &BuildRequest,
-        scheduler: &Scheduler,
-        scope: &Scope,
-    ) -> Result<(), String> {
+    pub(crate) fn judge_call(&mut self, request: &BuildRequest, scope: &Scope) -> Result<(), String> {
         self.tell(|| format!("    calls the trigger for build {}", request.build));
-        let live = scheduler.lane(&request.image).and_then(|lane| lane.live(request.build));
+        let live = self.driver.scheduler().lane(&request.image).and_then(|lane| lane.live(request.build));
         if live.and_then(|live| live.carries.as_ref()).map_or(0, Open::count) == 0 {
             return Err(format!("I4: build {} is called for no open event", request.build));
         }
@@ -192,8 +188,7 @@ impl World {
 
     /// Leaves aside what can make no difference any more.
     pub(crate) fn forget(&mut self) {
-        let scheduler = self.scheduler.clone();
-        let Some(lane) = scheduler.lanes().next() else { return };
+        let Some(lane) = self.driver.scheduler().lanes().next() else { return };
         let at = self.at;
         self.backend.builds.retain(|build| {
             let row = build.row();

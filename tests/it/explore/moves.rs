@@ -5,8 +5,9 @@ use std::fmt;
 use coalesced::build::Outcome;
 
 use super::backend::State;
+use super::ledger::Call;
 use super::scope::{CALL_MS, LATE_MS, QUESTION_MS, REFS, START, STEP_MS};
-use super::world::{Call, World};
+use super::world::World;
 
 /// One thing that happens, and whether the process dies by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,7 +179,7 @@ impl World {
 
     /// When the scheduler is due, on the world's grid.
     pub(crate) fn next_wake(&self) -> Option<i64> {
-        let due = self.scheduler.deadline()?.as_millis() - START.as_millis();
+        let due = self.driver.deadline()?.as_millis() - START.as_millis();
         Some((due.max(self.at) + STEP_MS - 1).div_euclid(STEP_MS) * STEP_MS)
     }
 

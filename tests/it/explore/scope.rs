@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use coalesced::build::{Capabilities, SourceTaken};
 use coalesced::model::{CommitId, GitRef, ImageName, Timestamp};
+use coalesced::scheduler::Settings;
 use coalesced::scheduler::policy::{LabelRule, Policy};
-use coalesced::scheduler::{Settings, Snapshot};
 
 /// Moments are told as milliseconds since this one.
 pub(crate) const START: Timestamp = Timestamp::from_millis(1_795_428_000_000);
@@ -118,12 +118,7 @@ impl Scope {
             labels: if self.labels { vec![rule] } else { Vec::new() },
             ..Policy::DEFAULT
         };
-        Settings {
-            policies: [(self.names.image.clone(), policy.into())].into(),
-            account_limits: [].into(),
-            button_fold: Settings::BUTTON_FOLD,
-            seed: 1,
-        }
+        Settings::new([(self.names.image.clone(), policy)], 1)
     }
 
     pub(crate) fn commit(&self, git_ref: usize, number: u8) -> &CommitId {
@@ -150,11 +145,6 @@ impl Names {
             commits: (0..REFS * COMMITS).map(commit).collect(),
         }
     }
-}
-
-/// Nothing was ever written.
-pub(crate) fn nothing() -> Snapshot {
-    Snapshot::default()
 }
 
 const NONE: Budget =

@@ -1,34 +1,30 @@
 //! One state of the whole: the real scheduler, what is on disk, the back-end's truth, and what is on its way.
 //! And how it goes on by one turn: decide, write, only then act; the process may die between any two of these.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
-use coalesced::build::{BuildRequest, ObserveError, TriggerAnswer};
+use coalesced::build::{ObserveError, TriggerAnswer};
 use coalesced::event::{Cause, CauseKind, Delivery, Disposition, Fingerprint, NewEvent};
-use coalesced::journal::{MemoryJournal, Put, encode};
 use coalesced::model::{BuildId, Seq, Timestamp};
-use coalesced::scheduler::{Effect, Input, Scheduler, Step, Ticket};
+use coalesced::scheduler::{Effect, Input, Step, Ticket};
+use coalesced::simulate::VirtualDriver;
 
 use super::backend::{Backend, Build, Source, State, moment, observation};
+use super::disk::{Disk, proof};
+use super::ledger::{Asked, Books, Call, Sent, Wanting};
 use super::moves::{CallFate, Ending, How, Move, Turn};
-use super::scope::{Budget, HIDDEN_MS, REFS, STEP_MS, Scope, Wrong, nothing};
+use super::scope::{Budget, HIDDEN_MS, REFS, STEP_MS, Scope, Wrong};
 
 /// What a refused call is asked to wait.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
-
-/// What is on disk, by key.
-pub(crate) type Rows = BTreeMap<Arc<[u8]>, Arc<[u8]>>;
 
 #[derive(Clone, Debug)]
 pub(crate) struct World {
     /// In milliseconds.
     pub at: i64,
-    pub scheduler: Arc<Scheduler>,
+    pub driver: VirtualDriver<Disk>,
     /// When the process began.
     pub since: i64,
-    pub disk: Arc<Rows>,
     pub backend: Backend,
     /// The newest commit of each ref.
     pub tips: [u8; REFS],
@@ -43,75 +39,15 @@ pub(crate) struct World {
     pub told: Option<Vec<String>>,
 }
 
-/// A push or a tap, as its sender knows it.
-#[derive(Clone, Debug)]
-pub(crate) struct Sent {
-    pub git_ref: usize,
-    /// None: a tap.
-    pub commit: Option<u8>,
-    pub at: i64,
-    pub on_its_way: bool,
-    /// The event that it is on disk.
-    pub seq: Option<Seq>,
-}
-
-/// An event that is on disk, and the commit of its ref that it must see built.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Wanting {
-    pub seq: Seq,
-    pub git_ref: usize,
-    pub needs: u8,
-    pub tap: bool,
-}
-
-/// A trigger call on its way.
-#[derive(Clone, Debug)]
-pub(crate) struct Call {
-    pub request: BuildRequest,
-    pub at: i64,
-    /// The newest event when it was decided.
-    pub through: Seq,
-    pub answer: Option<CallFate>,
-}
-
-/// A question on its way.
-#[derive(Clone, Debug)]
-pub(crate) struct Asked {
-    pub id: u64,
-    pub at: i64,
-    /// What the back-end will answer, once it was looked up.
-    pub seen: Option<Vec<Build>>,
-}
-
-/// What is counted for I4 and I8.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(crate) struct Books {
-    /// Events that opened their key.
-    pub opened: u8,
-    /// Builds that there truly were.
-    pub made: u8,
-    pub crashes: u8,
-    /// Calls of which nobody could know whether they had their effect.
-    pub uncertain: u8,
-    pub vanished: u8,
-    pub unreadable: u8,
-    /// Builds whose commit was older than what they were to cover.
-    pub contradicted: u8,
-    /// Builds that hold nothing that an earlier one didn't, where the source is taken at the trigger.
-    pub superfluous: u8,
-    /// Refs of which an accepted event is in no source yet.
-    pub unsatisfied: [bool; REFS],
-}
-
 impl World {
     pub(crate) fn new(scope: &Scope) -> Self {
-        let (scheduler, step) = Scheduler::recover(scope.settings(), nothing(), moment(0));
+        let disk = Disk::new(scope.wrong == Some(Wrong::KeysAreNotWritten));
+        let (driver, step) = VirtualDriver::start(scope.settings(), disk, moment(0)).expect("nothing is on it yet");
         drop(step);
         Self {
             at: 0,
-            scheduler: Arc::new(scheduler),
+            driver,
             since: 0,
-            disk: Arc::default(),
             backend: Backend::default(),
             tips: [0; REFS],
             sent: Vec::new(),
@@ -206,12 +142,11 @@ impl World {
         let Sent { git_ref, commit, .. } = self.sent[sent];
         let tap = commit.is_none();
         let kind = if tap { CauseKind::Button } else { CauseKind::Push };
+        let disposition = if tap { Disposition::TAP } else { Disposition::PUSH };
         let new_event = NewEvent {
-            image: Some(scope.names.image.clone()),
-            git_ref: Some(scope.names.refs[git_ref].clone()),
             commit: commit.map(|number| scope.commit(git_ref, number).clone()),
             before: commit.map(|number| scope.commit(git_ref, number - 1).clone()),
-            disposition: Disposition::Build { immediate: tap, manual: tap, ensure: false },
+            ..NewEvent::new(scope.names.image.clone(), scope.names.refs[git_ref].clone(), disposition)
         };
         let known_by = if scope.wrong == Some(Wrong::EveryDeliveryIsNew) {
             0x1_0000 + usize::from(self.left.again) * 0x100 + sent
@@ -219,7 +154,7 @@ impl World {
             sent
         };
         let fingerprints = vec![Fingerprint((known_by as u128).to_be_bytes())];
-        let delivery = Delivery { cause: Cause::new(kind, "sender"), fingerprints, new_events: vec![new_event] };
+        let delivery = Delivery { fingerprints, ..Delivery::new(Cause::new(kind, "sender"), new_event) };
         let ticket = Ticket(sent as u64);
         self.step(Some(Input::Arrived { delivery, ticket }), how, scope)
     }
@@ -229,66 +164,34 @@ impl World {
             Some(Input::Arrived { ticket, .. }) => Some(*ticket),
             _ => None,
         };
-        let mut scheduler = Scheduler::clone(&self.scheduler);
-        let step = scheduler.handle(moment(self.at), input);
-        self.conclude(scheduler, step, ticket, how, scope)
+        let step = self.driver.decide(moment(self.at), input);
+        self.conclude(step, ticket, how, scope)
     }
 
-    fn conclude(
-        &mut self,
-        scheduler: Scheduler,
-        step: Step,
-        ticket: Option<Ticket>,
-        how: How,
-        scope: &Scope,
-    ) -> Result<(), String> {
-        let proof = MemoryJournal::default().commit(Vec::new());
+    fn conclude(&mut self, step: Step, ticket: Option<Ticket>, how: How, scope: &Scope) -> Result<(), String> {
         if how == How::DiesBeforeTheCommit {
             let early = |effect: &Effect| match effect {
                 Effect::Answer { .. } => scope.wrong == Some(Wrong::AnswersBeforeTheCommit),
                 Effect::Trigger(_) => scope.wrong == Some(Wrong::CallsBeforeTheCommit),
                 _ => false,
             };
-            let effects: Vec<Effect> = step.release(proof).filter(early).collect();
-            for effect in effects {
-                self.carry_out(effect, &scheduler, scope)?;
+            for effect in step.release(proof()).filter(early) {
+                self.carry_out(effect, scope)?;
                 if self.call.is_some() {
                     self.effect(CallFate::Accepted, scope)?;
                 }
             }
             return self.restart(scope);
         }
-        let puts = encode(step.changes(), &scheduler);
-        self.write(puts, scope);
-        self.scheduler = Arc::new(scheduler);
+        let proof = self.driver.commit(&step);
         self.note(step.changes(), ticket, scope)?;
         if how == How::DiesBeforeTheEffects {
             return self.restart(scope);
         }
-        let scheduler = self.scheduler.clone();
         for effect in step.release(proof) {
-            self.carry_out(effect, &scheduler, scope)?;
+            self.carry_out(effect, scope)?;
         }
         Ok(())
-    }
-
-    fn write(&mut self, puts: Vec<Put>, scope: &Scope) {
-        let lost = |put: &Put| scope.wrong == Some(Wrong::KeysAreNotWritten) && put.key.first() == Some(&b'k');
-        let disk = Arc::make_mut(&mut self.disk);
-        for Put { key, value } in puts.into_iter().filter(|put| !lost(put)) {
-            match value {
-                Some(value) => drop(disk.insert(key.into(), value.into())),
-                None => drop(disk.remove(key.as_slice())),
-            }
-        }
-    }
-
-    /// What a reader, or a process that starts, finds.
-    pub(crate) fn journal(&self) -> MemoryJournal {
-        let journal = MemoryJournal::default();
-        let put = |(key, value): (&Arc<[u8]>, &Arc<[u8]>)| Put { key: key.to_vec(), value: Some(value.to_vec()) };
-        let _ = journal.commit(self.disk.iter().map(put).collect());
-        journal
     }
 
     /// All that is left is what is on disk, and the world.
@@ -296,16 +199,15 @@ impl World {
         self.call = None;
         self.questions.clear();
         self.since = self.at;
-        let snapshot = self.journal().snapshot().map_err(|why| why.to_string())?;
-        let (scheduler, step) = Scheduler::recover(scope.settings(), snapshot, moment(self.at));
-        self.conclude(scheduler, step, None, How::Lives, scope)
+        let step = self.driver.restart(scope.settings(), moment(self.at)).map_err(|why| why.to_string())?;
+        self.conclude(step, None, How::Lives, scope)
     }
 
-    fn carry_out(&mut self, effect: Effect, scheduler: &Scheduler, scope: &Scope) -> Result<(), String> {
+    fn carry_out(&mut self, effect: Effect, scope: &Scope) -> Result<(), String> {
         match effect {
             Effect::Answer { ticket, decision } => self.answered(ticket, &decision),
             Effect::Trigger(request) => {
-                self.judge_call(&request, scheduler, scope)?;
+                self.judge_call(&request, scope)?;
                 self.call = Some(Call { request, at: self.at, through: self.newest, answer: None });
                 Ok(())
             }

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 
+use coalesced::random::Random;
+
 use super::trace::Record;
-use crate::crash::Chance;
 
 /// What a disk loses of its own accord: what was not synced is lost, or kept, by the page.
 const PAGE: u64 = 4_096;
@@ -108,8 +109,8 @@ impl Disk {
 
     /// What is there after a power cut now.
     pub(crate) fn image(&self, model: Model) -> Image {
-        let mut chance = Chance::new(if let Model::Torn(seed) = model { seed } else { 0 });
-        let files = self.names.iter().map(|(path, id)| (path.clone(), self.files[*id].after_a_cut(model, &mut chance)));
+        let mut random = Random::new(if let Model::Torn(seed) = model { seed } else { 0 });
+        let files = self.names.iter().map(|(path, id)| (path.clone(), self.files[*id].after_a_cut(model, &mut random)));
         Image { files: files.collect(), directories: self.directories.clone() }
     }
 
@@ -146,14 +147,14 @@ impl File {
         }
     }
 
-    fn after_a_cut(&self, model: Model, chance: &mut Chance) -> Vec<u8> {
+    fn after_a_cut(&self, model: Model, random: &mut Random) -> Vec<u8> {
         let mut content = self.durable.clone();
         for (_, change) in &self.since {
             match (model, change) {
                 (Model::Strict, _) => {}
                 (Model::Whole, _) => apply(&mut content, change),
                 (Model::Torn(_), Change::Length(_)) => {
-                    if chance.one_in(2) {
+                    if random.one_in(2) {
                         apply(&mut content, change);
                     }
                 }
@@ -163,7 +164,7 @@ impl File {
                         let begin = offset + at as u64;
                         let to_border = usize::try_from(PAGE - begin % PAGE).expect("a page is short");
                         let end = data.len().min(at + to_border);
-                        if chance.one_in(2) {
+                        if random.one_in(2) {
                             apply(&mut content, &Change::Data(begin, data[at..end].to_vec()));
                         }
                         at = end;

@@ -8,12 +8,14 @@
 //! - here: all that a history keeps, and how it goes from its first operation to its rest
 //! - `operations`: what people and their machines do, one operation at a time
 //! - `turn`: the driver's turn, what its effects set off, and the process that dies and starts again
+//! - `disk`: the journal
 //! - `hub`: what reaches the Hub, what it answers, and what comes in
 //! - `ledger`: what is noted of each step, and why a promise can't be judged for a while
 //! - `judge_steps`, `judge_end`: the promises, at each step and when all is over
 //!
 //! What is drawn for it is in `plan`, what was reached by it in `marks`, and its story in `scenario`.
 
+mod disk;
 mod hub;
 mod judge_end;
 mod judge_steps;
@@ -30,12 +32,13 @@ use coalesced::build::{
 };
 use coalesced::emulator::Hub;
 use coalesced::event::{Delivery, Event, Fingerprint};
-use coalesced::journal::MemoryJournal;
 use coalesced::model::{BuildId, GitRef, ImageName, Seq, Timestamp};
 use coalesced::scheduler::lane::Lane;
 use coalesced::scheduler::policy::{AccountName, LabelRule, Policy};
-use coalesced::scheduler::{Scheduler, Settings, Ticket};
+use coalesced::scheduler::{Settings, Ticket};
+use coalesced::simulate::VirtualDriver;
 
+use self::disk::Disk;
 use super::filters::{Content, PassedOver, Push};
 use super::marks::Marks;
 use super::plan::{CallFate, IMAGES, Op, QuestionFate, REFS, Setting, Word};
@@ -75,8 +78,7 @@ pub(crate) struct History<'a> {
     settings: Settings,
     images: Vec<ImageName>,
     refs: Vec<GitRef>,
-    scheduler: Scheduler,
-    journal: MemoryJournal,
+    driver: VirtualDriver<Disk>,
     hub: Hub,
     /// The world's time, in milliseconds since the start.
     at: i64,
@@ -142,15 +144,10 @@ impl<'a> History<'a> {
         let images: Vec<ImageName> =
             IMAGES[..setting.images].iter().map(|name| name.parse().expect("an image")).collect();
         let refs: Vec<GitRef> = REFS[..setting.refs].iter().map(|name| name.parse().expect("a ref")).collect();
-        let settings = Settings {
-            policies: images.iter().map(|image| (image.clone(), policy(setting).into())).collect(),
-            account_limits: setting.account_limit.map(|limit| ("test".into(), limit)).into_iter().collect(),
-            button_fold: Settings::BUTTON_FOLD,
-            seed: setting.seed,
-        };
-        let journal = MemoryJournal::default();
-        let snapshot = journal.snapshot().expect("nothing yet");
-        let (scheduler, step) = Scheduler::recover(settings.clone(), snapshot, START);
+        let policies = images.iter().map(|image| (image.clone(), policy(setting)));
+        let mut settings = Settings::new(policies, setting.seed);
+        settings.account_limits.extend(setting.account_limit.map(|limit| ("test".into(), limit)));
+        let (driver, step) = VirtualDriver::start(settings.clone(), Disk::default(), START).expect("nothing yet");
         drop(step);
         let mut hub = Hub::new(setting.hub.clone());
         for image in &images {
@@ -162,8 +159,7 @@ impl<'a> History<'a> {
             settings,
             images,
             refs,
-            scheduler,
-            journal,
+            driver,
             hub,
             at: 0,
             ahead: 0,
@@ -242,7 +238,7 @@ impl<'a> History<'a> {
     /// Lets the world go on to a moment.
     fn run_until(&mut self, end: i64) {
         while self.broken.is_none() {
-            let due = self.scheduler.deadline().map(|at| (at.as_millis() - START.as_millis()) - self.ahead);
+            let due = self.driver.deadline().map(|at| (at.as_millis() - START.as_millis()) - self.ahead);
             let due = due.map(|due| due.max(self.at) + self.setting.wakes_late_ms);
             let queued = self.queue.first_key_value().map(|((at, _), _)| *at);
             let next = due.into_iter().chain(queued).min().filter(|next| *next <= end);
@@ -268,12 +264,12 @@ impl<'a> History<'a> {
             self.order(Some(image), Word::Resume, None);
         }
         let limit = self.at + REST_LIMIT_MS;
-        while self.broken.is_none() && (self.scheduler.deadline().is_some() || !self.queue.is_empty()) {
-            let due = self.scheduler.deadline().map(|at| (at.as_millis() - START.as_millis()) - self.ahead);
+        while self.broken.is_none() && (self.driver.deadline().is_some() || !self.queue.is_empty()) {
+            let due = self.driver.deadline().map(|at| (at.as_millis() - START.as_millis()) - self.ahead);
             let queued = self.queue.first_key_value().map(|((at, _), _)| *at);
             let next = due.into_iter().chain(queued).min().expect("one of the two");
             if next > limit {
-                let lanes: Vec<&Lane> = self.scheduler.lanes().collect();
+                let lanes: Vec<&Lane> = self.driver.scheduler().lanes().collect();
                 self.fail(format!("it never comes to rest: {lanes:?}"));
                 return;
             }

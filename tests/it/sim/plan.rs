@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use coalesced::build::SourceTaken;
 use coalesced::emulator::{Fault, HubSettings, Mode, TakesTip};
+use coalesced::random::Random;
 
 use super::filters::Content;
-use super::rng::Rng;
 
 pub(crate) const REFS: [&str; 3] = ["refs/heads/master", "refs/heads/dev", "refs/tags/v1"];
 pub(crate) const IMAGES: [&str; 3] = ["acme/api", "acme/blog", "acme/web"];
@@ -141,88 +141,90 @@ pub(crate) enum Word {
     Cancel,
 }
 
-pub(crate) fn setting(rng: &mut Rng) -> Setting {
-    let calm = rng.one_in(8);
-    let refs = usize::try_from(rng.below(3)).unwrap_or(0) + 1;
-    let takes_tip = rng.pick(&[
+pub(crate) fn setting(random: &mut Random) -> Setting {
+    let calm = random.one_in(8);
+    let refs = usize::try_from(random.below(3)).unwrap_or(0) + 1;
+    let takes_tip = random.pick(&[
         TakesTip::WhenTriggered,
         TakesTip::WhenStarted,
         TakesTip::AfterStart(Duration::from_secs(7)),
         TakesTip::AfterStart(Duration::from_secs(90)),
     ]);
     let source_taken = match takes_tip {
-        TakesTip::WhenTriggered => rng.pick(&[SourceTaken::AtCall, SourceTaken::Unknown]),
-        _ => rng.pick(&[SourceTaken::AtStart, SourceTaken::AtCall, SourceTaken::Unknown, SourceTaken::Unknown]),
+        TakesTip::WhenTriggered => random.pick(&[SourceTaken::AtCall, SourceTaken::Unknown]),
+        _ => random.pick(&[SourceTaken::AtStart, SourceTaken::AtCall, SourceTaken::Unknown, SourceTaken::Unknown]),
     };
     let hub = HubSettings {
-        mode: rng.pick(&[Mode::Classic, Mode::Current]),
-        build_time: Duration::from_secs(rng.pick(&[1, 20, 100, 300, 900])),
-        concurrent_builds: rng.pick(&[1, 2, 5, 5]),
+        mode: random.pick(&[Mode::Classic, Mode::Current]),
+        build_time: Duration::from_secs(random.pick(&[1, 20, 100, 300, 900])),
+        concurrent_builds: random.pick(&[1, 2, 5, 5]),
         takes_tip,
-        visible_after: Duration::from_secs(visible_after(rng)),
-        withholds_starts: rng.one_in(2),
-        withholds_commits: rng.one_in(2),
-        pending_max: rng.pick(&[30, 30, 1]),
-        discards_show_as_failed: rng.one_in(4),
-        cancel_sticks_for: Duration::from_secs(rng.pick(&[0, 30, 600])),
-        cancelled_builds_push: rng.one_in(2),
+        visible_after: Duration::from_secs(visible_after(random)),
+        withholds_starts: random.one_in(2),
+        withholds_commits: random.one_in(2),
+        pending_max: random.pick(&[30, 30, 1]),
+        discards_show_as_failed: random.one_in(4),
+        cancel_sticks_for: Duration::from_secs(random.pick(&[0, 30, 600])),
+        cancelled_builds_push: random.one_in(2),
         time_limit: Duration::from_hours(4),
         lists_other_actions: true,
     };
     Setting {
-        images: usize::try_from(rng.below(3)).unwrap_or(0) + 1,
+        images: usize::try_from(random.below(3)).unwrap_or(0) + 1,
         refs,
         hub,
-        prequeue: rng.one_in(2),
+        prequeue: random.one_in(2),
         source_taken,
-        observes: calm || !rng.one_in(8),
-        labels: refs > 1 || rng.one_in(2),
-        retry_failed: rng.pick(&[0, 0, 1, 2]),
-        account_limit: if calm { None } else { rng.pick(&[None, Some(1), Some(2)]) },
-        list_max: if calm { 100 } else { rng.pick(&[100, 100, 100, 3]) },
-        names_rows: rng.one_in(4),
-        says_pending: rng.one_in(3),
-        commits: !rng.one_in(4),
-        clock_error_ms: rng.pick(&[0, 0, -2_000, 2_000]),
-        wakes_late_ms: rng.pick(&[0, 0, 3, 900]),
+        observes: calm || !random.one_in(8),
+        labels: refs > 1 || random.one_in(2),
+        retry_failed: random.pick(&[0, 0, 1, 2]),
+        account_limit: if calm { None } else { random.pick(&[None, Some(1), Some(2)]) },
+        list_max: if calm { 100 } else { random.pick(&[100, 100, 100, 3]) },
+        names_rows: random.one_in(4),
+        says_pending: random.one_in(3),
+        commits: !random.one_in(4),
+        clock_error_ms: random.pick(&[0, 0, -2_000, 2_000]),
+        wakes_late_ms: random.pick(&[0, 0, 3, 900]),
         calm,
-        drafts: rng.one_in(3),
-        seed: rng.next(),
+        drafts: random.one_in(3),
+        seed: random.draw(),
     }
 }
 
-pub(crate) fn ops(rng: &mut Rng, setting: &Setting) -> Vec<Op> {
-    let count = 4 + rng.below(28);
-    let op = |rng: &mut Rng| if setting.calm { calm_op(rng, setting) } else { op(rng, setting) };
-    (0..count).map(|_| op(rng)).collect()
+pub(crate) fn ops(random: &mut Random, setting: &Setting) -> Vec<Op> {
+    let count = 4 + random.below(28);
+    let op = |random: &mut Random| if setting.calm { calm_op(random, setting) } else { op(random, setting) };
+    (0..count).map(|_| op(random)).collect()
 }
 
-fn calm_op(rng: &mut Rng, setting: &Setting) -> Op {
-    let (image, git_ref) = place(rng, setting);
-    match rng.below(10) {
+fn calm_op(random: &mut Random, setting: &Setting) -> Op {
+    let (image, git_ref) = place(random, setting);
+    match random.below(10) {
         0..=4 => Op::Push { image, git_ref, delay_ms: 0, again_ms: None, forced: None, content: Content::Inside },
         5 => Op::Tap { image, git_ref },
-        _ => Op::Advance { ms: span_ms(rng) },
+        _ => Op::Advance { ms: span_ms(random) },
     }
 }
 
-fn op(rng: &mut Rng, setting: &Setting) -> Op {
-    let (image, git_ref) = place(rng, setting);
-    match rng.below(40) {
+fn op(random: &mut Random, setting: &Setting) -> Op {
+    let (image, git_ref) = place(random, setting);
+    match random.below(40) {
         0..=9 => Op::Push {
             image,
             git_ref,
-            delay_ms: if setting.drafts { 0 } else { rng.pick(&[0, 0, 0, 800, 40_000]) },
-            again_ms: rng.one_in(5).then(|| rng.pick(&[0, 500, 90_000])),
-            forced: rng.one_in(if setting.drafts { 20 } else { 6 }).then(|| usize::try_from(rng.below(3)).unwrap_or(0)),
-            content: content(rng, setting),
+            delay_ms: if setting.drafts { 0 } else { random.pick(&[0, 0, 0, 800, 40_000]) },
+            again_ms: random.one_in(5).then(|| random.pick(&[0, 500, 90_000])),
+            forced: random
+                .one_in(if setting.drafts { 20 } else { 6 })
+                .then(|| usize::try_from(random.below(3)).unwrap_or(0)),
+            content: content(random, setting),
         },
         10 => Op::Tap { image, git_ref },
-        11 => Op::Call { image, git_ref, now: rng.one_in(2), ensure: rng.one_in(2) },
-        12 if rng.one_in(2) => Op::Skip { image, git_ref },
+        11 => Op::Call { image, git_ref, now: random.one_in(2), ensure: random.one_in(2) },
+        12 if random.one_in(2) => Op::Skip { image, git_ref },
         12 => Op::Delete { image, git_ref },
-        13..=22 => Op::Advance { ms: span_ms(rng) },
-        23..=26 => Op::Plan(rng.pick(&[
+        13..=22 => Op::Advance { ms: span_ms(random) },
+        23..=26 => Op::Plan(random.pick(&[
             Fault::LoseAnswer,
             Fault::LoseTrigger,
             Fault::ErrorAfterEffect,
@@ -237,9 +239,9 @@ fn op(rng: &mut Rng, setting: &Setting) -> Op {
             Fault::ListError,
             Fault::ListUnauthorized,
         ])),
-        27 => Op::Delays { before_ms: rng.pick(&[0, 1, 300, 14_000]), after_ms: rng.pick(&[0, 1, 300, 14_000]) },
-        28 => Op::Call1(rng.pick(&[CallFate::NoConnection, CallFate::RetryAfter(20), CallFate::LateEffect])),
-        29 | 30 => Op::Question(rng.pick(&[
+        27 => Op::Delays { before_ms: random.pick(&[0, 1, 300, 14_000]), after_ms: random.pick(&[0, 1, 300, 14_000]) },
+        28 => Op::Call1(random.pick(&[CallFate::NoConnection, CallFate::RetryAfter(20), CallFate::LateEffect])),
+        29 | 30 => Op::Question(random.pick(&[
             QuestionFate::Forbidden,
             QuestionFate::Throttled,
             QuestionFate::Unavailable,
@@ -247,49 +249,49 @@ fn op(rng: &mut Rng, setting: &Setting) -> Op {
             QuestionFate::TooLate,
         ])),
         31..=34 => Op::Crash {
-            after: u32::try_from(rng.below(12)).unwrap_or(0),
-            again: rng.one_in(4).then(|| u32::try_from(rng.below(4)).unwrap_or(0)),
-            down_ms: rng.pick(&[0, 0, 1_500, 100_000]),
-            clock_ms: rng.pick(&[0, 0, 0, 0, 3_600_000, -3_600_000]),
-            calls_survive: rng.one_in(2),
+            after: u32::try_from(random.below(12)).unwrap_or(0),
+            again: random.one_in(4).then(|| u32::try_from(random.below(4)).unwrap_or(0)),
+            down_ms: random.pick(&[0, 0, 1_500, 100_000]),
+            clock_ms: random.pick(&[0, 0, 0, 0, 3_600_000, -3_600_000]),
+            calls_survive: random.one_in(2),
         },
         35 => {
-            if rng.one_in(6) {
-                Op::Jump { ms: rng.pick(&[3_600_000, -3_600_000]) }
+            if random.one_in(6) {
+                Op::Jump { ms: random.pick(&[3_600_000, -3_600_000]) }
             } else {
                 Op::Advance { ms: 3_600_000 }
             }
         }
         36 => Op::Foreign { image, git_ref },
         37 | 38 => Op::Order {
-            image: (!rng.one_in(3)).then_some(image),
-            verb: rng.pick(&[Word::Pause, Word::Resume, Word::Start, Word::Drop, Word::Cancel, Word::Cancel]),
-            for_ms: rng.one_in(2).then_some(200_000),
+            image: (!random.one_in(3)).then_some(image),
+            verb: random.pick(&[Word::Pause, Word::Resume, Word::Start, Word::Drop, Word::Cancel, Word::Cancel]),
+            for_ms: random.one_in(2).then_some(200_000),
         },
         _ => Op::Hint { image },
     }
 }
 
-fn content(rng: &mut Rng, setting: &Setting) -> Content {
+fn content(random: &mut Random, setting: &Setting) -> Content {
     use Content::{Inside, MarkedInside, MarkedOutside, Outside};
     if setting.drafts {
-        rng.pick(&[Inside, Inside, Outside, Outside, Outside, Outside, MarkedInside, MarkedOutside])
+        random.pick(&[Inside, Inside, Outside, Outside, Outside, Outside, MarkedInside, MarkedOutside])
     } else {
-        rng.pick(&[Inside, Inside, Inside, Inside, Inside, Inside, Outside, MarkedInside])
+        random.pick(&[Inside, Inside, Inside, Inside, Inside, Inside, Outside, MarkedInside])
     }
 }
 
 /// In seconds.
-fn visible_after(rng: &mut Rng) -> u64 {
-    if rng.one_in(4) { rng.below(VISIBLE_AFTER_MAX + 1) } else { rng.pick(&[0, 0, 5, 60, VISIBLE_AFTER_MAX]) }
+fn visible_after(random: &mut Random) -> u64 {
+    if random.one_in(4) { random.below(VISIBLE_AFTER_MAX + 1) } else { random.pick(&[0, 0, 5, 60, VISIBLE_AFTER_MAX]) }
 }
 
-fn place(rng: &mut Rng, setting: &Setting) -> (usize, usize) {
-    let image = usize::try_from(rng.below(setting.images as u64)).unwrap_or(0);
-    (image, usize::try_from(rng.below(setting.refs as u64)).unwrap_or(0))
+fn place(random: &mut Random, setting: &Setting) -> (usize, usize) {
+    let image = usize::try_from(random.below(setting.images as u64)).unwrap_or(0);
+    (image, usize::try_from(random.below(setting.refs as u64)).unwrap_or(0))
 }
 
-fn span_ms(rng: &mut Rng) -> i64 {
-    let most = rng.pick(&[1_000, 10_000, 60_000, 60_000, 400_000]);
-    i64::try_from(1 + rng.below(most)).unwrap_or(1)
+fn span_ms(random: &mut Random) -> i64 {
+    let most = random.pick(&[1_000, 10_000, 60_000, 60_000, 400_000]);
+    i64::try_from(1 + random.below(most)).unwrap_or(1)
 }

@@ -5,16 +5,16 @@ mod filters;
 mod history;
 mod marks;
 mod plan;
-mod rng;
 mod scenario;
 
 use std::fmt::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use coalesced::random::Random;
+
 use self::history::History;
 pub(crate) use self::marks::Marks;
 use self::plan::{Op, Setting};
-use self::rng::Rng;
 
 /// Fewer histories than this may miss a rare branch.
 pub(crate) const MARKS_FROM: u64 = 100_000;
@@ -94,9 +94,9 @@ pub(crate) fn in_summary(mark: &str) -> bool {
 
 /// Plays the history of one number. A failure is told with the shortest history that still shows it.
 pub(crate) fn play(seed: u64, tally: &mut Tally) -> Result<(), String> {
-    let mut rng = Rng::new(seed);
-    let setting = plan::setting(&mut rng);
-    let ops = plan::ops(&mut rng, &setting);
+    let mut random = Random::new(seed);
+    let setting = plan::setting(&mut random);
+    let ops = plan::ops(&mut random, &setting);
     tally.histories += 1;
     match attempt(&setting, &ops, tally) {
         Ok(()) => Ok(()),

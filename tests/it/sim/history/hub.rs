@@ -156,14 +156,12 @@ impl History<'_> {
         let ours = |at: Timestamp| Timestamp::from_millis(at.as_millis().div_euclid(1000) * 1000);
         let shows_commit = !self.setting.hub.withholds_commits && build.started_at.is_some();
         BackendBuild {
-            id: row_id(build.number),
-            state,
             label: Some(build.tag.clone()),
             commit: build.commit.clone().filter(|_| shows_commit),
             created_at: Some(ours(build.created_at)),
             started_at: build.started_at.map(ours).filter(|_| !self.setting.hub.withholds_starts),
             finished_at: build.finished_at.map(ours),
-            log_url: None,
+            ..BackendBuild::new(row_id(build.number), state)
         }
     }
 }

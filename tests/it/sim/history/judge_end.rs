@@ -20,7 +20,7 @@ impl History<'_> {
         while let Some(next) = self.hub.next_event() {
             self.hub.advance(next);
         }
-        let reader = self.journal.reader();
+        let reader = self.driver.store().reader();
         let mut broken = None;
         for (seq, wanting) in &self.wanting {
             let event = &wanting.event;
@@ -143,7 +143,7 @@ impl History<'_> {
 
     /// Whether a row that was taken for this build has vanished, be it somebody else's.
     pub(super) fn vanished_as(&self, build: BuildId) -> bool {
-        let row = self.journal.reader().build(build).expect("readable");
+        let row = self.driver.store().reader().build(build).expect("readable");
         let rows = row.iter().flat_map(|row| &row.backend_ids);
         rows.filter_map(|row| self.hub.build(number_of(row)?)).any(TrueBuild::has_vanished)
     }
@@ -160,7 +160,7 @@ impl History<'_> {
         let share = if self.setting.hub.concurrent_builds >= 5 { 1 } else { 2 * all_images };
         let build = (ms(self.setting.hub.build_time) + unseen) * share;
         let most = ms(policy.max_wait) + (keys + 1) * build + build;
-        let reader = self.journal.reader();
+        let reader = self.driver.store().reader();
         for (seq, wanting) in &self.wanting {
             let (Some(image), Some(git_ref)) = (&wanting.event.image, &wanting.event.git_ref) else { continue };
             if wanting.event.verdict != Verdict::Opened {

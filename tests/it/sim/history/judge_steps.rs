@@ -7,6 +7,7 @@ use coalesced::event::CauseKind;
 use coalesced::model::{GitRef, ImageName, Timestamp};
 use coalesced::scheduler::Step;
 use coalesced::scheduler::lane::Lane;
+use coalesced::simulate::Store;
 
 use super::History;
 
@@ -16,14 +17,14 @@ const WAKES_A_MINUTE_MAX: u32 = 60;
 impl History<'_> {
     pub(super) fn check_state(&mut self) {
         let now = self.now();
-        if self.scheduler.deadline().is_some_and(|due| due <= now) {
-            let due = self.scheduler.deadline();
+        if self.driver.deadline().is_some_and(|due| due <= now) {
+            let due = self.driver.deadline();
             self.fail(format!("a deadline in the past: {due:?} at {now:?}"));
         }
         let mut overdue = None;
         for image in &self.images {
-            let policy = self.scheduler.policy(image).expect("configured");
-            let lane = self.scheduler.lane(image).expect("configured");
+            let policy = self.driver.scheduler().policy(image).expect("configured");
+            let lane = self.driver.scheduler().lane(image).expect("configured");
             for open in lane.keys.values().filter_map(|key| key.open.as_ref()) {
                 if open.due(policy.quiet, policy.max_wait) > open.first_at().plus(policy.max_wait) {
                     overdue = Some(format!("I6: {open:?}"));
@@ -57,7 +58,7 @@ impl History<'_> {
         if !self.setting.prequeue && ours.len() > 1 {
             self.fail(format!("I3 without prequeue: {ours:?}"));
         }
-        let overlaps = self.scheduler.lane(image).is_some_and(|lane| lane.overlaps);
+        let overlaps = self.driver.scheduler().lane(image).is_some_and(|lane| lane.overlaps);
         if overlaps && ours.iter().any(|build| build.runs() && build.git_ref != *git_ref) {
             self.fail(format!("I3: {git_ref} is called for beside another ref, where two run at once: {ours:?}"));
         }
@@ -67,8 +68,8 @@ impl History<'_> {
     pub(super) fn dues(&self) -> BTreeMap<(ImageName, GitRef), (Timestamp, Timestamp)> {
         let mut dues = BTreeMap::new();
         for image in &self.images {
-            let policy = self.scheduler.policy(image).expect("configured");
-            let lane = self.scheduler.lane(image).expect("configured");
+            let policy = self.driver.scheduler().policy(image).expect("configured");
+            let lane = self.driver.scheduler().lane(image).expect("configured");
             for (git_ref, key) in &lane.keys {
                 if let Some(open) = &key.open {
                     let due = open.due(policy.quiet, policy.max_wait);
@@ -111,17 +112,17 @@ impl History<'_> {
 
     /// The journal holds the state that memory holds.
     pub(super) fn check_twin(&mut self) {
-        let snapshot = self.journal.snapshot().expect("the twin reads back what it wrote");
+        let snapshot = self.driver.store().snapshot().expect("the twin reads back what it wrote");
         let stored: BTreeMap<ImageName, Lane> =
             snapshot.lanes.into_iter().map(|lane| (lane.image.clone(), lane)).collect();
         for image in self.images.clone() {
-            let lane = self.scheduler.lane(&image).expect("configured");
+            let lane = self.driver.scheduler().lane(&image).expect("configured");
             let same = stored.get(&image).map_or(*lane == Lane::new(image.clone()), |stored| stored == lane);
             if !same {
                 self.fail(format!("the journal's lane differs: {:?} {lane:?}", stored.get(&image)));
             }
         }
-        if (snapshot.newest, snapshot.newest_build) != self.scheduler.counters() {
+        if (snapshot.newest, snapshot.newest_build) != self.driver.scheduler().counters() {
             self.fail("the journal's counters differ".to_owned());
         }
     }

@@ -88,7 +88,7 @@ impl History<'_> {
             let wanting = Wanting { event: event.clone(), needs: needs.unwrap_or(0), accepted: self.at };
             self.wanting.insert(event.seq, wanting);
         }
-        self.marks.lanes(&self.scheduler);
+        self.marks.lanes(self.driver.scheduler());
     }
 
     /// The places of this image can't be judged by the truth from now on, until it is next at rest.
@@ -104,7 +104,7 @@ impl History<'_> {
         }
         let mut sure = Vec::new();
         for image in self.unsure.keys() {
-            let lane = self.scheduler.lane(image).expect("configured");
+            let lane = self.driver.scheduler().lane(image).expect("configured");
             let made = self.made.values().flatten().filter_map(|number| self.hub.build(*number));
             let going_on = made.into_iter().any(|build| build.image == *image && !build.is_over());
             let of_image =
@@ -152,7 +152,7 @@ impl History<'_> {
     pub(super) fn clock_changed(&mut self) {
         self.clock_changes.push(self.at);
         let mut images = Vec::new();
-        for lane in self.scheduler.lanes() {
+        for lane in self.driver.scheduler().lanes() {
             // One whose row the answer named has not been seen, either, until a list shows it.
             let unseen = |live: &Live| live.record.backend_ids.is_empty() || live.named;
             if let Some(queued) = lane.queued.as_ref().filter(|queued| unseen(&queued.live)) {

@@ -46,8 +46,7 @@ impl History<'_> {
                 self.later(*delay_ms, Pending::Arrive(delivery));
             }
             Op::Tap { image, git_ref } => {
-                let disposition = Disposition::Build { immediate: true, manual: true, ensure: false };
-                self.deliver(CauseKind::Button, "phone", *image, *git_ref, disposition);
+                self.deliver(CauseKind::Button, "phone", *image, *git_ref, Disposition::TAP);
             }
             Op::Call { image, git_ref, now, ensure } => {
                 let disposition = Disposition::Build { immediate: *now, manual: true, ensure: *ensure };
@@ -101,7 +100,7 @@ impl History<'_> {
                 let unseen =
                     |lane: &Lane| lane.queued.as_ref().is_some_and(|queued| queued.live.record.backend_ids.is_empty());
                 self.marks.hit("fault: a build of somebody else");
-                if self.scheduler.lane(&image).is_some_and(unseen) {
+                if self.driver.scheduler().lane(&image).is_some_and(unseen) {
                     self.excuse(&image, "not judged: I3, a foreign build beside an unseen one");
                 }
                 self.foreign_at.push((image, self.at));
@@ -181,13 +180,13 @@ impl History<'_> {
         disposition: Disposition,
     ) -> NewEvent {
         let (image, git_ref) = (self.images[image].clone(), self.refs[git_ref].clone());
-        NewEvent { image: Some(image), git_ref: Some(git_ref), commit, before, disposition }
+        NewEvent { commit, before, ..NewEvent::new(image, git_ref, disposition) }
     }
 
     pub(super) fn delivery(&mut self, kind: CauseKind, source: &str, new_event: NewEvent) -> Delivery {
         self.deliveries += 1;
         let fingerprint = Fingerprint(u128::from(self.deliveries).to_be_bytes());
         let body = Fingerprint(u128::from(self.deliveries + BODIES).to_be_bytes());
-        Delivery { cause: Cause::new(kind, source), fingerprints: vec![fingerprint, body], new_events: vec![new_event] }
+        Delivery { fingerprints: vec![fingerprint, body], ..Delivery::new(Cause::new(kind, source), new_event) }
     }
 }

@@ -5,14 +5,11 @@ use std::time::Duration;
 
 use coalesced::build::{BuildRequest, TriggerAnswer};
 use coalesced::event::CauseKind;
-use coalesced::journal::encode;
-use coalesced::scheduler::{Decision, Effect, Input, Scheduler, Step, Ticket};
+use coalesced::scheduler::{Decision, Effect, Input, Step, Ticket};
 
 use super::super::plan::CallFate;
 use super::{CallFateNow, History, Pending};
 
-/// A row of the journal stays below this.
-const ROW_BYTES_MAX: usize = 8 * 1024;
 /// A trigger call is given up after this; the back-end room's limit.
 const CALL_LIMIT_MS: i64 = 30_000;
 /// A call that was given up has its effect at most this much later.
@@ -33,7 +30,7 @@ impl History<'_> {
         }
         let is_tap = |input: &Input| matches!(input, Input::Arrived { delivery, .. } if delivery.cause.kind == CauseKind::Button);
         let dues = if inputs.iter().any(is_tap) { self.dues() } else { BTreeMap::new() };
-        let step = self.scheduler.handle(now, inputs);
+        let step = self.driver.decide(now, inputs);
         self.check_dues(&dues, &step);
         self.conclude(step);
         if self.crashed.is_some() {
@@ -46,12 +43,11 @@ impl History<'_> {
         if self.dies("before the commit") {
             return;
         }
-        let puts = encode(step.changes(), &self.scheduler);
-        if let Some(put) = puts.iter().find(|put| put.value.as_ref().is_some_and(|value| value.len() > ROW_BYTES_MAX)) {
-            self.fail(format!("a row of the journal is too large: {}", String::from_utf8_lossy(&put.key)));
-        }
         self.note(&step);
-        let proof = self.journal.commit(puts);
+        let proof = self.driver.commit(&step);
+        if let Some(key) = &self.driver.store().too_large {
+            self.fail(format!("a row of the journal is too large: {}", String::from_utf8_lossy(key)));
+        }
         self.trust_again();
         if self.dies("before the effects") {
             return;
@@ -85,7 +81,7 @@ impl History<'_> {
     }
 
     pub(super) fn trigger(&mut self, request: BuildRequest) {
-        let lane = self.scheduler.lane(&request.image).expect("configured");
+        let lane = self.driver.scheduler().lane(&request.image).expect("configured");
         let carried = lane
             .live(request.build)
             .and_then(|live| live.carries.as_ref())
@@ -188,13 +184,11 @@ impl History<'_> {
         self.ahead = self.wall;
         self.crash = self.crash_again.take().map(|after| (after, down, 0, survive));
         self.queue.append(&mut left);
-        let snapshot = self.journal.snapshot().expect("the twin reads back what it wrote");
         let now = self.now();
         if let Some(script) = &mut self.script {
             script.crash(now);
         }
-        let (scheduler, step) = Scheduler::recover(self.settings.clone(), snapshot, now);
-        self.scheduler = scheduler;
+        let step = self.driver.restart(self.settings.clone(), now).expect("the twin reads back what it wrote");
         if clock != 0 {
             self.clock_changed();
         }
