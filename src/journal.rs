@@ -7,26 +7,18 @@
 //!
 //! Any failure of storage ends the process: in memory nothing may run ahead of the disk.
 
-pub mod check;
 mod committed;
-mod compact;
 mod error;
 pub mod export;
+mod files;
 mod history;
-mod live;
 mod lock;
 mod memory;
 mod open;
-mod page;
-mod places;
 mod query;
-mod retention;
-mod rows;
-mod state;
+mod storage;
 mod store;
-mod tally;
 mod vitals;
-mod witness;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -37,14 +29,17 @@ use tokio::sync::oneshot;
 
 pub use self::committed::Committed;
 pub use self::error::JournalError;
-use self::error::parse_failed;
+pub use self::export::live::{LiveState, Shown};
+pub use self::history::entries::encode;
+pub use self::history::keys::Put;
+pub use self::history::retention::Retention;
 pub use self::history::{Fate, Reader};
-pub use self::live::{LiveState, Shown};
 pub use self::memory::MemoryJournal;
 use self::open::Opened;
+pub use self::open::check;
 pub use self::query::{BuildQuery, EventQuery, HistoryError, LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX};
-pub use self::retention::Retention;
-pub use self::rows::{Put, encode};
+pub use self::storage::Storage;
+use self::store::Writer;
 pub use self::vitals::{COMMIT_LIMIT, Restored, Vitals};
 use crate::scheduler::Snapshot;
 
@@ -53,22 +48,6 @@ pub struct Journal {
     commands: std::sync::mpsc::SyncSender<Commit>,
     thread: std::thread::JoinHandle<()>,
     vitals: Arc<Vitals>,
-}
-
-/// Where a driver has its steps proven: the [`Journal`], or its twin in memory, which shows what the disk costs.
-pub trait Storage: Send + 'static {
-    /// Writes one step, whole, and waits until it is as safe as it will be.
-    fn commit(
-        &self,
-        puts: Vec<Put>,
-        retention: Retention,
-    ) -> impl Future<Output = Result<Committed, JournalError>> + Send;
-
-    /// How it is.
-    fn vitals(&self) -> Arc<Vitals>;
-
-    /// Ends it: after this nothing is written any more.
-    fn close(self);
 }
 
 struct Commit {
@@ -155,14 +134,6 @@ pub fn state_of(data_dir: &Path) -> Result<LiveState, JournalError> {
 /// Makes a journal of an export, in a data directory that holds none. Answers with what the export says of itself.
 pub fn import(data_dir: &Path, file: &Path) -> Result<export::ExportHeader, JournalError> {
     open::import(data_dir, file, COMMAND_PATIENCE).map(|(head, _)| head)
-}
-
-/// What the journal's thread works on.
-trait Writer {
-    /// Brings one step to disk.
-    fn write(&mut self, puts: Vec<Put>, retention: Retention) -> Result<(), JournalError>;
-    /// Tidies up after it, when nobody waits any more.
-    fn relax(&mut self) -> Result<(), JournalError>;
 }
 
 /// One batch, one flush, one sync a step, until the door is gone or something fails.

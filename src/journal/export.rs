@@ -3,6 +3,8 @@
 //! The first line says what it is, each other line holds one thing, the last one their number and a SHA-256 of all
 //! before it. A file gets its name only when it is whole and on disk.
 
+pub(super) mod live;
+
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Read, Write};
@@ -11,10 +13,10 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::JournalError;
-use super::live::LiveState;
-use super::places::{after, io, make_directory, moment_of, named, stamp, sync};
-use super::rows::SCHEMA;
+use self::live::LiveState;
+use super::error::JournalError;
+use super::files::{after, io, make_directory, moment_of, named, stamp, sync};
+use super::history::entries::SCHEMA;
 use super::vitals::Vitals;
 use crate::command::Hold;
 use crate::event::{Event, Fingerprint};

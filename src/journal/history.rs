@@ -1,12 +1,18 @@
 //! Reading what was written: events, builds, and what became of an event. Never writes.
 
+pub(super) mod entries;
+pub(super) mod keys;
+pub(super) mod page;
+pub(super) mod retention;
+mod snapshot;
+
 use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
-use super::page::{self, Record, StoredEvent};
-use super::{BuildQuery, EventQuery};
-use super::{JournalError, parse_failed, rows};
+use self::page::{Record, StoredEvent};
+use super::error::{JournalError, parse_failed};
+use super::query::{BuildQuery, EventQuery};
 use crate::event::{Closure, Event, Verdict};
 use crate::model::{BuildId, GitRef, ImageName, Seq};
 use crate::scheduler::record::BuildRecord;
@@ -49,7 +55,7 @@ impl Reader {
 
     pub fn event(&self, seq: Seq) -> Result<Option<Event>, JournalError> {
         let mut found = Ok(None);
-        self.scan(&rows::page_key(Seq(0)), &rows::page_key(seq.next()), true, &mut |_, value| {
+        self.scan(&keys::page_key(Seq(0)), &keys::page_key(seq.next()), true, &mut |_, value| {
             found = event_in(value, seq);
             // The page that begins at or before the number holds it, or none does.
             false
@@ -58,14 +64,14 @@ impl Reader {
     }
 
     pub fn build(&self, build: BuildId) -> Result<Option<BuildRecord>, JournalError> {
-        self.row(&rows::build_key(build))
+        self.row(&keys::build_key(build))
     }
 
     /// What became of the events of a key at this number. The first closure at or above it tells.
     pub fn fate(&self, image: &ImageName, git_ref: &GitRef, seq: Seq) -> Result<Fate, JournalError> {
-        let from = rows::closure_key(image, git_ref, seq);
+        let from = keys::closure_key(image, git_ref, seq);
         let mut fate = Ok(Fate::Open);
-        self.scan(&from, &rows::end_of(&from[..from.len() - 8]), false, &mut |_, value| {
+        self.scan(&from, &keys::end_of(&from[..from.len() - 8]), false, &mut |_, value| {
             fate = parse(value).map(Fate::Ended);
             false
         })?;
@@ -116,12 +122,12 @@ impl Reader {
     /// The builds that fit, newest first.
     pub fn builds(&self, query: &BuildQuery) -> Result<Vec<BuildRecord>, JournalError> {
         let prefix = match &query.image {
-            Some(image) => rows::image_builds(image),
+            Some(image) => keys::image_builds(image),
             None => b"b".to_vec(),
         };
         let mut numbers = Vec::new();
-        self.scan(&prefix, &rows::end_of(&prefix), true, &mut |key, _| {
-            numbers.extend(rows::last_number(key).map(BuildId));
+        self.scan(&prefix, &keys::end_of(&prefix), true, &mut |key, _| {
+            numbers.extend(keys::last_number(key).map(BuildId));
             numbers.len() < BUILDS_SCANNED_MAX
         })?;
         let mut builds = Vec::new();
@@ -151,7 +157,7 @@ impl Reader {
         take: &mut dyn FnMut(&StoredEvent<'_>) -> Result<bool, JournalError>,
     ) -> Result<(), JournalError> {
         let mut outcome = Ok(true);
-        self.scan(&rows::page_key(Seq(0)), &rows::page_key(below), true, &mut |_, value| {
+        self.scan(&keys::page_key(Seq(0)), &keys::page_key(below), true, &mut |_, value| {
             outcome = events_of(value).and_then(|events| {
                 for event in events.iter().rev().filter(|event| event.seq < below.0) {
                     if !take(event)? {

@@ -5,8 +5,8 @@ use std::io::{Read, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use super::JournalError;
-use super::places::{Deadline, io, open_file};
+use super::error::JournalError;
+use super::files::{Deadline, io, open_file};
 
 /// How often a lock that another process holds is tried again.
 const RETRY_EVERY: Duration = Duration::from_millis(20);

@@ -4,8 +4,13 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::history::Rows;
-use super::{Committed, JournalError, Put, Reader, Retention, Storage, Vitals};
+use super::committed::Committed;
+use super::error::JournalError;
+use super::history::keys::Put;
+use super::history::retention::Retention;
+use super::history::{Reader, Rows};
+use super::storage::Storage;
+use super::vitals::Vitals;
 use crate::scheduler::Snapshot;
 
 /// Keeps what is committed for as long as it lives.

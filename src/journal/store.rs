@@ -1,4 +1,9 @@
-//! sled, opened and written so that a 2xx is on disk. The only file that names it.
+//! sled, opened and written so that a 2xx is on disk.
+
+pub(super) mod failure;
+mod tally;
+mod tree;
+mod witness;
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -6,16 +11,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::history::{Reader, Rows};
-use super::live::LiveState;
+use self::failure::{Unopened, read_failed};
+use self::tally::Tally;
+use self::tree::{Tree, is_large, let_go};
+use self::witness::Witness;
+use super::error::JournalError;
+use super::files::{Deadline, io, make_directory, named, sync};
+use super::history::Reader;
+use super::history::entries::{MetaEntry, SCHEMA};
+use super::history::keys::{Put, head_key};
+use super::history::retention::{Oldest, Retention};
 use super::lock::Lock;
-use super::open::{Unopened, is_of_the_system};
-use super::places::{Deadline, io, make_directory, named, sync};
-use super::retention::Oldest;
-use super::rows::{MetaEntry, SCHEMA, encode_state, head_key};
-use super::tally::{self, Tally};
-use super::witness::{self, Witness};
-use super::{JournalError, Put, Retention, Writer};
 use crate::model::{BuildId, Seq};
 
 /// Pages that sled keeps in memory, in bytes.
@@ -27,12 +33,6 @@ const FORGOTTEN_BUILDS: usize = 32;
 /// No builds are looked for to forget more often than once in so many steps.
 const FORGET_BUILDS_EVERY: u32 = 16;
 
-/// sled lets go of what it holds only when pages of the same shard of its cache were looked at 64 times, so a page of
-/// history that is used once would stay in memory: reading a million events would hold 300 MB. A large row that was read
-/// or written is therefore looked at so often more.
-const LOOKED_AT_AGAIN: usize = 8;
-/// Smaller rows share their page of the database with many.
-const LARGE_ROW_BYTES: usize = 1_024;
 /// Rows that are copied, or loaded, at a time.
 const ROWS_AT_A_TIME: usize = 1_000;
 /// How long the rows are looked through when the database is opened.
@@ -78,7 +78,7 @@ impl Store {
             .map_err(|error| Unopened::by(&error, directory))?;
         let path = directory.join("db");
         let file = File::open(&path).map_err(|error| io("open", &path, error))?;
-        let reader = Reader::new(Arc::new(Tree { tree: (*db).clone(), _lock: lock }));
+        let reader = Reader::new(Arc::new(Tree::new((*db).clone(), lock)));
         let kept = db.get(tally::KEY).map_err(|error| Unopened::by(&error, directory))?;
         let tally = kept.and_then(|bytes| Tally::decode(&bytes)).unwrap_or_default();
         let witness = Witness::open(directory).map_err(|error| io("open the witness in", directory, error))?;
@@ -132,8 +132,7 @@ impl Store {
     }
 
     /// Fills an empty database with a whole state. It is on disk when it has been settled.
-    pub(super) fn load(&mut self, state: &LiveState) -> Result<(), JournalError> {
-        let puts = encode_state(state);
+    pub(super) fn load(&mut self, puts: &[Put]) -> Result<(), JournalError> {
         for some in puts.chunks(ROWS_AT_A_TIME) {
             self.apply(some.iter().map(|Put { key, value }| (key.clone(), value.clone())).collect())?;
             self.relax()?;
@@ -234,6 +233,14 @@ impl Store {
     }
 }
 
+/// What the journal's thread works on.
+pub(super) trait Writer {
+    /// Brings one step to disk.
+    fn write(&mut self, puts: Vec<Put>, retention: Retention) -> Result<(), JournalError>;
+    /// Tidies up after it, when nobody waits any more.
+    fn relax(&mut self) -> Result<(), JournalError>;
+}
+
 impl Writer for Store {
     /// Writes one step as one batch and brings it to disk. After an error the store is not to be used again.
     fn write(&mut self, puts: Vec<Put>, retention: Retention) -> Result<(), JournalError> {
@@ -253,58 +260,6 @@ impl Writer for Store {
     fn relax(&mut self) -> Result<(), JournalError> {
         self.large.drain(..).try_for_each(|key| let_go(&self.db, &key))
     }
-}
-
-/// A tree, read by others than the journal's thread.
-struct Tree {
-    tree: sled::Tree,
-    _lock: Arc<Lock>,
-}
-
-impl Rows for Tree {
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, JournalError> {
-        Ok(self.tree.get(key).map_err(|error| read_failed(&error))?.map(|value| value.to_vec()))
-    }
-
-    fn scan(
-        &self,
-        (from, to): (&[u8], &[u8]),
-        newest_first: bool,
-        take: &mut dyn FnMut(&[u8], &[u8]) -> bool,
-    ) -> Result<(), JournalError> {
-        if from >= to {
-            return Ok(());
-        }
-        let mut rows = self.tree.range(from..to);
-        while let Some(row) = if newest_first { rows.next_back() } else { rows.next() } {
-            let (key, value) = row.map_err(|error| read_failed(&error))?;
-            if is_large(&value) {
-                let_go(&self.tree, &key)?;
-            }
-            if !take(&key, &value) {
-                break;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Whether a row has a page of the database to itself, or nearly so.
-fn is_large(value: &[u8]) -> bool {
-    value.len() >= LARGE_ROW_BYTES
-}
-
-/// Has sled notice that a row was used, so that it lets go of others.
-fn let_go(tree: &sled::Tree, key: &[u8]) -> Result<(), JournalError> {
-    for _ in 0..LOOKED_AT_AGAIN {
-        let _same = tree.get(key).map_err(|error| read_failed(&error))?;
-    }
-    Ok(())
-}
-
-fn read_failed(error: &sled::Error) -> JournalError {
-    let why = error.to_string();
-    if is_of_the_system(error) { JournalError::Read(why) } else { JournalError::Unsound(why) }
 }
 
 /// A kill while sled wrote a snapshot leaves an unfinished one, and every later open would fail on it. The one

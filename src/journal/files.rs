@@ -1,4 +1,5 @@
-//! Where the journal's directories and exports are, and the few moves of files that must survive a power cut.
+//! Files and directories, as the journal makes, moves and syncs them: what must survive a power cut is brought to disk
+//! here. Knows no database, and no layout of a data directory.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
@@ -7,78 +8,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::JournalError;
+use super::error::JournalError;
 use crate::clock::wall;
 use crate::model::Timestamp;
 
-/// What begins the names of journals that were found damaged; a moment follows.
-const QUARANTINED: &str = "journal.corrupt-";
-/// Damaged journals that are kept. The newest always is.
-const QUARANTINED_MAX: usize = 3;
 /// A moment in a name: in the order of names as in the order of time.
 const STAMP: &str = "%Y%m%dT%H%M%S%.3fZ";
 
 /// Bytes of a file that are copied at a time.
 const COPIED_AT_A_TIME: usize = 256 * 1024;
-
-/// The places below one data directory.
-#[derive(Clone, Debug)]
-pub(super) struct Places {
-    pub(super) data_dir: PathBuf,
-    /// The database. It comes here by a rename, whole: one that is here and is not whole was damaged.
-    pub(super) journal: PathBuf,
-    /// A database that is being made, to be renamed when it is whole and on disk.
-    pub(super) coming: PathBuf,
-    /// The database whose place a smaller copy is taking.
-    pub(super) leaving: PathBuf,
-    pub(super) exports: PathBuf,
-}
-
-impl Places {
-    pub(super) fn below(data_dir: &Path) -> Self {
-        Self {
-            data_dir: data_dir.to_owned(),
-            journal: data_dir.join("journal"),
-            coming: data_dir.join("journal.new"),
-            leaving: data_dir.join("journal.old"),
-            exports: data_dir.join("exports"),
-        }
-    }
-
-    /// Damaged journals that were put aside, oldest first.
-    pub(super) fn quarantined(&self) -> Result<Vec<PathBuf>, JournalError> {
-        let mut paths = named(&self.data_dir, |name| name.starts_with(QUARANTINED))?;
-        paths.retain(|path| moment_of(path, QUARANTINED, "").is_some());
-        Ok(paths)
-    }
-
-    /// Puts the damaged journal aside, under a name with the present moment in it.
-    pub(super) fn quarantine(&self) -> Result<PathBuf, JournalError> {
-        let newest = self.quarantined()?.pop().and_then(|path| moment_of(&path, QUARANTINED, ""));
-        let aside = self.data_dir.join(format!("{QUARANTINED}{}", stamp(after(newest))));
-        rename(&self.journal, &aside)?;
-        Ok(aside)
-    }
-
-    /// When the newest damaged journal was put aside, and where it is.
-    pub(super) fn newest_quarantined(&self) -> Result<Option<(PathBuf, Timestamp)>, JournalError> {
-        let newest = self.quarantined()?.pop();
-        Ok(newest.map(|path| {
-            let at = moment_of(&path, QUARANTINED, "").unwrap_or_else(wall);
-            (path, at)
-        }))
-    }
-
-    /// Removes the oldest damaged journals beyond those that are kept. A failure is told and does no harm.
-    pub(super) fn forget_quarantined(&self) {
-        let kept = self.quarantined().unwrap_or_default();
-        for path in kept.iter().take(kept.len().saturating_sub(QUARANTINED_MAX)) {
-            if let Err(error) = remove_directory(path) {
-                tracing::warn!("{error}");
-            }
-        }
-    }
-}
 
 /// What in `directory` has such a name, in the order of names; nothing where there is no such directory.
 pub(super) fn named(directory: &Path, is_one: impl Fn(&str) -> bool) -> Result<Vec<PathBuf>, JournalError> {
@@ -212,25 +150,9 @@ mod tests {
     #[test]
     fn a_moment_in_a_name_comes_back_and_names_sort_as_moments_do() {
         let at = Timestamp::from_millis(1_795_000_000_123);
-        let path = PathBuf::from(format!("/x/{QUARANTINED}{}", stamp(at)));
-        assert_eq!(moment_of(&path, QUARANTINED, ""), Some(at));
-        assert_eq!(moment_of(Path::new("/x/journal.corrupt-old"), QUARANTINED, ""), None);
+        let path = PathBuf::from(format!("/x/state-{}.jsonl", stamp(at)));
+        assert_eq!(moment_of(&path, "state-", ".jsonl"), Some(at));
+        assert_eq!(moment_of(Path::new("/x/state-old.jsonl"), "state-", ".jsonl"), None);
         assert!(stamp(at) < stamp(at.plus(Duration::from_millis(1))));
-    }
-
-    #[test]
-    fn the_newest_damaged_journal_is_kept_though_the_clock_has_gone_back() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let places = Places::below(directory.path());
-        let ahead = wall().plus(Duration::from_hours(48));
-        for hours in 0..4 {
-            let at = ahead.plus(Duration::from_hours(hours));
-            make_directory(&directory.path().join(format!("{QUARANTINED}{}", stamp(at)))).expect("made");
-        }
-        make_directory(&places.journal).expect("made");
-        let aside = places.quarantine().expect("put aside");
-        places.forget_quarantined();
-        let kept = places.quarantined().expect("listed");
-        assert_eq!((kept.len(), kept.last()), (QUARANTINED_MAX, Some(&aside)));
     }
 }

@@ -13,11 +13,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::JournalError;
-use super::lock::{Lock, wait_until_free};
-use super::open::{Unopened, Whole, guarded, open_whole, read_whole};
-use super::places::{Deadline, Places, remove_directory, rename};
-use super::store::{Store, Survey};
+use super::paths::Places;
+use super::verify::{Whole, guarded, open_whole, read_whole};
+use crate::journal::error::JournalError;
+use crate::journal::files::{Deadline, remove_directory, rename};
+use crate::journal::lock::{Lock, wait_until_free};
+use crate::journal::store::failure::Unopened;
+use crate::journal::store::{Store, Survey};
 
 /// A database that takes less on disk is left as it is, in bytes.
 const WORTHWHILE_BYTES: u64 = 64 * 1024 * 1024;
@@ -117,10 +119,11 @@ pub(super) fn finish(places: &Places) -> Result<(), JournalError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::journal::Writer as _;
+    use crate::journal::files::make_directory;
+    use crate::journal::history::keys::Put;
+    use crate::journal::history::retention::Retention;
     use crate::journal::open::open;
-    use crate::journal::places::make_directory;
-    use crate::journal::{Put, Retention};
+    use crate::journal::store::Writer as _;
 
     const PATIENCE: Duration = Duration::from_secs(10);
 

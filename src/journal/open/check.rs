@@ -9,14 +9,18 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::lock::Lock;
-use super::open::{Unopened, Whole, guarded, quarantined, read_whole};
-use super::page::{self, Record};
-use super::places::{Places, copy_directory, io};
-use super::rows::{self, MetaEntry};
-use super::store::Store;
-use super::{JournalError, export};
+use super::paths::Places;
+use super::verify::{Whole, guarded, read_whole};
 use crate::event::Closure;
+use crate::journal::error::JournalError;
+use crate::journal::export;
+use crate::journal::files::{copy_directory, io};
+use crate::journal::history::entries::MetaEntry;
+use crate::journal::history::keys;
+use crate::journal::history::page::{self, Record};
+use crate::journal::lock::Lock;
+use crate::journal::store::Store;
+use crate::journal::store::failure::Unopened;
 use crate::model::{BuildId, CommitId, Seq, Timestamp};
 use crate::scheduler::lane::{Key, Lane};
 use crate::scheduler::record::BuildRecord;
@@ -71,7 +75,7 @@ pub fn check(data_dir: &Path) -> Result<Findings, JournalError> {
     let exports: Vec<ExportFindings> = export::list(&places.exports)?.into_iter().map(look_at_export).collect();
     let stored = [&places.journal, &places.leaving].into_iter().find(|path| path.exists());
     let journal = stored.map(|path| look_at_copy(path, lock)).transpose()?;
-    let quarantined = quarantined(data_dir)?;
+    let quarantined = places.quarantined()?;
     if journal.is_none() && exports.is_empty() && quarantined.is_empty() {
         return Err(JournalError::NoJournal { directory: data_dir.to_owned() });
     }
@@ -156,7 +160,7 @@ fn judge(store: &Store, findings: &mut JournalFindings) -> Result<(), JournalErr
 impl Seen {
     /// Takes one row in, by the table that its first byte names (see `rows`).
     fn take(&mut self, key: &[u8], value: &[u8], findings: &mut JournalFindings) -> Result<(), String> {
-        let number = || rows::last_number(key).ok_or("its key has no number");
+        let number = || keys::last_number(key).ok_or("its key has no number");
         match key.first().copied() {
             Some(b'h') => self.head = Some(parse(value)?),
             Some(b'l') => {
@@ -166,14 +170,14 @@ impl Seen {
                 self.newest = self.newest.max(lane.lives().map(|live| live.through).max().unwrap_or_default());
             }
             Some(b'k') => {
-                rows::parse_key_key(key).ok_or("its key names no key")?;
+                keys::parse_key_key(key).ok_or("its key names no key")?;
                 let stored: Key = parse(value)?;
                 findings.keys += 1;
                 let last = stored.open.as_ref().map_or(Seq(0), crate::scheduler::open::Open::last);
                 self.newest = self.newest.max(last).max(stored.closed_through).max(stored.moved);
             }
             Some(b'r') => {
-                rows::parse_key_key(key).ok_or("its key names no ref")?;
+                keys::parse_key_key(key).ok_or("its key names no ref")?;
                 let _: CommitId = parse(value)?;
             }
             Some(b'e') => {

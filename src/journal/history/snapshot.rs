@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use super::history::parse;
+use super::entries::MetaEntry;
 use super::page::{self, Record};
-use super::{JournalError, Reader, parse_failed, rows};
+use super::{Reader, keys, parse};
 use crate::event::Fingerprint;
+use crate::journal::error::{JournalError, parse_failed};
 use crate::model::{CommitId, GitRef, ImageName, Seq, Timestamp};
 use crate::scheduler::Snapshot;
 use crate::scheduler::deliveries::REMEMBERED_MAX;
@@ -14,13 +15,13 @@ use crate::scheduler::record::Remembered;
 
 impl Reader {
     /// The version of the layout of the rows; None where there are none yet.
-    pub(super) fn schema(&self) -> Result<Option<u32>, JournalError> {
-        Ok(self.row::<rows::MetaEntry>(&rows::head_key())?.map(|head| head.schema))
+    pub(in crate::journal) fn schema(&self) -> Result<Option<u32>, JournalError> {
+        Ok(self.row::<MetaEntry>(&keys::head_key())?.map(|head| head.schema))
     }
 
     /// The whole stored state of the scheduler; None where there is none yet.
-    pub(super) fn snapshot(&self) -> Result<Option<Snapshot>, JournalError> {
-        let Some(head) = self.row::<rows::MetaEntry>(&rows::head_key())? else { return Ok(None) };
+    pub(in crate::journal) fn snapshot(&self) -> Result<Option<Snapshot>, JournalError> {
+        let Some(head) = self.row::<MetaEntry>(&keys::head_key())? else { return Ok(None) };
         let mut lanes: Vec<Lane> = self.table(b"l", |_, value| parse(value))?;
         for (image, git_ref, key) in self.table(b"k", named::<Key>)? {
             lane_of(&mut lanes, &image).keys.insert(git_ref, key);
@@ -56,7 +57,7 @@ impl Reader {
         parse: impl Fn(&[u8], &[u8]) -> Result<T, JournalError>,
     ) -> Result<Vec<T>, JournalError> {
         let mut all = Ok(Vec::new());
-        self.scan(prefix, &rows::end_of(prefix), false, &mut |key, value| {
+        self.scan(prefix, &keys::end_of(prefix), false, &mut |key, value| {
             match (&mut all, parse(key, value)) {
                 (Ok(rows), Ok(row)) => rows.push(row),
                 (_, Err(error)) => all = Err(error),
@@ -70,7 +71,7 @@ impl Reader {
 
 /// A row that is named by an image and a ref.
 fn named<T: serde::de::DeserializeOwned>(key: &[u8], value: &[u8]) -> Result<(ImageName, GitRef, T), JournalError> {
-    let names = rows::parse_key_key(key);
+    let names = keys::parse_key_key(key);
     let (image, git_ref) = names.ok_or_else(|| parse_failed("it names no image and ref"))?;
     Ok((image, git_ref, parse(value)?))
 }

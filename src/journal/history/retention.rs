@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use super::history::parse;
 use super::page::{self, Record};
-use super::{JournalError, Reader, rows};
+use super::{Reader, keys, parse};
+use crate::journal::error::JournalError;
 use crate::model::{BuildId, Seq, Timestamp};
 use crate::scheduler::record::BuildRecord;
 
@@ -25,13 +25,13 @@ pub struct Retention {
 #[cfg(test)]
 impl Retention {
     /// Nothing may be forgotten.
-    pub(super) const NOTHING: Self =
+    pub(in crate::journal) const NOTHING: Self =
         Self { before: Timestamp::from_millis(0), below: Seq(0), builds_below: BuildId(0), keep_from: Seq(0) };
 }
 
 /// The oldest page: where it is, and the newest of its events.
 #[derive(Clone, Debug)]
-pub(super) struct Oldest {
+pub(in crate::journal) struct Oldest {
     key: Vec<u8>,
     last: Seq,
     last_at: Timestamp,
@@ -46,14 +46,14 @@ impl Oldest {
 impl Reader {
     /// The keys of the rows that go: at most so many pages, with their closures. `oldest` says where the last call
     /// ended, so that nothing is read while nothing is to be forgotten.
-    pub(super) fn outdated_pages(
+    pub(in crate::journal) fn outdated_pages(
         &self,
         retention: &Retention,
         limit: usize,
         oldest: &mut Option<Oldest>,
     ) -> Result<Vec<Vec<u8>>, JournalError> {
         let mut gone = Vec::new();
-        let mut from = rows::page_key(Seq(0));
+        let mut from = keys::page_key(Seq(0));
         for _ in 0..limit {
             let page = match oldest.take() {
                 Some(known) => Some(known),
@@ -74,7 +74,11 @@ impl Reader {
     }
 
     /// The keys of the rows of builds that go, at most so many builds.
-    pub(super) fn outdated_builds(&self, retention: &Retention, limit: usize) -> Result<Vec<Vec<u8>>, JournalError> {
+    pub(in crate::journal) fn outdated_builds(
+        &self,
+        retention: &Retention,
+        limit: usize,
+    ) -> Result<Vec<Vec<u8>>, JournalError> {
         let mut gone = Vec::new();
         let mut left = limit;
         let mut failed = None;
@@ -83,7 +87,7 @@ impl Reader {
                 let too_many = build.id < retention.builds_below;
                 match build.finished_at {
                     Some(at) if (at < retention.before || too_many) && left > 0 => {
-                        gone.extend(rows::build_rows(&build));
+                        gone.extend(keys::build_rows(&build));
                         left -= 1;
                         true
                     }
@@ -131,8 +135,8 @@ impl Reader {
             }
         })?;
         for ((image, git_ref), seq) in newest {
-            let from = rows::closure_key_of(image, git_ref, Seq(0));
-            let to = rows::closure_key_of(image, git_ref, Seq(seq).next());
+            let from = keys::closure_key_of(image, git_ref, Seq(0));
+            let to = keys::closure_key_of(image, git_ref, Seq(seq).next());
             self.scan(&from, &to, false, &mut |key, _| {
                 gone.push(key.to_vec());
                 true
@@ -227,11 +231,11 @@ mod tests {
         let git_ref = GitRef::branch("master").expect("a ref");
         let closure = |through: u64, build: u64| {
             let closure = Closure { at: OLD, end: End::BuiltBy(BuildId(build)) };
-            put(rows::closure_key(&image(), &git_ref, Seq(through)), &closure)
+            put(keys::closure_key(&image(), &git_ref, Seq(through)), &closure)
         };
         let builds = [build(1, None), build(2, Some(OLD)), build(3, Some(NOW))];
         let mut puts = vec![closure(2, 2), closure(3, 3)];
-        puts.extend(builds.iter().map(|build| put(rows::build_key(build.id), build)));
+        puts.extend(builds.iter().map(|build| put(keys::build_key(build.id), build)));
         let _committed = journal.commit(puts);
         journal
     }

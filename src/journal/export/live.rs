@@ -3,10 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::EventQuery;
-use super::{JournalError, Reader};
 use crate::command::Hold;
 use crate::event::{Closure, End, Event, Verdict};
+use crate::journal::error::JournalError;
+use crate::journal::history::Reader;
+use crate::journal::history::entries::{MetaEntry, SCHEMA, json};
+use crate::journal::history::keys::{
+    Put, build_key, closure_key, head_key, head_of_ref_key, image_build_key, key_key, lane_key,
+};
+use crate::journal::history::page;
+use crate::journal::query::EventQuery;
+
 use crate::model::{BuildId, EventId, GitRef, ImageName, Seq, Timestamp};
 use crate::scheduler::Snapshot;
 use crate::scheduler::lane::Lane;
@@ -43,7 +50,7 @@ pub struct LiveState {
 }
 
 /// How the events of a key up to a number ended.
-pub(super) type Ending = (ImageName, GitRef, Seq, Closure);
+pub(in crate::journal) type Ending = (ImageName, GitRef, Seq, Closure);
 
 impl LiveState {
     /// Reads the state of a journal that nobody writes meanwhile.
@@ -98,13 +105,38 @@ impl LiveState {
     }
 
     /// Leaves numbers free that may have been given after this was written down.
-    pub(super) fn leave_gap(&mut self) {
+    pub(in crate::journal) fn leave_gap(&mut self) {
         self.snapshot.newest = Seq(self.snapshot.newest.0.saturating_add(EVENT_GAP));
         self.snapshot.newest_build = BuildId(self.snapshot.newest_build.0.saturating_add(BUILD_GAP));
     }
 
+    /// The rows of a whole state, for an empty database.
+    pub(in crate::journal) fn entries(&self) -> Vec<Put> {
+        let Snapshot { lanes, hold, newest, newest_build, deliveries } = &self.snapshot;
+        let mut deliveries = deliveries.clone();
+        deliveries.sort_by_key(|(_, remembered)| remembered.first);
+        let mut puts = Vec::new();
+        page::pack(&self.events, &deliveries, &mut puts);
+        let mut put = |key, value| puts.push(Put { key, value: Some(value) });
+        let head = MetaEntry { schema: SCHEMA, newest: *newest, newest_build: *newest_build, hold: hold.clone() };
+        put(head_key(), json(&head));
+        for lane in lanes {
+            put(lane_key(&lane.image), json(lane));
+            lane.keys.iter().for_each(|(git_ref, key)| put(key_key(&lane.image, git_ref), json(key)));
+            lane.heads.iter().for_each(|(git_ref, commit)| put(head_of_ref_key(&lane.image, git_ref), json(commit)));
+        }
+        for build in self.builds() {
+            put(build_key(build.id), json(&build));
+            put(image_build_key(&build.image, build.id), Vec::new());
+        }
+        for (image, git_ref, through, closure) in self.endings() {
+            put(closure_key(&image, &git_ref, through), json(&closure));
+        }
+        puts
+    }
+
     /// The builds that the state knows: those that live, and the last one of each image.
-    pub(super) fn builds(&self) -> Vec<BuildRecord> {
+    pub(in crate::journal) fn builds(&self) -> Vec<BuildRecord> {
         let mut builds = BTreeMap::new();
         for lane in &self.snapshot.lanes {
             let foreign = lane.foreign.iter().map(|foreign| lane.foreign_record(foreign));
@@ -115,7 +147,7 @@ impl LiveState {
     }
 
     /// What is written of the events of builds that have begun: that these builds ended them.
-    pub(super) fn endings(&self) -> Vec<Ending> {
+    pub(in crate::journal) fn endings(&self) -> Vec<Ending> {
         let mut endings = Vec::new();
         for lane in &self.snapshot.lanes {
             for live in lane.lives() {

@@ -1,0 +1,63 @@
+//! What a row of the journal holds: JSON, but for pages of history (see `page`). What it is called: see `keys`.
+
+use serde::{Deserialize, Serialize};
+
+use super::keys::{Put, build_key, closure_key, head_key, head_of_ref_key, image_build_key, key_key, lane_key};
+use super::page;
+use crate::command::Hold;
+use crate::model::{BuildId, Seq};
+use crate::scheduler::Scheduler;
+use crate::scheduler::record::Changes;
+
+/// The version of this layout. Raised when an older daemon could misread a newer journal.
+pub(in crate::journal) const SCHEMA: u32 = 3;
+/// The most bytes of a value: sled keeps larger ones in files that it never syncs.
+pub(in crate::journal) const VALUE_BYTES_MAX: usize = 8 * 1024;
+
+/// The one row that is always there.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(in crate::journal) struct MetaEntry {
+    pub(in crate::journal) schema: u32,
+    pub(in crate::journal) newest: Seq,
+    pub(in crate::journal) newest_build: BuildId,
+    #[serde(default)]
+    pub(in crate::journal) hold: Option<Hold>,
+}
+
+/// The rows that one step changes.
+pub fn encode(changes: &Changes, scheduler: &Scheduler) -> Vec<Put> {
+    let mut puts = Vec::new();
+    page::pack(&changes.events, &changes.remembered, &mut puts);
+    let mut put = |key, value| puts.push(Put { key, value });
+    if changes.meta {
+        let (newest, newest_build) = scheduler.counters();
+        let head = MetaEntry { schema: SCHEMA, newest, newest_build, hold: scheduler.hold().cloned() };
+        put(head_key(), Some(json(&head)));
+    }
+    for image in &changes.lane_rows {
+        if let Some(lane) = scheduler.stored_lane(image) {
+            put(lane_key(image), Some(json(lane)));
+        }
+    }
+    for (image, git_ref) in &changes.keys {
+        let key = scheduler.stored_lane(image).and_then(|lane| lane.keys.get(git_ref));
+        put(key_key(image, git_ref), key.map(json));
+    }
+    for (id, build) in &changes.builds {
+        put(build_key(*id), Some(json(build)));
+        put(image_build_key(&build.image, *id), Some(Vec::new()));
+    }
+    for (image, git_ref, through, closure) in &changes.closures {
+        put(closure_key(image, git_ref, *through), closure.as_ref().map(json));
+    }
+    for (image, git_ref, commit) in &changes.heads {
+        put(head_of_ref_key(image, git_ref), commit.as_ref().map(json));
+    }
+    puts
+}
+
+pub(in crate::journal) fn json<T: Serialize>(value: &T) -> Vec<u8> {
+    let value = serde_json::to_vec(value).expect("rows are plain values with text keys");
+    debug_assert!(value.len() <= VALUE_BYTES_MAX, "a row of {} bytes", value.len());
+    value
+}

@@ -1,0 +1,106 @@
+//! What an entry of the journal is called: the first byte names its table.
+//!
+//! | first byte | then | holds |
+//! |---|---|---|
+//! | `h` | | the head: schema, counters, the hold of all images |
+//! | `l` | image | a lane |
+//! | `k` | image, 0, ref | a key |
+//! | `e` | number | a page: the events from that number on, and their deliveries |
+//! | `b` | number | a build |
+//! | `c` | image, 0, ref, 0, number | how the events of a key up to that number ended |
+//! | `r` | image, 0, ref | where a ref was seen at the remote |
+//! | `j` | image, 0, number | index of builds by image |
+//! | `n` | | the tally of all other rows, in binary |
+//!
+//! Numbers are big-endian, so that order by bytes is order by number.
+
+use crate::model::{BuildId, GitRef, ImageName, Seq};
+use crate::scheduler::record::BuildRecord;
+
+/// One row to write; no value: to remove.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Put {
+    pub key: Vec<u8>,
+    pub value: Option<Vec<u8>>,
+}
+
+pub(in crate::journal) fn head_key() -> Vec<u8> {
+    b"h".to_vec()
+}
+
+pub(in crate::journal) fn lane_key(image: &ImageName) -> Vec<u8> {
+    join(b'l', &[image.as_str().as_bytes()])
+}
+
+pub(in crate::journal) fn key_key(image: &ImageName, git_ref: &GitRef) -> Vec<u8> {
+    join(b'k', &[image.as_str().as_bytes(), git_ref.as_str().as_bytes()])
+}
+
+pub(in crate::journal) fn head_of_ref_key(image: &ImageName, git_ref: &GitRef) -> Vec<u8> {
+    join(b'r', &[image.as_str().as_bytes(), git_ref.as_str().as_bytes()])
+}
+
+/// What all rows of the index of an image's builds begin with.
+pub(in crate::journal) fn image_builds(image: &ImageName) -> Vec<u8> {
+    let mut prefix = join(b'j', &[image.as_str().as_bytes()]);
+    prefix.push(0);
+    prefix
+}
+
+/// The names in the row of a key, or of a ref at the remote.
+pub(in crate::journal) fn parse_key_key(key: &[u8]) -> Option<(ImageName, GitRef)> {
+    let text = std::str::from_utf8(key.get(1..)?).ok()?;
+    let (image, git_ref) = text.split_once('\0')?;
+    Some((image.parse().ok()?, git_ref.parse().ok()?))
+}
+
+/// Where the page is that begins with this number.
+pub(in crate::journal) fn page_key(first: Seq) -> Vec<u8> {
+    join(b'e', &[&first.0.to_be_bytes()])
+}
+
+pub(in crate::journal) fn build_key(build: BuildId) -> Vec<u8> {
+    join(b'b', &[&build.0.to_be_bytes()])
+}
+
+pub(in crate::journal) fn closure_key(image: &ImageName, git_ref: &GitRef, through: Seq) -> Vec<u8> {
+    closure_key_of(image.as_str(), git_ref.as_str(), through)
+}
+
+pub(in crate::journal) fn closure_key_of(image: &str, git_ref: &str, through: Seq) -> Vec<u8> {
+    join(b'c', &[image.as_bytes(), git_ref.as_bytes(), &through.0.to_be_bytes()])
+}
+
+pub(in crate::journal) fn image_build_key(image: &ImageName, build: BuildId) -> Vec<u8> {
+    join(b'j', &[image.as_str().as_bytes(), &build.0.to_be_bytes()])
+}
+
+/// The rows that go when a build is forgotten.
+pub(in crate::journal) fn build_rows(build: &BuildRecord) -> impl Iterator<Item = Vec<u8>> {
+    [build_key(build.id), image_build_key(&build.image, build.id)].into_iter()
+}
+
+/// The first key after all that begin with `prefix`.
+pub(in crate::journal) fn end_of(prefix: &[u8]) -> Vec<u8> {
+    let mut end = prefix.to_vec();
+    while let Some(last) = end.pop() {
+        if last < u8::MAX {
+            end.push(last + 1);
+            break;
+        }
+    }
+    end
+}
+
+/// The number at the end of a row's key.
+pub(in crate::journal) fn last_number(key: &[u8]) -> Option<u64> {
+    let digits = key.get(key.len().checked_sub(8)?..)?;
+    Some(u64::from_be_bytes(digits.try_into().ok()?))
+}
+
+fn join(table: u8, parts: &[&[u8]]) -> Vec<u8> {
+    let mut key = Vec::with_capacity(1 + parts.iter().map(|part| part.len() + 1).sum::<usize>());
+    key.push(table);
+    key.extend(parts.join(&0u8));
+    key
+}

@@ -1,0 +1,50 @@
+//! The newest whole export takes the place of a journal that is damaged or gone. Without a whole one nothing is touched.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::paths::Places;
+use super::verify::{Whole, open_whole, place, sure};
+use crate::clock::wall;
+use crate::journal::error::JournalError;
+use crate::journal::export;
+use crate::journal::lock::Lock;
+use crate::journal::vitals::Restored;
+
+/// Puts the newest whole export in the place of a journal that is damaged or gone.
+pub(super) fn restore(
+    places: &Places,
+    lock: &Arc<Lock>,
+    why: &str,
+    patience: Duration,
+    restored: &mut Option<Restored>,
+) -> Result<Whole, JournalError> {
+    let Some((export, head, mut state)) = export::newest_whole(&places.exports)? else {
+        return Err(JournalError::Damaged {
+            directory: places.journal.clone(),
+            exports: places.exports.clone(),
+            why: why.to_owned(),
+        });
+    };
+    state.leave_gap();
+    let quarantined = if places.journal.exists() { Some(places.quarantine()?) } else { None };
+    // A kill between the two leaves what was put aside and no journal: the next start is here again.
+    place(places, lock, |store| store.load(&state.entries()))?;
+    let whole = sure(open_whole(places, lock, patience), places)?;
+    places.forget_quarantined();
+    let at = wall();
+    let age = humantime::format_duration(Duration::from_secs(at.since(head.made_at).as_secs()));
+    let kept = quarantined.as_deref().map(|path| format!(" and kept as '{}'", path.display())).unwrap_or_default();
+    tracing::error!(
+        "the journal in '{}' was damaged ({why}){kept}; '{}', made {age} ago, was loaded in its place: what was \
+         accepted since then may be lost",
+        places.journal.display(),
+        export.display(),
+    );
+    let quarantined = match quarantined {
+        Some(path) => Some(path),
+        None => places.newest_quarantined()?.map(|(path, _)| path),
+    };
+    *restored = Some(Restored { at, quarantined, export_made_at: Some(head.made_at) });
+    Ok(whole)
+}

@@ -1,0 +1,134 @@
+//! Opening a database and reading all of it, so that damage is told from data before anything is served.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::paths::Places;
+use crate::journal::error::JournalError;
+use crate::journal::export::{self, ExportHeader};
+use crate::journal::files::{copy_directory, io, make_directory, remove_directory, rename};
+use crate::journal::history::entries::SCHEMA;
+use crate::journal::lock::{Lock, wait_until_free};
+use crate::journal::store::failure::Unopened;
+use crate::journal::store::{Store, Survey};
+use crate::scheduler::Snapshot;
+
+/// A database that opened, and what is in it.
+pub(in crate::journal) struct Whole {
+    pub(in crate::journal) store: Store,
+    pub(in crate::journal) snapshot: Snapshot,
+    pub(in crate::journal) survey: Survey,
+}
+
+/// Opens the journal and reads all of it, so that damage is told from data.
+pub(in crate::journal) fn open_whole(places: &Places, lock: &Arc<Lock>, patience: Duration) -> Result<Whole, Unopened> {
+    wait_until_free(&has_file(places)?, patience, &places.data_dir)?;
+    let whole = guarded(|| read_whole(&places.journal, &places.journal, lock))?;
+    not_behind_its_export(places, &whole.snapshot)?;
+    Ok(whole)
+}
+
+/// The database's file, where there is one with something in it. sled would make a new one.
+fn has_file(places: &Places) -> Result<PathBuf, Unopened> {
+    let path = places.journal.join("db");
+    match std::fs::metadata(&path) {
+        Ok(file) if file.len() == 0 => Err(Unopened::Damaged("its file 'db' is empty".to_owned())),
+        Ok(_) => Ok(path),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(Unopened::Damaged("its file 'db' is missing".to_owned()))
+        }
+        Err(error) => Err(io("look at", &path, error).into()),
+    }
+}
+
+/// Opens a database, which may be a copy of `original`, and reads every row of it. Without a panic's guard.
+pub(in crate::journal) fn read_whole(directory: &Path, original: &Path, lock: &Arc<Lock>) -> Result<Whole, Unopened> {
+    let damaged = |error: JournalError| match error {
+        JournalError::Read(why) => JournalError::Unreadable { directory: original.to_owned(), why }.into(),
+        other => Unopened::Damaged(other.to_string()),
+    };
+    let store = Store::open(directory, lock.clone())?;
+    // Rows of another layout are no damage.
+    if let Some(found) = store.reader().schema().map_err(damaged)?.filter(|found| *found != SCHEMA) {
+        let directory = original.to_owned();
+        return Err(Unopened::Failed(JournalError::OtherSchema { directory, found, known: SCHEMA }));
+    }
+    let survey = store.survey().map_err(damaged)?;
+    match store.reader().snapshot().map_err(damaged)? {
+        Some(snapshot) => Ok(Whole { store, snapshot, survey }),
+        None if survey.rows == 0 => Err(Unopened::Damaged("it holds nothing".to_owned())),
+        None => Err(Unopened::Damaged("it holds rows, but not the one that says what they are".to_owned())),
+    }
+}
+
+/// An export is made of what is on disk. A journal that knows less than its export has lost something: sled takes a
+/// file that ends too early for one that was never longer.
+fn not_behind_its_export(places: &Places, snapshot: &Snapshot) -> Result<(), Unopened> {
+    let Some(path) = export::list(&places.exports)?.pop() else { return Ok(()) };
+    let is_ahead = |head: &ExportHeader| head.newest > snapshot.newest || head.newest_build > snapshot.newest_build;
+    if export::read_head(&path).is_ok_and(|head| is_ahead(&head))
+        && let Ok((head, _)) = export::read(&path)
+        && is_ahead(&head)
+    {
+        return Err(Unopened::Damaged(format!(
+            "it ends at event {} and build {}, but '{}' of {} knows of event {} and build {}",
+            snapshot.newest.0,
+            snapshot.newest_build,
+            path.display(),
+            head.made_at,
+            head.newest.0,
+            head.newest_build
+        )));
+    }
+    Ok(())
+}
+
+/// Runs what may panic on damage; the panic is an error like others.
+pub(in crate::journal) fn guarded<T>(open: impl FnOnce() -> Result<T, Unopened>) -> Result<T, Unopened> {
+    match catch_unwind(AssertUnwindSafe(open)) {
+        Ok(result) => result,
+        Err(_) => Err(Unopened::Damaged("the database panicked on it".to_owned())),
+    }
+}
+
+/// Opening damaged files changes them, so where no export could take their place, a copy is opened first.
+pub(in crate::journal) fn try_first(places: &Places, lock: &Arc<Lock>) -> Result<(), Unopened> {
+    if export::one_is_whole(&places.exports)? {
+        return Ok(());
+    }
+    has_file(places)?;
+    make_directory(&places.coming)?;
+    let tried = match copy_directory(&places.journal, &places.coming) {
+        Ok(()) => guarded(|| read_whole(&places.coming, &places.journal, lock)).map(drop),
+        // It may be that there is no space for two.
+        Err(error) => {
+            tracing::debug!("opening the journal without having tried it on a copy: {error}");
+            Ok(())
+        }
+    };
+    remove_directory(&places.coming)?;
+    tried
+}
+
+/// Makes a database beside the journal's place, fills it, and puts it there when it is on disk.
+pub(in crate::journal) fn place(
+    places: &Places,
+    lock: &Arc<Lock>,
+    fill: impl FnOnce(&mut Store) -> Result<(), JournalError>,
+) -> Result<(), JournalError> {
+    remove_directory(&places.coming)?;
+    let made = guarded(|| {
+        let mut store = Store::open(&places.coming, lock.clone())?;
+        fill(&mut store)?;
+        Ok(store.settle()?)
+    });
+    made.map_err(|unopened| unopened.into_error(&places.coming))?;
+    rename(&places.coming, &places.journal)
+}
+
+/// What was just made must open.
+pub(in crate::journal) fn sure(whole: Result<Whole, Unopened>, places: &Places) -> Result<Whole, JournalError> {
+    whole.map_err(|unopened| unopened.into_error(&places.journal))
+}

@@ -1,0 +1,54 @@
+//! What an error of sled's means: damage, or a reason that lies elsewhere.
+
+use std::path::Path;
+
+use crate::journal::error::JournalError;
+
+/// Why a database did not open.
+#[derive(Debug)]
+pub(in crate::journal) enum Unopened {
+    /// What is stored can't be what was written.
+    Damaged(String),
+    /// The reason lies elsewhere, and another start may find it gone.
+    Failed(JournalError),
+}
+
+impl Unopened {
+    /// What sled's error at opening means.
+    pub(in crate::journal) fn by(error: &sled::Error, directory: &Path) -> Self {
+        let why = error.to_string();
+        if is_of_the_system(error) {
+            Self::Failed(JournalError::Unreadable { directory: directory.to_owned(), why })
+        } else {
+            Self::Damaged(why)
+        }
+    }
+
+    pub(in crate::journal) fn into_error(self, directory: &Path) -> JournalError {
+        match self {
+            Self::Damaged(why) => JournalError::Unreadable { directory: directory.to_owned(), why },
+            Self::Failed(error) => error,
+        }
+    }
+}
+
+impl From<JournalError> for Unopened {
+    fn from(error: JournalError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// Whether the system said so. What it says of a file (no right, no space, no more descriptors, a failing disk) is no
+/// damage: the file may be whole, and the next start may read it.
+pub(in crate::journal) fn is_of_the_system(error: &sled::Error) -> bool {
+    use std::io::ErrorKind as Kind;
+    let sled::Error::Io(io) = error else { return false };
+    io.raw_os_error().is_some()
+        || error.to_string().contains("could not acquire lock")
+        || !matches!(io.kind(), Kind::UnexpectedEof | Kind::InvalidData | Kind::InvalidInput | Kind::Other)
+}
+
+pub(super) fn read_failed(error: &sled::Error) -> JournalError {
+    let why = error.to_string();
+    if is_of_the_system(error) { JournalError::Read(why) } else { JournalError::Unsound(why) }
+}

@@ -1,0 +1,68 @@
+//! The database's tree as the history reads it, while the journal's thread writes. Never writes.
+
+use std::sync::Arc;
+
+use super::failure::read_failed;
+use crate::journal::error::JournalError;
+use crate::journal::history::Rows;
+use crate::journal::lock::Lock;
+
+/// sled lets go of what it holds only when pages of the same shard of its cache were looked at 64 times, so a page of
+/// history that is used once would stay in memory: reading a million events would hold 300 MB. A large row that was read
+/// or written is therefore looked at so often more.
+const LOOKED_AT_AGAIN: usize = 8;
+/// Smaller rows share their page of the database with many.
+const LARGE_ROW_BYTES: usize = 1_024;
+
+/// A tree, read by others than the journal's thread.
+pub(super) struct Tree {
+    tree: sled::Tree,
+    _lock: Arc<Lock>,
+}
+
+impl Tree {
+    pub(super) fn new(tree: sled::Tree, lock: Arc<Lock>) -> Self {
+        Self { tree, _lock: lock }
+    }
+}
+
+impl Rows for Tree {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, JournalError> {
+        Ok(self.tree.get(key).map_err(|error| read_failed(&error))?.map(|value| value.to_vec()))
+    }
+
+    fn scan(
+        &self,
+        (from, to): (&[u8], &[u8]),
+        newest_first: bool,
+        take: &mut dyn FnMut(&[u8], &[u8]) -> bool,
+    ) -> Result<(), JournalError> {
+        if from >= to {
+            return Ok(());
+        }
+        let mut rows = self.tree.range(from..to);
+        while let Some(row) = if newest_first { rows.next_back() } else { rows.next() } {
+            let (key, value) = row.map_err(|error| read_failed(&error))?;
+            if is_large(&value) {
+                let_go(&self.tree, &key)?;
+            }
+            if !take(&key, &value) {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a row has a page of the database to itself, or nearly so.
+pub(super) fn is_large(value: &[u8]) -> bool {
+    value.len() >= LARGE_ROW_BYTES
+}
+
+/// Has sled notice that a row was used, so that it lets go of others.
+pub(super) fn let_go(tree: &sled::Tree, key: &[u8]) -> Result<(), JournalError> {
+    for _ in 0..LOOKED_AT_AGAIN {
+        let _same = tree.get(key).map_err(|error| read_failed(&error))?;
+    }
+    Ok(())
+}
