@@ -1,8 +1,13 @@
-//! PURE: what one image does about answers, commands and the passing of time. `reconcile` is its other half: what it does
-//! about what its back-end shows.
+//! PURE: what one image does about commands, hints and the passing of time. `trigger` says what it does about the answers to
+//! its calls; `observe` and `foreign` about what its back-end shows, with `matching` to tell ours from theirs; `end` how
+//! builds end; `recover` what it makes of its stored state.
 
+mod end;
+mod foreign;
+mod matching;
 mod observe;
 mod recover;
+mod trigger;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,10 +15,10 @@ use std::time::Duration;
 
 use super::lane::{Lane, Phase};
 use super::policy::{AccountName, Policy};
-use super::record::{Cover, Fact};
-use super::wait::{Standing, back_off, next_due, rank, standing};
-use super::{Account, Effect, Notice, PROBE_EVERY, QUESTION_LIMIT, REFUSED_NOTICE_AFTER, Work};
-use crate::build::{BackendBuildId, Outcome, TriggerAnswer};
+use super::record::Fact;
+use super::wait::{Standing, next_due, rank, standing};
+use super::{Account, Effect, Notice, QUESTION_LIMIT, Work};
+use crate::build::{BackendBuildId, Outcome};
 use crate::command::{Command, Hold, Verb};
 use crate::event::End;
 use crate::model::{BuildId, GitRef, ImageName, Seq, Timestamp};
@@ -61,103 +66,6 @@ impl ImageController {
             standing(&self.lane, git_ref, key, &self.policy, all_images, now) == Standing::Ready
         });
         ready.filter_map(|(git_ref, key)| Some((rank(key, &self.lane, &self.policy, now)?, git_ref.clone()))).min()
-    }
-
-    /// R5: what the answer to the trigger call means.
-    pub(super) fn answered(
-        &mut self,
-        build: BuildId,
-        answer: TriggerAnswer,
-        jitter: u64,
-        now: Timestamp,
-        work: &mut Work,
-    ) {
-        let waits_for_it = self
-            .lane
-            .queued
-            .as_ref()
-            .is_some_and(|queued| queued.live.record.id == build && queued.phase == Phase::Triggering);
-        if !waits_for_it {
-            return;
-        }
-        let changes = &mut work.changes;
-        match answer {
-            TriggerAnswer::Accepted { backend_id } => {
-                self.lift_block(!self.policy.capabilities.observes(), work);
-                self.lane.apply(Fact::Accepted { build, at: now, backend_id }, &mut work.changes);
-                if !self.policy.capabilities.observes() {
-                    self.assume_started(build, now, work);
-                }
-            }
-            TriggerAnswer::AlreadyPending { detail } if self.policy.capabilities.observes() => {
-                self.lane.apply(Fact::BecameUncertain { build, at: now, detail, pending: true }, changes);
-            }
-            TriggerAnswer::Uncertain { detail } => {
-                self.lane.apply(Fact::BecameUncertain { build, at: now, detail, pending: false }, changes);
-            }
-            TriggerAnswer::AlreadyPending { detail } => self.refused(build, None, detail, jitter, now, work),
-            TriggerAnswer::RefusedForNow { retry_after, detail } => {
-                self.refused(build, retry_after, detail, jitter, now, work);
-            }
-            TriggerAnswer::Refused { detail } => {
-                let blocked_before = self.lane.refusal.as_ref().is_some_and(|refusal| refusal.blocked);
-                let again_at = now.plus(PROBE_EVERY);
-                let fact = Fact::Refused { build, at: now, detail: detail.clone(), again_at, blocked: true };
-                self.lane.apply(fact, changes);
-                if !blocked_before {
-                    self.notify(Notice::Blocked { detail }, work);
-                }
-            }
-        }
-        // The place changed: an answer to an older question is stale (R4).
-        self.watch.asked = None;
-        self.watch.next_at = Some(now.plus(self.policy.observe_after));
-        self.watch.wait = self.policy.observe_every;
-    }
-
-    pub(super) fn refused(
-        &mut self,
-        build: BuildId,
-        retry_after: Option<Duration>,
-        detail: String,
-        jitter: u64,
-        now: Timestamp,
-        work: &mut Work,
-    ) {
-        let times = self.lane.refusal.as_ref().map_or(0, |refusal| refusal.times);
-        let again_at = now.plus(retry_after.unwrap_or_else(|| back_off(times, jitter)));
-        self.lane.apply(Fact::Refused { build, at: now, detail, again_at, blocked: false }, &mut work.changes);
-        self.notice_long_refusal(now, work);
-    }
-
-    /// Tells once that tries have been in vain for long.
-    pub(super) fn notice_long_refusal(&mut self, now: Timestamp, work: &mut Work) {
-        let Some(refusal) = self.lane.refusal.as_ref().filter(|refusal| !refusal.blocked) else { return };
-        let (since, detail) = (refusal.since, refusal.detail.clone());
-        if now.since(since) >= REFUSED_NOTICE_AFTER && !self.noticed {
-            self.noticed = true;
-            self.notify(Notice::StillRefused { since, detail }, work);
-        }
-    }
-
-    /// Tells that the back-end does again what it is asked.
-    pub(super) fn lift_block(&mut self, started: bool, work: &mut Work) {
-        let blocked = self.lane.refusal.as_ref().is_some_and(|refusal| refusal.blocked);
-        if blocked || (started && self.noticed) {
-            self.noticed = false;
-            self.notify(Notice::Unblocked, work);
-        }
-    }
-
-    /// R13: without means to see, an accepted trigger counts as started at once.
-    pub(super) fn assume_started(&mut self, build: BuildId, now: Timestamp, work: &mut Work) {
-        let through = self.lane.live(build).expect("just accepted").through;
-        let cover = Cover { through, commit: None, contradicted: false };
-        // A build behind another one begins when that one ends.
-        let behind = self.lane.running.as_ref().and_then(|running| running.assumed_until);
-        let begins = behind.map_or(now, |until| until.max(now));
-        let assumed_until = Some(begins.plus(self.policy.expected_build_time));
-        self.lane.apply(Fact::Started { build, at: now, cover, assumed_until }, &mut work.changes);
     }
 
     /// R9: what a person commands.

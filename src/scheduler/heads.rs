@@ -9,14 +9,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::lane::{Lane, Phase};
+use super::lane::{HEADS_MAX, Lane};
 use super::record::Fact;
 use super::{Effect, Notice, Question, Scheduler, Work};
 use crate::event::{Cause, CauseKind, Disposition, NewEvent};
 use crate::model::{CommitId, GitRef, ImageName, RefKind, Seq, Timestamp};
 
-/// The most refs of one image whose heads are remembered. Beyond it no ref counts as new.
-pub const HEADS_MAX: usize = 10_000;
 /// The most recovered events that one answer makes for one image; the rest come with the next answer.
 pub const RECOVERED_PER_ANSWER: usize = 256;
 /// The most remotes that are asked at the same time; the others wait for their turn.
@@ -245,36 +243,6 @@ fn judge(lane: &Lane, git_ref: &GitRef, head: &RemoteHead, asked_through: Seq) -
         return Judgement::AskedFor;
     }
     known.map_or(Judgement::NeverSeen, |before| Judgement::Missed { before: before.clone() })
-}
-
-impl Lane {
-    /// A build of this ref has been asked for and has not begun: what was built before says nothing any more.
-    pub(super) fn is_under_way(&self, git_ref: &GitRef) -> bool {
-        let queued = self.queued.as_ref().filter(|queued| queued.live.record.git_ref.as_ref() == Some(git_ref));
-        queued.is_some_and(|queued| !matches!(queued.phase, Phase::Overlapping { .. }))
-    }
-
-    /// The commit that a ref is known to point to: the last one that was asked for, skipped, or seen there.
-    pub fn known_head(&self, git_ref: &GitRef) -> Option<&CommitId> {
-        let wanted = self.keys.get(git_ref).and_then(|key| key.wanted.as_ref());
-        wanted.or_else(|| self.heads.get(git_ref))
-    }
-
-    /// Whether a push that came after `before` came after the head that we know: none was missed between.
-    pub(super) fn knows_base(&self, git_ref: &GitRef, before: Option<&CommitId>) -> bool {
-        self.known_head(git_ref).zip(before).is_some_and(|(known, before)| known.same_as(before))
-    }
-
-    /// Whether such a commit is on its way: an open event names it, so that the build to come will take it; or it is
-    /// the newest that the newest live build carries. A build that carries it among newer ones may be of those.
-    fn asks_for(&self, git_ref: &GitRef, is_head: impl Fn(&CommitId) -> bool) -> bool {
-        let open = self.keys.get(git_ref).and_then(|key| key.open.as_ref());
-        let mut groups = open.into_iter().flat_map(super::open::Open::groups);
-        let newest = self.lives().filter(|live| live.record.git_ref.as_ref() == Some(git_ref)).last();
-        groups.any(|group| group.commit.as_ref().is_some_and(&is_head))
-            || newest
-                .is_some_and(|live| live.carries.as_ref().and_then(super::open::Open::commit).is_some_and(&is_head))
-    }
 }
 
 fn failed_wait(every: Duration, failures: u32) -> Duration {

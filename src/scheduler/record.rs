@@ -262,6 +262,10 @@ impl Changes {
     pub fn is_empty(&self) -> bool {
         self.records.is_empty() && self.events.is_empty() && !self.meta
     }
+
+    pub(super) fn write(&mut self, record: &BuildRecord) {
+        self.builds.insert(record.id, record.clone());
+    }
 }
 
 /// The events that a delivery made when it came first: `count` of them from `first` on.

@@ -1,0 +1,106 @@
+//! PURE: how a build of ours ends: as the back-end says, or given up when nobody can say (semantics R8, R11).
+
+use super::ImageController;
+use crate::build::Outcome;
+use crate::model::{BuildId, Timestamp};
+use crate::scheduler::lane::Phase;
+use crate::scheduler::record::Fact;
+use crate::scheduler::wait::back_off;
+use crate::scheduler::{Notice, Work};
+
+impl ImageController {
+    /// R8: a started build ends. A failure is tried again only as often as the policy says; a loss once.
+    pub(super) fn end(
+        &mut self,
+        build: BuildId,
+        outcome: Outcome,
+        at: Timestamp,
+        log_url: Option<String>,
+        note: Option<String>,
+        work: &mut Work,
+    ) {
+        let live = self.lane.live(build).expect("it ends because it lived");
+        let key = live.record.git_ref.as_ref().and_then(|git_ref| self.lane.keys.get(git_ref));
+        let reopened = key.is_some_and(|key| match outcome {
+            Outcome::Failure => key.retries < self.policy.retry_failed,
+            Outcome::Lost => live.carries.as_ref().is_some_and(|carries| carries.last() > key.lost_through),
+            Outcome::Success | Outcome::Cancelled | Outcome::NotStarted => false,
+        });
+        let red_before = self.lane.last_build.as_ref().is_some_and(|last| last.outcome == Some(Outcome::Failure));
+        match outcome {
+            Outcome::Failure if !reopened => self.notify(Notice::Failed { build }, work),
+            Outcome::Success if red_before => self.notify(Notice::Recovered { build }, work),
+            _ => {}
+        }
+        self.lane.apply(Fact::Finished { build, at, outcome, log_url, note, reopened }, &mut work.changes);
+    }
+
+    /// The build in the waiting place ends without having begun. `jitter`: wait before the next try.
+    pub(super) fn never_started(
+        &mut self,
+        outcome: Outcome,
+        note: String,
+        jitter: Option<u64>,
+        now: Timestamp,
+        work: &mut Work,
+    ) {
+        let live = &self.lane.queued.as_ref().expect("a build that never started is in the waiting place").live;
+        let build = live.record.id;
+        let cancelled_by = live.cancelled_by.clone().filter(|_| outcome == Outcome::Cancelled);
+        let times = self.lane.refusal.as_ref().map_or(0, |refusal| refusal.times);
+        let again_at = jitter.map(|jitter| now.plus(back_off(times, jitter)));
+        self.lane
+            .apply(Fact::NeverStarted { build, at: now, outcome, note, cancelled_by, again_at }, &mut work.changes);
+        self.notice_long_refusal(now, work);
+    }
+
+    pub(super) fn lose(&mut self, build: BuildId, note: String, now: Timestamp, work: &mut Work) {
+        self.notify(Notice::Lost { build, detail: note.clone() }, work);
+        let started = self.lane.live(build).expect("it is lost because it lived").record.started_at.is_some();
+        if started {
+            self.end(build, Outcome::Lost, now, None, Some(note), work);
+        } else {
+            self.never_started(Outcome::NotStarted, note, Some(0), now, work);
+        }
+    }
+
+    /// R11: only after the back-end was asked, and not because the first question after a start fails, is a build given
+    /// up.
+    pub(super) fn give_up_overdue(&mut self, now: Timestamp, work: &mut Work) {
+        let deadline = self.policy.build_deadline;
+        let overdue = self.lane.lives().filter(|live| {
+            let since = live.record.started_at.or(live.record.triggered_at);
+            since.is_some_and(|since| since.plus(deadline) <= now)
+        });
+        let overdue: Vec<BuildId> = overdue.map(|live| live.record.id).collect();
+        for build in overdue {
+            let note = format!("given up: no end was seen within {}", humantime::format_duration(deadline));
+            self.lose(build, note, now, work);
+        }
+    }
+
+    /// A trigger whose build nobody could look for, for too long, is open again: one build too many is cheaper
+    /// than one too few.
+    pub(super) fn give_up_if_uncertain_for_long(&mut self, now: Timestamp, work: &mut Work) {
+        let Some(queued) = &self.lane.queued else { return };
+        let unseen = queued.live.record.backend_ids.is_empty()
+            && matches!(queued.phase, Phase::Uncertain { .. } | Phase::Accepted);
+        let called_at = queued.live.record.triggered_at.unwrap_or(now);
+        if unseen && called_at.max(self.since).plus(self.policy.uncertain_limit) <= now {
+            self.give_up_uncertain(now, work);
+        }
+    }
+
+    pub(super) fn give_up_uncertain(&mut self, now: Timestamp, work: &mut Work) {
+        let build = self.lane.queued.as_ref().expect("looked up by the caller").live.record.id;
+        let note = "unverified: nobody could say whether it started, so its events are open again".to_owned();
+        self.notify(Notice::Unverified { build }, work);
+        self.never_started(Outcome::NotStarted, note, None, now, work);
+    }
+
+    /// Only time in which we could have seen a build counts: not that before a restart, nor what a clock set forward
+    /// or a machine that slept made of it.
+    pub(super) fn grace_is_over(&self, since: Timestamp, now: Timestamp) -> bool {
+        since.max(self.since).plus(self.policy.uncertain_grace) <= now
+    }
+}

@@ -1,0 +1,129 @@
+//! PURE: the scheduler's face: what goes in, and what comes out.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Notice;
+use super::heads::Heads;
+use super::lane::Lane;
+use super::policy::{AccountName, Policy};
+use super::record::{Changes, Remembered};
+use crate::build::{BackendBuildId, BuildRequest, CancelAnswer, Observation, ObserveError, TriggerAnswer};
+use crate::command::{Command, Hold};
+use crate::event::{Delivery, Event, Fingerprint};
+use crate::journal::Committed;
+use crate::model::{BuildId, ImageName, Seq};
+
+/// The rules in force. They change only by [`Input::Configured`].
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub policies: BTreeMap<ImageName, Arc<Policy>>,
+    /// The limit of each account that a policy names.
+    pub account_limits: BTreeMap<AccountName, u32>,
+    /// Taps of one button for one key within this are one cause.
+    pub button_fold: Duration,
+    /// Where the jitter of waits comes from.
+    pub seed: u64,
+}
+
+impl Settings {
+    /// Semantics §4.
+    pub const BUTTON_FOLD: Duration = Duration::from_secs(3);
+
+    /// Accounts without limits.
+    pub fn new(policies: impl IntoIterator<Item = (ImageName, Policy)>, seed: u64) -> Self {
+        Self {
+            policies: policies.into_iter().map(|(image, policy)| (image, Arc::new(policy))).collect(),
+            account_limits: BTreeMap::new(),
+            button_fold: Self::BUTTON_FOLD,
+            seed,
+        }
+    }
+}
+
+/// What the journal holds of the scheduler's state.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// With their keys in them.
+    pub lanes: Vec<Lane>,
+    pub hold: Option<Hold>,
+    pub newest: Seq,
+    pub newest_build: BuildId,
+    pub deliveries: Vec<(Fingerprint, Remembered)>,
+}
+
+/// Something that happened outside.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A source took a request in.
+    Arrived { delivery: Delivery, ticket: Ticket },
+    /// A person commands.
+    Commanded { command: Command, ticket: Ticket },
+    /// The back-end answered the trigger call.
+    Answered { image: ImageName, build: BuildId, answer: TriggerAnswer },
+    /// The back-end answered a question, or didn't.
+    Observed { image: ImageName, question: u64, answer: Result<Observation, ObserveError> },
+    /// The back-end answered a wish to cancel.
+    CancelAnswered { image: ImageName, build: BuildId, answer: CancelAnswer },
+    /// Somebody says that something changed: a reason to ask, never a fact to believe.
+    Hinted { image: ImageName },
+    /// The operator changed the rules.
+    Configured(Settings),
+    /// A remote showed the heads of its images, or didn't.
+    Heads { remote: Arc<str>, question: u64, answer: Heads },
+}
+
+/// Who waits for a decision: given by the driver, handed back with the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ticket(pub u64);
+
+/// Something to do outside. What comes of it comes back as an [`Input`].
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// Answer a request.
+    Answer { ticket: Ticket, decision: Decision },
+    /// Ask the back-end for a build.
+    Trigger(BuildRequest),
+    /// Ask the back-end what it holds for an image.
+    Observe { image: ImageName, question: u64 },
+    /// Ask a remote for the heads of its images.
+    AskHeads { remote: Arc<str>, question: u64 },
+    /// Ask the back-end to cancel one of its rows.
+    Cancel { image: ImageName, build: BuildId, backend_id: BackendBuildId },
+    /// Tell the operator.
+    Notify { image: ImageName, notice: Notice },
+}
+
+/// What was decided about a request.
+#[derive(Clone, Debug)]
+pub enum Decision {
+    /// Each wish is an event now.
+    Recorded { events: Vec<Arc<Event>> },
+    /// It came before, and made these events then.
+    Repeated { first: Seq, count: u32 },
+    /// The command went to these images.
+    Executed { images: Vec<ImageName> },
+    /// The command names an image that isn't configured.
+    UnknownImage(ImageName),
+}
+
+/// What one call decided: facts to write down, then wishes to carry out.
+#[derive(Debug)]
+#[must_use = "commit the changes, then release the effects"]
+pub struct Step {
+    pub(super) changes: Changes,
+    pub(super) effects: Vec<Effect>,
+}
+
+impl Step {
+    /// What is to be written: all of it or nothing.
+    pub fn changes(&self) -> &Changes {
+        &self.changes
+    }
+
+    /// The wishes, given up only against the proof that the changes are on disk.
+    pub fn release(self, _proof: Committed) -> impl Iterator<Item = Effect> {
+        self.effects.into_iter()
+    }
+}
