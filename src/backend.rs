@@ -1,4 +1,4 @@
-//! What builds. A closed set, so an enum and not a trait object.
+//! What builds.
 //!
 //! This room owns every call to a back-end: the connections, their limits and what the answers mean. It
 //! speaks the plain values of [`crate::build`] and must never decide when to build, retry a trigger by
@@ -7,121 +7,194 @@
 mod answer;
 mod client;
 mod dates;
-mod docker_hub;
 mod redaction;
 
 use std::collections::BTreeMap;
-
-pub use docker_hub::{DockerHub, retirement_warning};
+use std::fmt::Debug;
+use std::pin::Pin;
+use std::sync::Arc;
 
 use crate::build::{BackendBuildId, BuildRequest, CancelAnswer, Observation, ObserveError, TriggerAnswer};
-use crate::config::{BackendConfig, Rules};
+use crate::config::Rules;
+use crate::config::backend::{BackendConfig, BackendKind};
 use crate::model::ImageName;
+
+/// The kinds of back-end, one a line: a file below `backend/`, which says in `KIND` how its tables are read and how it
+/// connects.
+macro_rules! kinds {
+    ($($file:ident)*) => {
+        $(mod $file;)*
+
+        /// Every kind of back-end that there is.
+        pub(crate) static KINDS: &[&dyn Kind] = &[$(&$file::KIND),*];
+    };
+}
+
+kinds! {
+    docker_hub
+}
+
+/// A kind of back-end.
+pub(crate) trait Kind: BackendKind {
+    /// Connects all images of this kind; no call is made yet.
+    fn connect(&self, configured: &Configured<'_>) -> Result<BTreeMap<ImageName, Backend>, BackendError>;
+}
+
+/// What one kind of back-end does for one image.
+pub(crate) trait Calls: Debug + Send + Sync + 'static {
+    /// Asks for one build, by one call and never more. Takes at most about 30 s.
+    fn trigger(&self, request: &BuildRequest) -> impl Future<Output = TriggerAnswer> + Send;
+
+    /// Asks what the back-end holds for `image`. May log in first.
+    fn observe(&self, _image: &ImageName) -> impl Future<Output = Result<Observation, ObserveError>> + Send {
+        async { Err(ObserveError::Forbidden { detail: "this kind of back-end can't list its builds".to_owned() }) }
+    }
+
+    /// Asks to cancel one build. Even a granted wish frees nothing until the end is seen.
+    fn cancel(&self, _build: &BackendBuildId) -> impl Future<Output = CancelAnswer> + Send {
+        async { CancelAnswer::Unsupported }
+    }
+}
+
+/// The images of one kind.
+pub(crate) struct Configured<'a> {
+    kind: &'static str,
+    images: Vec<(&'a ImageName, &'a BackendConfig)>,
+    rules: &'a Rules,
+}
 
 /// The back-end of one image. Cheap to clone; images with the same login share one session.
 #[derive(Clone, Debug)]
-pub enum Backend {
-    DockerHub(DockerHub),
-}
+pub struct Backend(Arc<dyn BoxedCalls>);
 
 /// Why the back-ends can't be set up. Names the place in the configuration, never what stands there.
 #[derive(Debug, thiserror::Error)]
 pub enum BackendError {
-    #[error("the trigger URL of image '{image}' {why}")]
-    TriggerUrl { image: ImageName, why: &'static str },
-    #[error("the address 'docker_hub.api' {why}")]
-    Api { why: &'static str },
+    #[error("'{key}' of the back-end of image '{image}' {why}")]
+    Image { image: ImageName, key: &'static str, why: &'static str },
+    #[error("'{table}.{key}' {why}")]
+    Account { table: &'static str, key: &'static str, why: &'static str },
+    #[error("a back-end of kind '{0}' was configured by another kind")]
+    OtherKind(&'static str),
     #[error("failed to set up the HTTPS client: {0}")]
     Client(String),
 }
 
 impl Backend {
-    /// The back-ends of all configured images. They share one HTTP client; no call is made yet.
+    /// The back-ends of all configured images; no call is made yet.
     pub fn for_images(rules: &Rules) -> Result<BTreeMap<ImageName, Self>, BackendError> {
-        let docker_hub = rules.images.iter().map(|(image, image_config)| match &image_config.backend {
-            BackendConfig::DockerHub(backend) => (image, backend),
-        });
-        let docker_hub = DockerHub::for_images(&rules.docker_hub, docker_hub)?;
-        Ok(docker_hub.into_iter().map(|(image, backend)| (image, Self::DockerHub(backend))).collect())
+        let mut backends = BTreeMap::new();
+        for kind in KINDS {
+            let images = rules.images.iter().map(|(image, config)| (image, &config.backend));
+            let images: Vec<_> = images.filter(|(_, backend)| backend.kind() == kind.name()).collect();
+            if !images.is_empty() {
+                backends.extend(kind.connect(&Configured { kind: kind.name(), images, rules })?);
+            }
+        }
+        Ok(backends)
     }
 
-    /// Asks for one build, by one call and never more. Takes at most about 30 s.
+    pub(crate) fn new(calls: impl Calls) -> Self {
+        Self(Arc::new(calls))
+    }
+
+    /// See [`Calls::trigger`].
     pub async fn trigger(&self, request: &BuildRequest) -> TriggerAnswer {
-        match self {
-            Self::DockerHub(hub) => hub.trigger(request).await,
-        }
+        self.0.trigger(request).await
     }
 
-    /// Asks what the back-end holds for `image`. May log in first.
+    /// See [`Calls::observe`].
     pub async fn observe(&self, image: &ImageName) -> Result<Observation, ObserveError> {
-        match self {
-            Self::DockerHub(hub) => hub.observe(image).await,
-        }
+        self.0.observe(image).await
     }
 
-    /// Asks to cancel one build. Even a granted wish frees nothing until the end is seen.
-    pub async fn cancel(&self, row: &BackendBuildId) -> CancelAnswer {
-        match self {
-            Self::DockerHub(hub) => hub.cancel(row).await,
-        }
+    /// See [`Calls::cancel`].
+    pub async fn cancel(&self, build: &BackendBuildId) -> CancelAnswer {
+        self.0.cancel(build).await
+    }
+}
+
+impl<'a> Configured<'a> {
+    /// The images, each with what the kind read of its table.
+    pub(crate) fn images<T: 'static>(&self) -> Result<Vec<(&'a ImageName, &'a T)>, BackendError> {
+        let other = || BackendError::OtherKind(self.kind);
+        self.images.iter().map(|(image, config)| Ok((*image, config.keys().ok_or_else(other)?))).collect()
+    }
+
+    /// What the kind read of its account's table.
+    pub(crate) fn account<T: 'static>(&self) -> Result<&'a T, BackendError> {
+        self.rules.accounts.keys(self.kind).ok_or(BackendError::OtherKind(self.kind))
+    }
+}
+
+type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// [`Calls`] behind a pointer.
+trait BoxedCalls: Debug + Send + Sync {
+    fn trigger<'a>(&'a self, request: &'a BuildRequest) -> Answer<'a, TriggerAnswer>;
+    fn observe<'a>(&'a self, image: &'a ImageName) -> Answer<'a, Result<Observation, ObserveError>>;
+    fn cancel<'a>(&'a self, build: &'a BackendBuildId) -> Answer<'a, CancelAnswer>;
+}
+
+impl<T: Calls> BoxedCalls for T {
+    fn trigger<'a>(&'a self, request: &'a BuildRequest) -> Answer<'a, TriggerAnswer> {
+        Box::pin(Calls::trigger(self, request))
+    }
+
+    fn observe<'a>(&'a self, image: &'a ImageName) -> Answer<'a, Result<Observation, ObserveError>> {
+        Box::pin(Calls::observe(self, image))
+    }
+
+    fn cancel<'a>(&'a self, build: &'a BackendBuildId) -> Answer<'a, CancelAnswer> {
+        Box::pin(Calls::cancel(self, build))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use globset::GlobSet;
+    use std::path::Path;
 
     use super::*;
-    use crate::config::{DockerHubBackendConfig, DockerHubConfig, ImageConfig, Login, Secret, SkipRule};
-    use crate::scheduler::policy::Policy;
+    use crate::config::backend::docker_hub::{DockerHubKeys, DockerHubKind};
+    use crate::config::shown::Shown;
+    use crate::config::{Config, Secret};
 
-    fn image_config(trigger_url: &str, login: Option<Login>) -> ImageConfig {
-        let trigger_url = Secret::new(trigger_url.to_owned());
-        ImageConfig {
-            repository: None,
-            remote: None,
-            branches: None,
-            branch_globs: None,
-            tags: GlobSet::empty(),
-            tag_globs: Vec::new(),
-            skip: SkipRule::All,
-            paths: None,
-            ignore_authors: Vec::new(),
-            policy: Policy::DEFAULT.into(),
-            backend: BackendConfig::DockerHub(DockerHubBackendConfig { trigger_url, login }),
-        }
-    }
+    const IMAGES: &str = "[image.\"mrraph/blog\".backend]\nkind = \"docker_hub\"\nusername = \"mrraph\"\n\
+        token = \"test-token-login\"\ntrigger_url = \"http://127.0.0.1:1/u/mrraph/blog/trigger/test-token-1/\"\n\
+        [image.\"mrraph/site\".backend]\nkind = \"docker_hub\"\n\
+        trigger_url = \"http://127.0.0.1:1/u/mrraph/site/trigger/test-token-2/\"\n";
 
-    fn rules(images: Vec<(&str, ImageConfig)>) -> Rules {
-        let images = images.into_iter().map(|(name, image)| (name.parse().expect(name), image)).collect();
-        Rules {
-            images,
-            sources: BTreeMap::new(),
-            buttons: BTreeMap::new(),
-            tokens: BTreeMap::new(),
-            docker_hub: DockerHubConfig { api: "http://127.0.0.1:1".to_owned(), concurrent_builds: 5 },
-        }
+    fn rules() -> Rules {
+        Config::parse(IMAGES, "c.toml", Path::new(""), &|_| None).expect("a configuration").rules
     }
 
     #[test]
     fn every_image_gets_its_back_end_and_those_with_a_login_observe() {
-        let login = Login { username: "mrraph".to_owned(), token: Secret::new("test-token-login".to_owned()) };
-        let rules = rules(vec![
-            ("mrraph/blog", image_config("http://127.0.0.1:1/u/mrraph/blog/trigger/test-token-1/", Some(login))),
-            ("mrraph/site", image_config("http://127.0.0.1:1/u/mrraph/site/trigger/test-token-2/\n", None)),
-        ]);
-        let backends = Backend::for_images(&rules).expect("back-ends");
-        let observes: Vec<_> =
-            backends.iter().map(|(image, Backend::DockerHub(hub))| (image.as_str(), hub.observes())).collect();
-        assert_eq!(observes, [("mrraph/blog", true), ("mrraph/site", false)]);
+        let backends = Backend::for_images(&rules()).expect("back-ends");
+        let shown: Vec<_> = backends.iter().map(|(image, backend)| format!("{image} {backend:?}")).collect();
+        assert!(shown[0].starts_with("mrraph/blog") && shown[0].contains("observes: true"), "{shown:?}");
+        assert!(shown[1].starts_with("mrraph/site") && shown[1].contains("observes: false"), "{shown:?}");
         assert!(!format!("{backends:?}").contains("test-token"));
     }
 
     #[test]
     fn a_trigger_url_that_may_not_be_called_is_told_by_its_image_only() {
-        let rules = rules(vec![("mrraph/blog", image_config("http://example.org/test-token-1/", None))]);
+        let mut rules = rules();
+        let trigger_url = Secret::new("http://example.org/test-token-1/".to_owned());
+        let keys = Arc::new(DockerHubKeys { trigger_url, login: None });
+        let image = rules.images.values_mut().next().expect("an image");
+        image.backend = BackendConfig::new(&DockerHubKind, keys, Shown::default());
         let error = Backend::for_images(&rules).expect_err("refused");
-        assert!(error.to_string().starts_with("the trigger URL of image 'mrraph/blog' must begin with"), "{error}");
+        let told = "'trigger_url' of the back-end of image 'mrraph/blog' must begin with";
+        assert!(error.to_string().starts_with(told), "{error}");
         assert!(!format!("{error:?}").contains("test-token"));
+    }
+
+    #[test]
+    fn a_table_of_another_kind_is_refused() {
+        let mut rules = rules();
+        let image = rules.images.values_mut().next().expect("an image");
+        image.backend = BackendConfig::new(&DockerHubKind, Arc::new(()), Shown::default());
+        assert!(matches!(Backend::for_images(&rules), Err(BackendError::OtherKind("docker_hub"))));
     }
 }

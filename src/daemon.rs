@@ -13,10 +13,10 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use self::exports::Exports;
-use crate::backend::{Backend, BackendError, retirement_warning};
+use crate::backend::{Backend, BackendError};
 use crate::client_file::ClientFile;
 use crate::clock::wall;
-use crate::config::{BackendConfig, Config, Listen, Secret};
+use crate::config::{Config, Listen, Secret};
 use crate::driver::{Driver, Handle, HistoryLimit, Parts};
 use crate::http::{self, App, BindError, Drained, Listeners};
 use crate::journal::{Journal, JournalError};
@@ -149,7 +149,7 @@ fn settings(config: &Config) -> Result<Settings, DaemonError> {
     let policies = config.rules.images.iter().map(|(image, rules)| (image.clone(), rules.policy.clone())).collect();
     Ok(Settings {
         policies,
-        account_limits: BTreeMap::from([("docker_hub".into(), config.rules.docker_hub.concurrent_builds)]),
+        account_limits: config.rules.accounts.limits(),
         button_fold: Settings::BUTTON_FOLD,
         seed: u64::from_le_bytes(random::<8>()?),
     })
@@ -171,16 +171,12 @@ async fn with_git(mut config: Config) -> Config {
 
 /// What an operator should read before anything else.
 fn warn(config: &Config) {
-    for warning in &config.warnings {
-        tracing::warn!("{warning}");
-    }
-    let on_docker_hub = config.rules.images.values().any(|image| matches!(image.backend, BackendConfig::DockerHub(_)));
-    if let Some(warning) = retirement_warning(wall()).filter(|_| on_docker_hub) {
+    for warning in config.warnings.iter().chain(&config.notices(wall())) {
         tracing::warn!("{warning}");
     }
     let public = |listen: &Listen| matches!(listen, Listen::Tcp(address) if !address.ip().is_loopback());
     if config.fixed.listen.iter().any(public) {
-        tracing::warn!("listening beyond this machine without TLS: put a reverse proxy with TLS in front");
+        tracing::warn!("listening on a non-loopback address without TLS: put a reverse proxy with TLS in front");
     }
 }
 

@@ -28,6 +28,7 @@ pub mod emulator;
 pub mod event;
 pub mod http;
 pub mod journal;
+mod kinds;
 pub mod model;
 pub mod notice;
 pub mod random;

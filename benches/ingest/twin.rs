@@ -48,7 +48,7 @@ async fn serve(rows: MemoryJournal, journal: impl Storage + Sync) {
         snapshot: Snapshot::default(),
         settings: Settings {
             policies,
-            account_limits: [("docker_hub".into(), config.rules.docker_hub.concurrent_builds)].into(),
+            account_limits: config.rules.accounts.limits(),
             button_fold: Settings::BUTTON_FOLD,
             seed: 1,
         },

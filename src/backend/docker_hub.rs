@@ -7,7 +7,6 @@ mod actions;
 #[cfg(test)]
 mod fake;
 mod login;
-mod retirement;
 mod trigger;
 mod urls;
 
@@ -19,16 +18,15 @@ use std::time::Duration;
 use reqwest::Url;
 use serde_json::json;
 
-use super::BackendError;
 use super::answer::Answer;
 use super::client::{Call, CallError, Client, Reach};
 use super::redaction::Redaction;
+use super::{Backend, BackendError, Calls, Configured, Kind};
 use crate::build::{BackendBuildId, BuildRequest, CancelAnswer, Observation, ObserveError, TriggerAnswer};
-use crate::config::{DockerHubBackendConfig, DockerHubConfig};
+use crate::config::backend::docker_hub::{DockerHubAccount, DockerHubKeys, DockerHubKind};
 use crate::model::{ImageName, RefKind};
 use actions::History;
 use login::Session;
-pub use retirement::retirement_warning;
 
 /// The most bytes of an answer to a trigger, a login or a cancel.
 const SHORT_ANSWER_BYTES_MAX: usize = 64 * 1024;
@@ -39,7 +37,7 @@ const SECOND_PAGE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// One image's builds on Docker Hub.
 #[derive(Clone)]
-pub struct DockerHub {
+pub(super) struct DockerHub {
     client: Client,
     /// Without a slash at the end.
     api: Arc<str>,
@@ -51,18 +49,30 @@ pub struct DockerHub {
     session: Option<Arc<Session>>,
 }
 
+pub(super) static KIND: DockerHubKind = DockerHubKind;
+
+impl Kind for DockerHubKind {
+    fn connect(&self, configured: &Configured<'_>) -> Result<BTreeMap<ImageName, Backend>, BackendError> {
+        let account: &DockerHubAccount = configured.account()?;
+        let hubs = DockerHub::for_images(account, configured.images()?)?;
+        Ok(hubs.into_iter().map(|(image, hub)| (image, Backend::new(hub))).collect())
+    }
+}
+
 impl DockerHub {
     /// The back-ends of these images, with one client for all and one session for each login.
     pub(super) fn for_images<'a>(
-        account: &DockerHubConfig,
-        images: impl Iterator<Item = (&'a ImageName, &'a DockerHubBackendConfig)>,
+        account: &DockerHubAccount,
+        images: impl IntoIterator<Item = (&'a ImageName, &'a DockerHubKeys)>,
     ) -> Result<BTreeMap<ImageName, Self>, BackendError> {
         let api = account.api.trim_end_matches('/');
-        let api_url = urls::checked(api).map_err(|why| BackendError::Api { why })?;
+        let api_url =
+            urls::checked(api).map_err(|why| BackendError::Account { table: "docker_hub", key: "api", why })?;
         let images = images
+            .into_iter()
             .map(|(image, backend)| match urls::checked(backend.trigger_url.expose()) {
                 Ok(url) => Ok((image, backend, url)),
-                Err(why) => Err(BackendError::TriggerUrl { image: image.clone(), why }),
+                Err(why) => Err(BackendError::Image { image: image.clone(), key: "trigger_url", why }),
             })
             .collect::<Result<Vec<_>, _>>()?;
         let client = Client::new(reach(std::iter::once(&api_url).chain(images.iter().map(|(.., url)| url))))?;
@@ -88,55 +98,6 @@ impl DockerHub {
         self.session.is_some()
     }
 
-    /// Calls the trigger as if `request.git_ref` had been pushed: the one form of the body that also reaches
-    /// build rules with a regular expression (docker/hub-feedback issue 1725).
-    pub(super) async fn trigger(&self, request: &BuildRequest) -> TriggerAnswer {
-        let source_type = match request.git_ref.kind() {
-            RefKind::Branch => "Branch",
-            RefKind::Tag => "Tag",
-        };
-        let body = json!({ "source_type": source_type, "source_name": request.git_ref.short() });
-        let call = Call::post(self.trigger_url.clone(), &body, SHORT_ANSWER_BYTES_MAX);
-        match self.client.send(call).await {
-            Ok(answer) => trigger::classify(&answer, &self.redaction),
-            Err(CallError::NotSent(why)) => {
-                TriggerAnswer::RefusedForNow { retry_after: None, detail: self.redaction.shown(&why) }
-            }
-            Err(CallError::Unanswered(why)) => TriggerAnswer::Uncertain { detail: self.redaction.shown(&why) },
-        }
-    }
-
-    /// Reads the newest builds: one page, and one more where there is one.
-    pub(super) async fn observe(&self, image: &ImageName) -> Result<Observation, ObserveError> {
-        let first = self.list(image, 0, None).await?;
-        let mut history = History::begin(&self.api, image, &first)?;
-        if let Some(offset) = history.next_offset() {
-            // The first page alone is a true answer, too: it says how far back it reaches.
-            if let Ok(second) = self.list(image, offset, Some(SECOND_PAGE_TIMEOUT)).await {
-                history.go_on(&second);
-            }
-        }
-        Ok(history.into_observation())
-    }
-
-    pub(super) async fn cancel(&self, row: &BackendBuildId) -> CancelAnswer {
-        let Some(session) = &self.session else {
-            return CancelAnswer::Unsupported;
-        };
-        let Some(url) = urls::cancel(&self.api, row) else {
-            return CancelAnswer::Failed { detail: "the build's id is not one of Docker Hub's".to_owned() };
-        };
-        let answer = match session.send(|| Call::post(url.clone(), &json!({}), SHORT_ANSWER_BYTES_MAX)).await {
-            Ok(answer) => answer,
-            Err(error) => return CancelAnswer::Failed { detail: error.to_string() },
-        };
-        match answer.status.as_u16() {
-            200..=299 => CancelAnswer::Requested,
-            405 | 501 => CancelAnswer::Unsupported,
-            _ => CancelAnswer::Failed { detail: answer.description(&self.redaction) },
-        }
-    }
-
     /// One page of the image's actions.
     async fn list(
         &self,
@@ -156,6 +117,57 @@ impl DockerHub {
             401 | 403 => Err(ObserveError::Forbidden { detail: answer.description(&self.redaction) }),
             429 => Err(ObserveError::Throttled { retry_after: answer.retry_after() }),
             _ => Err(ObserveError::Unavailable { detail: answer.description(&self.redaction) }),
+        }
+    }
+}
+
+impl Calls for DockerHub {
+    /// Calls the trigger as if `request.git_ref` had been pushed: the one form of the body that also reaches
+    /// build rules with a regular expression (docker/hub-feedback issue 1725).
+    async fn trigger(&self, request: &BuildRequest) -> TriggerAnswer {
+        let source_type = match request.git_ref.kind() {
+            RefKind::Branch => "Branch",
+            RefKind::Tag => "Tag",
+        };
+        let body = json!({ "source_type": source_type, "source_name": request.git_ref.short() });
+        let call = Call::post(self.trigger_url.clone(), &body, SHORT_ANSWER_BYTES_MAX);
+        match self.client.send(call).await {
+            Ok(answer) => trigger::classify(&answer, &self.redaction),
+            Err(CallError::NotSent(why)) => {
+                TriggerAnswer::RefusedForNow { retry_after: None, detail: self.redaction.shown(&why) }
+            }
+            Err(CallError::Unanswered(why)) => TriggerAnswer::Uncertain { detail: self.redaction.shown(&why) },
+        }
+    }
+
+    /// Reads the newest builds: one page, and one more where there is one.
+    async fn observe(&self, image: &ImageName) -> Result<Observation, ObserveError> {
+        let first = self.list(image, 0, None).await?;
+        let mut history = History::begin(&self.api, image, &first)?;
+        if let Some(offset) = history.next_offset() {
+            // The first page alone is a true answer, too: it says how far back it reaches.
+            if let Ok(second) = self.list(image, offset, Some(SECOND_PAGE_TIMEOUT)).await {
+                history.go_on(&second);
+            }
+        }
+        Ok(history.into_observation())
+    }
+
+    async fn cancel(&self, row: &BackendBuildId) -> CancelAnswer {
+        let Some(session) = &self.session else {
+            return CancelAnswer::Unsupported;
+        };
+        let Some(url) = urls::cancel(&self.api, row) else {
+            return CancelAnswer::Failed { detail: "the build's id is not one of Docker Hub's".to_owned() };
+        };
+        let answer = match session.send(|| Call::post(url.clone(), &json!({}), SHORT_ANSWER_BYTES_MAX)).await {
+            Ok(answer) => answer,
+            Err(error) => return CancelAnswer::Failed { detail: error.to_string() },
+        };
+        match answer.status.as_u16() {
+            200..=299 => CancelAnswer::Requested,
+            405 | 501 => CancelAnswer::Unsupported,
+            _ => CancelAnswer::Failed { detail: answer.description(&self.redaction) },
         }
     }
 }

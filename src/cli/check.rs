@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::locate::Reach;
 use super::terminal::OutputError;
 use super::{CliError, Run};
+use crate::clock::wall;
 use crate::config::{Config, ConfigError, Diagnostic, Effective};
 
 #[derive(clap::Args, Clone, Debug)]
@@ -35,7 +36,7 @@ impl Run for Args {
 struct Answer<'a> {
     ok: bool,
     config: Option<Effective>,
-    warnings: &'a [String],
+    warnings: Vec<String>,
     mistakes: Vec<Place<'a>>,
 }
 
@@ -57,7 +58,7 @@ fn check(args: &Args, out: &mut impl Write, err: &mut impl Write) -> Result<(), 
         let text = Effective::of(&config).to_toml().map_err(|error| OutputError(io::Error::other(error)))?;
         out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(OutputError)?;
     }
-    for warning in &config.warnings {
+    for warning in config.warnings.iter().chain(&config.notices(wall())) {
         writeln!(err, "warning: {warning}").map_err(OutputError)?;
     }
     Ok(())
@@ -68,7 +69,8 @@ fn print_json(config: Result<&Config, &ConfigError>, out: &mut impl Write) -> io
         Err(ConfigError::Mistakes(mistakes)) => mistakes.iter().map(Place::of).collect(),
         _ => Vec::new(),
     };
-    let warnings = config.map_or(&[][..], |config| &config.warnings);
+    let warnings = config
+        .map_or_else(|_| Vec::new(), |config| config.warnings.iter().cloned().chain(config.notices(wall())).collect());
     let answer = Answer { ok: config.is_ok(), config: config.ok().map(Effective::of), warnings, mistakes };
     serde_json::to_writer_pretty(&mut *out, &answer)?;
     writeln!(out)

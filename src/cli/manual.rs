@@ -10,6 +10,7 @@ use clap_mangen::Man;
 
 use super::locate::Reach;
 use super::{Cli, CliError, Run, terminal};
+use crate::kinds;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ManArgs {
@@ -133,6 +134,7 @@ fn add_pages(command: &clap::Command, pages: &mut Vec<Page>) -> io::Result<()> {
     man.render(&mut text)?;
     if CONFIGURED.contains(&man.get_filename().as_str()) {
         text.extend_from_slice(CONFIGURATION.as_bytes());
+        text.extend_from_slice(kinds::manual().as_bytes());
     }
     text.extend_from_slice(EVERY_PAGE.as_bytes());
     pages.push(Page { file: man.get_filename(), text: String::from_utf8_lossy(&text).into_owned() });

@@ -7,7 +7,7 @@ use toml::de::DeValue;
 
 use super::image::{Images, image_name};
 use super::reader::glob::globs;
-use super::reader::section::{Reader, Section, Text, nearest};
+use super::reader::section::{Reader, Section, Text, nearest, with_kind};
 use super::reader::{reserved, secrets};
 use super::secret::Secret;
 use crate::model::{GitRef, ImageName};
@@ -15,14 +15,10 @@ use crate::model::{GitRef, ImageName};
 /// A table `[source.NAME]`, served at `/hooks/NAME`.
 #[derive(Clone, Debug)]
 pub struct SourceConfig {
-    pub kind: SourceKind,
+    /// One of [`crate::source::KINDS`].
+    pub kind: &'static str,
     /// Any may match: rotation.
     pub secrets: Vec<Secret>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SourceKind {
-    GitHub,
 }
 
 /// A table `[button.NAME]`, served at `/buttons/NAME`.
@@ -57,9 +53,13 @@ pub enum TokenScope {
 /// The longest name of a source, button or token, in bytes: it stands in paths, logs and receipts.
 const NAME_BYTES_MAX: usize = 64;
 
-pub(super) fn sources(reader: &mut Reader<'_>, top: &mut Section<'_>) -> BTreeMap<String, SourceConfig> {
+pub(super) fn sources(
+    reader: &mut Reader<'_>,
+    kinds: &[&'static str],
+    top: &mut Section<'_>,
+) -> BTreeMap<String, SourceConfig> {
     named(reader, top, "source", |reader, name, section| {
-        let kind = source_kind(reader, section, name);
+        let kind = source_kind(reader, kinds, section, name);
         section.require(reader, "secrets", "write secrets = [\"…\"] with the secret that the sender signs with");
         let secrets = source_secrets(reader, section);
         Some(SourceConfig { kind: kind?, secrets: secrets? })
@@ -137,20 +137,25 @@ fn named<'a, T>(
     all
 }
 
-fn source_kind(reader: &mut Reader<'_>, section: &mut Section<'_>, name: Text<'_>) -> Option<SourceKind> {
-    const KIND: &str = "github";
+fn source_kind(
+    reader: &mut Reader<'_>,
+    kinds: &[&'static str],
+    section: &mut Section<'_>,
+    name: Text<'_>,
+) -> Option<&'static str> {
     let given = section.has("kind");
     let word = if given { section.string(reader, "kind")? } else { section.string(reader, "kind").unwrap_or(name) };
-    let shown = word.text.escape_debug();
-    if word.text == KIND {
-        return Some(SourceKind::GitHub);
+    if let Some(kind) = kinds.iter().find(|kind| **kind == word.text) {
+        return Some(kind);
     }
+    let shown = word.text.escape_debug();
+    let form = with_kind(kinds);
     let text = if reserved::SOURCE_KINDS.contains(&word.text) {
-        format!("not in this version yet: a source of kind \"{shown}\"; write kind = \"github\", or take it out")
+        format!("not in this version yet: a source of kind \"{shown}\"; write {form}, or take it out")
     } else if given {
-        format!("there is no kind of source called '{shown}', {}", nearest(word.text, &[KIND]))
+        format!("there is no kind of source called '{shown}', {}", nearest(word.text, kinds))
     } else {
-        format!("'kind' is missing here, and the name '{shown}' is no kind, write kind = \"github\"")
+        format!("'kind' is missing here, and the name '{shown}' is no kind, write {form}")
     };
     reader.report.mistake(word.at, text);
     None

@@ -1,31 +1,186 @@
-//! The back-ends as they are configured.
+//! A back-end as it is configured, whatever its kind.
+//!
+//! A kind says what it is called, how its tables are read and shown, and what it can do. What it reads is kept here
+//! unseen: only the kind itself looks into it again, when it connects. Must never name a kind, nor let a table's
+//! content into a `Debug`: it holds secrets.
 
-use super::Secret;
+pub(crate) mod docker_hub;
 
-#[derive(Clone, Debug)]
-pub enum BackendConfig {
-    DockerHub(DockerHubBackendConfig),
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::reader::reserved;
+use super::reader::section::{Reader, Section, nearest, with_kind};
+use super::shown::Shown;
+use crate::build::Capabilities;
+use crate::model::{ImageName, Timestamp};
+use crate::scheduler::policy::{AccountName, LabelRule};
+
+/// A kind of back-end, as the configuration knows it.
+pub(crate) trait BackendKind: Sync {
+    /// What `kind = "…"` says, and what its account's table is called where it has one.
+    fn name(&self) -> &'static str;
+
+    /// The keys of `[image.NAME.backend]` that an image can't do without, as the manual shows them, with
+    /// SECRET where a secret stands. A test reads them.
+    fn example(&self) -> &'static str;
+
+    /// Reads an image's table, in which `kind` was read already. None where a mistake was reported.
+    fn read(
+        &self,
+        reader: &mut Reader<'_>,
+        section: &mut Section<'_>,
+        image: Option<&ImageName>,
+    ) -> Option<BackendTable>;
+
+    /// Reads the table at the top of the file that all images of the kind share, with its defaults where it is
+    /// absent. None where the kind has no such table.
+    fn account(&self, _reader: &mut Reader<'_>, _top: &mut Section<'_>) -> Option<Account> {
+        None
+    }
+
+    /// What an operator who builds with it must know on that day.
+    fn notice(&self, _today: Timestamp) -> Option<String> {
+        None
+    }
 }
 
-#[derive(Clone, Debug)]
-pub struct DockerHubBackendConfig {
-    /// Of the old or the new form; it is a password.
-    pub trigger_url: Secret,
-    /// Both or none: without them the back-end is blind.
-    pub login: Option<Login>,
+/// What a kind makes of an image's table.
+pub(crate) struct BackendTable {
+    /// What the kind needs to connect: it alone knows the type.
+    pub(crate) keys: Arc<dyn Any + Send + Sync>,
+    /// The keys beside `kind`, with every default and without a secret.
+    pub(crate) shown: Shown,
+    pub(crate) policy: BackendPolicy,
 }
 
-#[derive(Clone, Debug)]
-pub struct Login {
-    pub username: String,
-    pub token: Secret,
+/// What a back-end says of its image's policy.
+pub(crate) struct BackendPolicy {
+    /// The default only: the operator's word wins.
+    pub(crate) prequeue: bool,
+    pub(crate) capabilities: Capabilities,
+    /// None: the default.
+    pub(crate) expected_build_time: Option<Duration>,
+    pub(crate) labels: Vec<LabelRule>,
+    /// The account whose limit its builds count against.
+    pub(crate) account: Option<AccountName>,
 }
 
-/// One account and base address for all images on Docker Hub.
-#[derive(Clone, Debug)]
-pub struct DockerHubConfig {
-    /// Without a slash at the end.
-    pub api: String,
-    /// The account's limit, shared by its images.
-    pub concurrent_builds: u32,
+impl BackendPolicy {
+    /// That of a back-end without an account, labels or a time that its builds take.
+    pub(crate) fn of(capabilities: Capabilities) -> Self {
+        Self {
+            prequeue: capabilities.has_waiting_place,
+            capabilities,
+            expected_build_time: None,
+            labels: Vec::new(),
+            account: None,
+        }
+    }
+}
+
+/// An account that images share, and the most builds that it runs at once.
+#[derive(Clone)]
+pub struct Account {
+    pub(crate) name: &'static str,
+    pub(crate) concurrent_builds: u32,
+    /// What the kind needs to connect.
+    pub(crate) keys: Arc<dyn Any + Send + Sync>,
+    pub(crate) shown: Shown,
+}
+
+/// The accounts by the names of their tables.
+#[derive(Clone, Debug, Default)]
+pub struct Accounts(pub(crate) BTreeMap<&'static str, Account>);
+
+impl Accounts {
+    pub(super) fn read(reader: &mut Reader<'_>, kinds: &[&'static dyn BackendKind], top: &mut Section<'_>) -> Self {
+        let accounts = kinds.iter().filter_map(|kind| kind.account(reader, top));
+        Self(accounts.map(|account| (account.name, account)).collect())
+    }
+
+    /// How many builds each may run at once.
+    pub fn limits(&self) -> BTreeMap<AccountName, u32> {
+        self.0.values().map(|account| (account.name.into(), account.concurrent_builds)).collect()
+    }
+
+    /// What the account's table says, for the kind whose type it is.
+    pub(crate) fn keys<T: 'static>(&self, name: &str) -> Option<&T> {
+        self.0.get(name)?.keys.downcast_ref()
+    }
+}
+
+/// The back-end of one image.
+#[derive(Clone)]
+pub struct BackendConfig {
+    kind: &'static dyn BackendKind,
+    keys: Arc<dyn Any + Send + Sync>,
+    shown: Shown,
+}
+
+impl BackendConfig {
+    pub(crate) fn new(kind: &'static dyn BackendKind, keys: Arc<dyn Any + Send + Sync>, shown: Shown) -> Self {
+        Self { kind, keys, shown }
+    }
+
+    pub fn kind(&self) -> &'static str {
+        self.kind.name()
+    }
+
+    /// What the table says, for the kind whose type it is.
+    pub(crate) fn keys<T: 'static>(&self) -> Option<&T> {
+        self.keys.downcast_ref()
+    }
+
+    /// The table as it is in force.
+    pub(super) fn shown(&self) -> Shown {
+        Shown::default().with("kind", self.kind()).and(self.shown.clone())
+    }
+
+    /// What an operator must know of its kind on that day.
+    pub(super) fn notice(&self, today: Timestamp) -> Option<String> {
+        self.kind.notice(today)
+    }
+}
+
+/// Reads `[image.NAME.backend]`.
+pub(super) fn read(
+    reader: &mut Reader<'_>,
+    kinds: &[&'static dyn BackendKind],
+    mut section: Section<'_>,
+    image: Option<&ImageName>,
+) -> Option<(BackendConfig, BackendPolicy)> {
+    let names: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
+    section.require(reader, "kind", &format!("write {}", with_kind(&names)));
+    // Where the kind is not known nothing can be said of the other keys.
+    let word = section.string(reader, "kind")?;
+    let Some(kind) = kinds.iter().find(|kind| kind.name() == word.text) else {
+        let shown = word.text.escape_debug();
+        let text = if reserved::BACKEND_KINDS.contains(&word.text) {
+            format!("not in this version yet: a back-end of kind \"{shown}\"; write {}", with_kind(&names))
+        } else {
+            format!("there is no kind of back-end called '{shown}', {}", nearest(word.text, &names))
+        };
+        reader.report.mistake(word.at, text);
+        return None;
+    };
+    let table = kind.read(reader, &mut section, image);
+    section.finish(reader);
+    let BackendTable { keys, shown, policy } = table?;
+    Some((BackendConfig::new(*kind, keys, shown), policy))
+}
+
+impl fmt::Debug for BackendConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BackendConfig").field("kind", &self.kind()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Account").field("name", &self.name).finish_non_exhaustive()
+    }
 }

@@ -9,11 +9,8 @@ use serde::Serialize;
 use super::filter::EVERY_FILE;
 use super::policy::OFF;
 use super::reader::length::written as length;
-use super::{BackendConfig, Config, ImageConfig, Listen, PathFilter, SkipRule, SourceKind, TokenScope};
-use crate::scheduler::policy::Policy;
-
-/// What stands in the place of a secret.
-const MASK: &str = "(secret)";
+use super::shown::{MASK, Shown};
+use super::{Config, ImageConfig, Listen, PathFilter, SkipRule, TokenScope};
 
 /// A [`Config`] in the shape of its file.
 #[derive(Serialize)]
@@ -23,7 +20,8 @@ pub struct Effective {
     public_url: Option<String>,
     connections_max: usize,
     defaults: Defaults,
-    docker_hub: DockerHub,
+    #[serde(flatten)]
+    accounts: BTreeMap<&'static str, Shown>,
     image: BTreeMap<String, Image>,
     source: BTreeMap<String, Source>,
     button: BTreeMap<String, Button>,
@@ -35,12 +33,6 @@ pub struct Effective {
 struct Defaults {
     history: String,
     history_events: u32,
-}
-
-#[derive(Serialize)]
-struct DockerHub {
-    api: String,
-    concurrent_builds: u32,
 }
 
 #[derive(Serialize)]
@@ -64,23 +56,13 @@ struct Image {
     build_deadline: String,
     reconcile_every: String,
     paths: Paths,
-    backend: Backend,
+    backend: Shown,
 }
 
 #[derive(Serialize)]
 struct Paths {
     include: Vec<String>,
     exclude: Vec<String>,
-}
-
-#[derive(Serialize)]
-struct Backend {
-    kind: &'static str,
-    trigger_url: &'static str,
-    username: Option<String>,
-    token: Option<&'static str>,
-    expected_build_time: String,
-    image_tags: BTreeMap<String, String>,
 }
 
 #[derive(Serialize)]
@@ -114,10 +96,7 @@ impl Effective {
             public_url: config.fixed.public_url.clone(),
             connections_max: config.fixed.connections_max,
             defaults: Defaults { history: length(config.fixed.history), history_events: config.fixed.history_events },
-            docker_hub: DockerHub {
-                api: config.rules.docker_hub.api.clone(),
-                concurrent_builds: config.rules.docker_hub.concurrent_builds,
-            },
+            accounts: config.rules.accounts.0.iter().map(|(name, account)| (*name, account.shown.clone())).collect(),
             image: config.rules.images.iter().map(|(name, config)| (name.to_string(), image(config))).collect(),
             source: sources(config),
             button: buttons(config),
@@ -164,7 +143,7 @@ fn image(config: &ImageConfig) -> Image {
         build_deadline: length(policy.build_deadline),
         reconcile_every: reconcile.map_or_else(|| OFF.to_owned(), |reconcile| length(reconcile.every)),
         paths: paths(config.paths.as_ref()),
-        backend: backend(&config.backend, policy),
+        backend: config.backend.shown(),
     }
 }
 
@@ -175,24 +154,9 @@ fn paths(filter: Option<&PathFilter>) -> Paths {
     }
 }
 
-fn backend(config: &BackendConfig, policy: &Policy) -> Backend {
-    let BackendConfig::DockerHub(config) = config;
-    Backend {
-        kind: "docker_hub",
-        trigger_url: MASK,
-        username: config.login.as_ref().map(|login| login.username.clone()),
-        token: config.login.as_ref().map(|_| MASK),
-        expected_build_time: length(policy.expected_build_time),
-        image_tags: policy.labels.iter().map(|rule| (rule.refs.glob().glob().to_owned(), rule.label.clone())).collect(),
-    }
-}
-
 fn sources(config: &Config) -> BTreeMap<String, Source> {
     let shown = config.rules.sources.iter().map(|(name, source)| {
-        let kind = match source.kind {
-            SourceKind::GitHub => "github",
-        };
-        (name.clone(), Source { kind, secrets: source.secrets.iter().map(|_| MASK).collect() })
+        (name.clone(), Source { kind: source.kind, secrets: source.secrets.iter().map(|_| MASK).collect() })
     });
     shown.collect()
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use toml::de::DeTable;
 
-use super::backend::DockerHubConfig;
+use super::backend::{Accounts, BackendKind};
 use super::policy::{self, PolicyKeys};
 use super::reader::address::{self, Listen};
 use super::reader::diagnostic::{ConfigError, Report, place};
@@ -39,28 +39,13 @@ const HISTORY_MIN: Duration = Duration::from_hours(1);
 const HISTORY_EVENTS_DEFAULT: u32 = 200_000;
 const HISTORY_EVENTS_MIN: u32 = 1_000;
 const HISTORY_EVENTS_MAX: u32 = 100_000_000;
-const DOCKER_HUB_API: &str = "https://hub.docker.com";
-/// An account's builds at once, where the file doesn't say, and the most that it may say.
-const CONCURRENT_BUILDS_DEFAULT: u32 = 5;
-const CONCURRENT_BUILDS_MAX: u32 = 1_000;
+/// The kinds that a file may name.
+pub(crate) struct Kinds {
+    pub(crate) backends: Vec<&'static dyn BackendKind>,
+    pub(crate) sources: Vec<&'static str>,
+}
 
 impl Config {
-    /// Reads and checks the file at `path`, with this process's environment.
-    pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        load(path)
-    }
-
-    /// Checks the text of a configuration. `file_name` is what mistakes call it, `base_dir` is what relative paths
-    /// in it start from, and `variable` is the environment.
-    pub fn parse(
-        text: &str,
-        file_name: &str,
-        base_dir: &Path,
-        variable: &dyn Fn(&str) -> Option<String>,
-    ) -> Result<Self, ConfigError> {
-        parse(text, file_name, base_dir, variable, false)
-    }
-
     /// Which file to load: the one that was named, else the first that exists of [`FILE_HERE`] and
     /// [`FILE_OF_SYSTEM`].
     pub fn find(explicit: Option<&Path>) -> Result<PathBuf, ConfigError> {
@@ -72,7 +57,8 @@ impl Config {
     }
 }
 
-fn load(path: &Path) -> Result<Config, ConfigError> {
+/// Reads and checks the file at `path`, with this process's environment.
+pub(crate) fn load(kinds: &Kinds, path: &Path) -> Result<Config, ConfigError> {
     let failed = |source| ConfigError::Read { path: path.to_owned(), source };
     let file = File::open(path).map_err(failed)?;
     let exposed = file.metadata().map_err(failed)?.permissions().mode() & READABLE_BY_OTHERS != 0;
@@ -88,13 +74,14 @@ fn load(path: &Path) -> Result<Config, ConfigError> {
         ConfigError::Mistakes(vec![place(&file_name, &readable, readable.len(), text)])
     })?;
     let base_dir = path.parent().unwrap_or(Path::new(""));
-    let mut config = parse(&text, &file_name, base_dir, &|name| std::env::var(name).ok(), exposed)?;
+    let mut config = parse(kinds, &text, &file_name, base_dir, &|name| std::env::var(name).ok(), exposed)?;
     config.file = Some(path.to_owned());
     Ok(config)
 }
 
-/// `exposed`: other users of the machine can read the file.
-fn parse(
+/// Checks a text. `exposed`: other users of the machine can read the file.
+pub(crate) fn parse(
+    kinds: &Kinds,
     text: &str,
     file_name: &str,
     base_dir: &Path,
@@ -111,7 +98,7 @@ fn parse(
         return Err(report.finish().expect_err("a mistake was just put in"));
     }
     let mut reader = Reader { report, base_dir, variable, exposed };
-    let config = top(&mut reader, Section::new(table.get_ref(), 0).reserving(reserved::TOP));
+    let config = top(&mut reader, kinds, Section::new(table.get_ref(), 0).reserving(reserved::TOP));
     let warnings = reader.report.finish()?;
     Ok(Config { warnings, ..config })
 }
@@ -127,18 +114,18 @@ fn not_toml(message: &str) -> String {
 }
 
 /// Reads everything. Where there were mistakes the result is of no use and is thrown away.
-fn top(reader: &mut Reader<'_>, mut section: Section<'_>) -> Config {
+fn top(reader: &mut Reader<'_>, kinds: &Kinds, mut section: Section<'_>) -> Config {
     let listen = listen(reader, &mut section);
     let data_dir = data_dir(reader, &mut section);
-    let public_url = checked(reader, &mut section, "public_url", address::public_url);
+    let public_url = section.checked(reader, "public_url", address::public_url);
     let connections = section.integer(reader, "connections_max", 1..=CONNECTIONS_MAX);
     let connections_max = connections.and_then(|n| usize::try_from(n).ok()).unwrap_or(CONNECTIONS_DEFAULT);
     let (rules, history, history_events) = defaults(reader, &mut section);
-    let images = image::read_all(reader, &mut section, &rules);
-    let sources = access::sources(reader, &mut section);
+    let images = image::read_all(reader, &kinds.backends, &mut section, &rules);
+    let sources = access::sources(reader, &kinds.sources, &mut section);
     let buttons = access::buttons(reader, &mut section, &images);
     let tokens = access::tokens(reader, &mut section, &images);
-    let docker_hub = docker_hub(reader, &mut section);
+    let accounts = Accounts::read(reader, &kinds.backends, &mut section);
     if images.named.is_empty() {
         reader.report.warn(0, "no image is configured, so nothing will be built; write [image.\"NAMESPACE/NAME\"]");
     } else if sources.is_empty() && images.whole.values().any(|image| image.repository.is_some()) {
@@ -148,7 +135,7 @@ fn top(reader: &mut Reader<'_>, mut section: Section<'_>) -> Config {
     Config {
         file: None,
         fixed: Fixed { listen, data_dir, public_url, connections_max, history, history_events },
-        rules: Rules { images: images.whole, sources, buttons, tokens, docker_hub },
+        rules: Rules { images: images.whole, sources, buttons, tokens, accounts },
         warnings: Vec::new(),
     }
 }
@@ -188,17 +175,6 @@ fn data_dir(reader: &mut Reader<'_>, section: &mut Section<'_>) -> PathBuf {
     PathBuf::from(first.unwrap_or(DATA_DIR_DEFAULT))
 }
 
-/// A text that `check` makes into what is kept.
-fn checked(
-    reader: &mut Reader<'_>,
-    section: &mut Section<'_>,
-    key: &'static str,
-    check: fn(&str) -> Result<String, String>,
-) -> Option<String> {
-    let text = section.string(reader, key)?;
-    check(text.text).map_err(|why| reader.report.mistake(text.at, why)).ok()
-}
-
 fn defaults(reader: &mut Reader<'_>, top: &mut Section<'_>) -> (PolicyKeys, Duration, u32) {
     let mut section = match top.table(reader, "defaults") {
         Some((table, at)) => Section::new(table, at),
@@ -209,18 +185,4 @@ fn defaults(reader: &mut Reader<'_>, top: &mut Section<'_>) -> (PolicyKeys, Dura
     let events = section.integer(reader, "history_events", HISTORY_EVENTS_MIN..=HISTORY_EVENTS_MAX);
     section.finish(reader);
     (rules, history, events.unwrap_or(HISTORY_EVENTS_DEFAULT))
-}
-
-fn docker_hub(reader: &mut Reader<'_>, top: &mut Section<'_>) -> DockerHubConfig {
-    let mut section = match top.table(reader, "docker_hub") {
-        Some((table, at)) => Section::new(table, at),
-        None => Section::absent(),
-    };
-    let api = checked(reader, &mut section, "api", address::api);
-    let concurrent_builds = section.integer(reader, "concurrent_builds", 1..=CONCURRENT_BUILDS_MAX);
-    section.finish(reader);
-    DockerHubConfig {
-        api: api.unwrap_or_else(|| DOCKER_HUB_API.to_owned()),
-        concurrent_builds: concurrent_builds.unwrap_or(CONCURRENT_BUILDS_DEFAULT),
-    }
 }

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::access::{ButtonConfig, SourceConfig, TokenConfig};
-use super::backend::DockerHubConfig;
+use super::backend::Accounts;
 use super::image::ImageConfig;
 use super::reader::address::Listen;
 use crate::model::ImageName;
@@ -37,5 +37,5 @@ pub struct Rules {
     pub sources: BTreeMap<String, SourceConfig>,
     pub buttons: BTreeMap<String, ButtonConfig>,
     pub tokens: BTreeMap<String, TokenConfig>,
-    pub docker_hub: DockerHubConfig,
+    pub accounts: Accounts,
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use super::backend::docker_hub::DockerHubAccount;
 use super::*;
 use crate::scheduler::policy::Policy;
 
@@ -40,16 +41,19 @@ fn only_image(config: &Config) -> &ImageConfig {
     config.rules.images.values().next().expect("an image")
 }
 
+/// Docker Hub's address and how much the account builds at once.
+fn account(config: &Config) -> (String, u32) {
+    let keys: &DockerHubAccount = config.rules.accounts.keys("docker_hub").expect("an account");
+    (keys.api.clone(), config.rules.accounts.limits()[&"docker_hub".into()])
+}
+
 #[test]
 fn what_is_not_written_is_as_the_defaults_say() {
     let config = parsed(IMAGE);
     assert_eq!(config.fixed.listen, [Listen::Tcp("127.0.0.1:8484".parse().expect("an address"))]);
     assert_eq!(config.fixed.data_dir, PathBuf::from("/state/first"));
     assert_eq!((config.fixed.connections_max, config.fixed.history), (1_024, Duration::from_hours(90 * 24)));
-    assert_eq!(
-        (config.rules.docker_hub.api.as_str(), config.rules.docker_hub.concurrent_builds),
-        ("https://hub.docker.com", 5)
-    );
+    assert_eq!(account(&config), ("https://hub.docker.com".to_owned(), 5));
     let image = only_image(&config);
     assert!(image.branches.is_none() && image.tags.is_empty() && image.skip == SkipRule::All);
     assert_eq!(
@@ -104,10 +108,7 @@ fn addresses_are_taken_in_each_form() {
     assert_eq!(config.fixed.listen.len(), 1);
     assert_eq!(config.fixed.public_url.as_deref(), Some("https://x.example/y"));
     let config = parsed(&format!("{IMAGE}[docker_hub]\napi = \"http://127.0.0.1:99/\"\nconcurrent_builds = 2\n"));
-    assert_eq!(
-        (config.rules.docker_hub.api.as_str(), config.rules.docker_hub.concurrent_builds),
-        ("http://127.0.0.1:99", 2)
-    );
+    assert_eq!(account(&config), ("http://127.0.0.1:99".to_owned(), 2));
 }
 
 #[test]
@@ -198,7 +199,7 @@ fn the_example_is_right() {
         (config.fixed.history, config.fixed.connections_max),
         (defaults.fixed.history, defaults.fixed.connections_max)
     );
-    assert_eq!(config.rules.docker_hub.api, defaults.rules.docker_hub.api);
+    assert_eq!(account(&config), account(&defaults));
 }
 
 #[test]
@@ -298,7 +299,7 @@ fn what_can_not_work_is_warned_about() {
     for (text, expected) in [
         (String::new(), "c.toml:1:1: no image is configured"),
         (image, "c.toml:1:1: no source is configured"),
-        (IMAGE.to_owned(), "c.toml:2:14: its builds can't be seen"),
+        (IMAGE.to_owned(), "c.toml:2:14: no login: builds can't be observed"),
         (format!("{token}{IMAGE}"), "c.toml:3:1: 'images' matches no image"),
     ] {
         let warnings = parsed(&text).warnings;

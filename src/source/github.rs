@@ -15,7 +15,7 @@ use sha2::Sha256;
 use subtle::{Choice, ConstantTimeEq};
 
 use super::route::{Change, route};
-use super::{Reading, SourceError, fingerprint, media_type};
+use super::{Kind, Reading, SourceError, fingerprint, media_type};
 use crate::config::{ImageConfig, Secret, SourceConfig};
 use crate::event::{Cause, CauseKind, Delivery};
 use crate::model::{GitRef, ImageName};
@@ -32,7 +32,9 @@ const SIGNATURE_BYTES: usize = 32;
 /// The most characters of a stranger's word that a reason repeats.
 const ECHO_CHARS_MAX: usize = 80;
 
-pub(super) fn read(
+pub(super) const KIND: Kind = Kind { name: "github", read };
+
+fn read(
     name: &str,
     source: &SourceConfig,
     images: &BTreeMap<ImageName, ImageConfig>,

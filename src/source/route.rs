@@ -80,9 +80,8 @@ pub(super) mod tests {
     use globset::{Glob, GlobSet, GlobSetBuilder};
 
     use super::*;
-    use crate::config::{BackendConfig, DockerHubBackendConfig, PathFilter, Secret, SkipRule};
+    use crate::config::{PathFilter, SkipRule};
     use crate::reason::SkipEvidence;
-    use crate::scheduler::policy::Policy;
 
     pub(in crate::source) fn globs(patterns: &[&str]) -> GlobSet {
         let mut set = GlobSetBuilder::new();
@@ -96,19 +95,12 @@ pub(super) mod tests {
         let owned = |patterns: &[&str]| patterns.iter().map(ToString::to_string).collect::<Vec<_>>();
         ImageConfig {
             repository: Some("github.com/mrraph/blog".to_owned()),
-            remote: None,
             branches: branches.map(globs),
             branch_globs: branches.map(owned),
             tags: globs(tags),
             tag_globs: owned(tags),
             skip,
-            paths: None,
-            ignore_authors: Vec::new(),
-            policy: Policy::DEFAULT.into(),
-            backend: BackendConfig::DockerHub(DockerHubBackendConfig {
-                trigger_url: Secret::new("test-token-trigger".to_owned()),
-                login: None,
-            }),
+            ..ImageConfig::sample()
         }
     }
 

@@ -21,6 +21,7 @@ mod ingest;
 mod journal;
 mod journeys;
 mod kills;
+mod kinds;
 mod outcomes;
 mod power;
 mod properties;

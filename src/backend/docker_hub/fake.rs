@@ -10,7 +10,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::DockerHub;
-use crate::config::{DockerHubBackendConfig, DockerHubConfig, Login, Secret};
+use crate::config::Secret;
+use crate::config::backend::docker_hub::{DockerHubAccount, DockerHubKeys, Login};
 use crate::model::ImageName;
 
 pub(super) const TRIGGER_PATH: &str = "/api/build/v1/source/test-source-1/trigger/test-token-trigger/call/";
@@ -75,9 +76,9 @@ pub(super) fn hub(base: &str) -> DockerHub {
 }
 
 pub(super) fn hub_with(api: &str, trigger_url: &str, with_login: bool) -> DockerHub {
-    let account = DockerHubConfig { api: api.to_owned(), concurrent_builds: 5 };
+    let account = DockerHubAccount { api: api.to_owned() };
     let login = with_login.then(|| Login { username: "mrraph".to_owned(), token: Secret::new(PASSWORD.to_owned()) });
-    let backend = DockerHubBackendConfig { trigger_url: Secret::new(trigger_url.to_owned()), login };
+    let backend = DockerHubKeys { trigger_url: Secret::new(trigger_url.to_owned()), login };
     let image = image();
     let mut hubs = DockerHub::for_images(&account, std::iter::once((&image, &backend))).expect("back-ends");
     hubs.remove(&image).expect("the image's back-end")

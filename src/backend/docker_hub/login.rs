@@ -18,7 +18,8 @@ use crate::backend::client::{Call, CallError, Client};
 use crate::backend::dates;
 use crate::backend::redaction::Redaction;
 use crate::build::ObserveError;
-use crate::config::{Login, Secret};
+use crate::config::Secret;
+use crate::config::backend::docker_hub::Login;
 use crate::model::Timestamp;
 
 /// How long a token is good that doesn't say so: what Docker Hub's API reference names.

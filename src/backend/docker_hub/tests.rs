@@ -10,7 +10,8 @@ use serde_json::Value;
 
 use super::fake::{assert_no_secret, hub, hub_with, image};
 use super::*;
-use crate::config::{Login, Secret};
+use crate::config::Secret;
+use crate::config::backend::docker_hub::Login;
 
 type Log = Arc<Mutex<Vec<String>>>;
 
@@ -123,9 +124,9 @@ async fn without_a_login_it_is_blind() {
 #[test]
 fn what_can_not_be_called_is_refused_without_being_shown() {
     let set_up = |api: &str, trigger_url: &str| {
-        let account = DockerHubConfig { api: api.to_owned(), concurrent_builds: 5 };
+        let account = DockerHubAccount { api: api.to_owned() };
         let login = Some(Login { username: "mrraph".to_owned(), token: Secret::new(fake::PASSWORD.to_owned()) });
-        let backend = DockerHubBackendConfig { trigger_url: Secret::new(trigger_url.to_owned()), login };
+        let backend = DockerHubKeys { trigger_url: Secret::new(trigger_url.to_owned()), login };
         let name = image();
         DockerHub::for_images(&account, std::iter::once((&name, &backend))).map(|hubs| format!("{hubs:?}"))
     };

@@ -1,16 +1,11 @@
 //! Addresses of every sort, as people write them: repositories, URLs, listeners.
 //!
-//! Pure: text in, checked value or a sentence out. A trigger URL is a password: no sentence here quotes one.
+//! Pure: text in, checked value or a sentence out. Some URLs are passwords: no sentence here quotes one.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use reqwest::Url;
-
-use crate::model::ImageName;
-
-/// What `init` writes where the operator has to paste the trigger URL.
-pub const TRIGGER_URL_PLACEHOLDER: &str = "PASTE-THE-TRIGGER-URL-OF-DOCKER-HUB-HERE";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Listen {
@@ -104,18 +99,8 @@ pub(crate) fn public_url(text: &str) -> Result<String, String> {
     plain_base(&url, text, "public_url", form)
 }
 
-/// The base of Docker Hub's API, without a slash at its end.
-pub(crate) fn api(text: &str) -> Result<String, String> {
-    let form = "write \"https://hub.docker.com\"";
-    let url = Url::parse(text).map_err(|_| format!("'api' is no URL, {form}"))?;
-    if !is_private_way(&url) {
-        return Err(format!("'api' must be https (http only to this machine), {form}"));
-    }
-    plain_base(&url, text, "api", form)
-}
-
 /// A URL to which paths can be appended.
-fn plain_base(url: &Url, text: &str, key: &str, form: &str) -> Result<String, String> {
+pub(crate) fn plain_base(url: &Url, text: &str, key: &str, form: &str) -> Result<String, String> {
     if url.query().is_some() || url.fragment().is_some() {
         return Err(format!("'{key}' must have no '?' and no '#', {form}"));
     }
@@ -125,50 +110,13 @@ fn plain_base(url: &Url, text: &str, key: &str, form: &str) -> Result<String, St
     Ok(text.trim_end_matches('/').to_owned())
 }
 
-/// Checks a build trigger's URL; the warning is for a form that Docker Hub is not known to hand out.
-pub(crate) fn trigger_url(text: &str, image: Option<&ImageName>) -> Result<Option<String>, String> {
-    if text.contains(TRIGGER_URL_PLACEHOLDER) {
-        return Err(
-            "'trigger_url' is still the placeholder, make a build trigger on Docker Hub (the repository's page, \
-                    Builds, Configure automated builds, Build triggers) and paste its URL here"
-                .to_owned(),
-        );
-    }
-    let url = Url::parse(text)
-        .map_err(|_| "'trigger_url' is no URL, paste what Docker Hub shows under Build triggers".to_owned())?;
-    if !is_private_way(&url) {
-        return Err("'trigger_url' must begin with https:// (http only to this machine): it is a password".to_owned());
-    }
-    let unusual = |why: &str| {
-        Ok(Some(format!(
-            "'trigger_url' {why}; Docker Hub hands out https://hub.docker.com/api/build/v1/source/…/trigger/…/call/"
-        )))
-    };
-    let parts: Vec<&str> = url.path().trim_start_matches('/').split('/').collect();
-    match parts.as_slice() {
-        ["api", "build", "v1", "source", source, "trigger", trigger, "call", ""]
-            if !source.is_empty() && !trigger.is_empty() => {}
-        ["u", namespace, name, "trigger", token, ""] if !token.is_empty() => {
-            if image.is_some_and(|image| image.namespace() != *namespace || image.name() != *name) {
-                return unusual("is that of another image");
-            }
-        }
-        ["api", "build", .., "call"] | ["u", _, _, "trigger", _] => return unusual("lacks the slash at its end"),
-        _ => return unusual("has a form that is not known here"),
-    }
-    let host = url.host_str().unwrap_or_default();
-    if !is_this_machine(&url) && host != "docker.com" && !host.ends_with(".docker.com") {
-        return unusual("is not at docker.com");
-    }
-    Ok(None)
-}
-
 /// Whether nobody on the way can read along.
-fn is_private_way(url: &Url) -> bool {
+pub(crate) fn is_private_way(url: &Url) -> bool {
     url.scheme() == "https" || (url.scheme() == "http" && is_this_machine(url))
 }
 
-fn is_this_machine(url: &Url) -> bool {
+/// Whether this is an address of the machine itself.
+pub(crate) fn is_this_machine(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     host == "localhost" || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())

@@ -71,6 +71,17 @@ impl<'a> Section<'a> {
         text(reader, key, value)
     }
 
+    /// A text that `check` makes into what is kept.
+    pub(crate) fn checked(
+        &mut self,
+        reader: &mut Reader<'_>,
+        key: &'static str,
+        check: fn(&str) -> Result<String, String>,
+    ) -> Option<String> {
+        let text = self.string(reader, key)?;
+        check(text.text).map_err(|why| reader.report.mistake(text.at, why)).ok()
+    }
+
     /// A text, or a list of texts; None where the key is absent or a mistake was reported.
     pub(crate) fn strings(&mut self, reader: &mut Reader<'_>, key: &'static str) -> Option<Vec<Text<'a>>> {
         let value = self.value(key)?;
@@ -219,6 +230,12 @@ fn wrong_type(reader: &mut Reader<'_>, key: &str, value: &Value<'_>, wanted: &st
 fn with_article(noun: &str) -> String {
     let article = if noun.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
     format!("{article} {noun}")
+}
+
+/// The key by which a table says of what kind it is: `kind = "a" or "b"`.
+pub(crate) fn with_kind(names: &[&str]) -> String {
+    let quoted: Vec<String> = names.iter().map(|name| format!("\"{name}\"")).collect();
+    format!("kind = {}", quoted.join(" or "))
 }
 
 /// What to write instead of `name`: the known word nearest to it, and all of them where none is near.

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
+use crate::config::backend::docker_hub::DockerHubKeys;
 
 /// A file with one token, whose secret is as written.
 fn token(secret: &str) -> String {
@@ -125,8 +126,8 @@ fn a_trigger_url_of_a_strange_form_is_taken_with_a_warning() {
     ];
     for (url, expected) in cases {
         let config = parsed(&IMAGE.replace(TRIGGER, url));
-        let BackendConfig::DockerHub(backend) = &only_image(&config).backend;
-        assert_eq!(backend.trigger_url.expose(), url);
+        let keys: &DockerHubKeys = only_image(&config).backend.keys().expect("its keys");
+        assert_eq!(keys.trigger_url.expose(), url);
         let found = warnings(&config);
         assert_eq!(found.len(), usize::from(expected.is_some()), "{url}: {found:?}");
         assert!(

@@ -1,28 +1,12 @@
 //! What is asked for over the API, and how acceptances are told.
 
 use super::*;
-use crate::config::{BackendConfig, DockerHubBackendConfig, Secret, SkipRule};
 use crate::http::body::tests::text_of;
-use crate::scheduler::policy::Policy;
 use crate::status::EventState;
 
 fn image(branch_globs: Option<&[&str]>) -> ImageConfig {
-    ImageConfig {
-        remote: None,
-        repository: None,
-        branches: None,
-        branch_globs: branch_globs.map(|globs| globs.iter().map(ToString::to_string).collect()),
-        tags: globset::GlobSet::empty(),
-        tag_globs: Vec::new(),
-        skip: SkipRule::All,
-        paths: None,
-        ignore_authors: Vec::new(),
-        policy: Policy::DEFAULT.into(),
-        backend: BackendConfig::DockerHub(DockerHubBackendConfig {
-            trigger_url: Secret::new("test-token-trigger".to_owned()),
-            login: None,
-        }),
-    }
+    let branch_globs = branch_globs.map(|globs| globs.iter().map(ToString::to_string).collect());
+    ImageConfig { branch_globs, ..ImageConfig::sample() }
 }
 
 fn asked(headers: &[(&'static str, &str)], body: &str) -> Result<Delivery, Problem> {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::config::{SkipRule, SourceKind};
+use crate::config::SkipRule;
 use crate::event::Disposition;
 use crate::source::route::tests::{image, images};
 
@@ -23,7 +23,7 @@ fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
 }
 
 fn source() -> SourceConfig {
-    SourceConfig { kind: SourceKind::GitHub, secrets: vec![Secret::new(OLD.to_owned()), Secret::new(NEW.to_owned())] }
+    SourceConfig { kind: "github", secrets: vec![Secret::new(OLD.to_owned()), Secret::new(NEW.to_owned())] }
 }
 
 fn read_with(headers: &HeaderMap, body: &[u8]) -> Result<Reading, SourceError> {

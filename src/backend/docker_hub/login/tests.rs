@@ -10,8 +10,8 @@ use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 
-use super::super::DockerHub;
 use super::super::fake::{self, assert_no_secret};
+use super::super::{Calls as _, DockerHub};
 use super::*;
 use crate::build::Observation;
 use crate::model::ImageName;
@@ -97,8 +97,8 @@ async fn twenty_questions_at_once_make_one_login() {
 #[tokio::test]
 async fn images_with_the_same_login_share_it_and_others_do_not() {
     let (hub, base) = start().await;
-    let account = crate::config::DockerHubConfig { api: base.clone(), concurrent_builds: 5 };
-    let backend = |token: &str| crate::config::DockerHubBackendConfig {
+    let account = crate::config::backend::docker_hub::DockerHubAccount { api: base.clone() };
+    let backend = |token: &str| crate::config::backend::docker_hub::DockerHubKeys {
         trigger_url: Secret::new(format!("{base}{}", fake::TRIGGER_PATH)),
         login: Some(Login { username: "mrraph".to_owned(), token: Secret::new(token.to_owned()) }),
     };

@@ -12,7 +12,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
 
 use super::super::fake::{self, Ending, TRIGGER_PATH, assert_no_secret};
-use super::super::{DockerHub, SHORT_ANSWER_BYTES_MAX};
+use super::super::{Calls as _, DockerHub, SHORT_ANSWER_BYTES_MAX};
 use crate::backend::client::{Client, Reach};
 use crate::build::{BackendBuildId, BuildRequest, TriggerAnswer};
 use crate::model::{BuildId, GitRef};
