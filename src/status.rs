@@ -5,18 +5,19 @@
 
 mod picture;
 pub mod sentences;
+pub mod time;
 mod view;
 
 use serde::{Deserialize, Serialize};
 
 pub use crate::build::BuildState;
 use crate::build::Outcome;
-use crate::command::Hold;
 use crate::event::CauseKind;
 use crate::journal::Restored;
 use crate::model::{BuildId, CommitId, GitRef, ImageName};
 
 pub use self::picture::Picture;
+pub use self::sentences::by;
 pub use self::view::{build_view, lane_view, receipt};
 
 /// The answer to an event: what was decided and why. Moments are RFC 3339.
@@ -35,27 +36,86 @@ pub struct Receipt {
     pub reason: Option<String>,
     pub accepted_at: String,
     pub state: EventState,
+    /// True where the state was not seen but is taken for granted: the back-end's builds can't be seen.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub assumed: bool,
     /// One sentence without a full stop, fit to be read on a phone.
     pub why: String,
-    /// When its build is due, while it waits.
+    /// When its build is due, while it waits: the next try where the last came to nothing. Absent while it is paused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due: Option<String>,
     /// Its place among the keys of its image that wait, from 1.
     pub position: Option<usize>,
     pub build: Option<BuildId>,
+    /// The event of which this is a duplicate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duplicate_of: Option<String>,
     pub url: String,
 }
 
+/// What became of an event (semantics R12). It is in exactly one of these at any time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EventState {
+    /// It is open, and no build is expected to cover it.
     Waiting,
-    Riding,
+    /// A build that has not started is expected to cover it.
+    Queued,
+    /// A running build covers it.
+    Building,
+    /// A build that covers it ended in success. Never said of any other end.
     Built,
+    Failed,
+    Cancelled,
+    /// The back-end lost its build, and nothing more is done for it.
+    Lost,
     Skipped,
+    /// No image, or no rule of it, asks for it.
     Ignored,
+    /// A person gave it up.
     Dropped,
     RefDeleted,
     Duplicate,
+}
+
+impl EventState {
+    pub const ALL: [Self; 12] = [
+        Self::Waiting,
+        Self::Queued,
+        Self::Building,
+        Self::Built,
+        Self::Failed,
+        Self::Cancelled,
+        Self::Lost,
+        Self::Skipped,
+        Self::Ignored,
+        Self::Dropped,
+        Self::RefDeleted,
+        Self::Duplicate,
+    ];
+
+    /// Its name in JSON, in metrics and, with a blank for the underscore, on a terminal.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Queued => "queued",
+            Self::Building => "building",
+            Self::Built => "built",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Lost => "lost",
+            Self::Skipped => "skipped",
+            Self::Ignored => "ignored",
+            Self::Dropped => "dropped",
+            Self::RefDeleted => "ref_deleted",
+            Self::Duplicate => "duplicate",
+        }
+    }
+
+    /// Whether nothing more is going to happen to it.
+    pub fn is_final(self) -> bool {
+        !matches!(self, Self::Waiting | Self::Queued | Self::Building)
+    }
 }
 
 /// All scheduling state of one image, as it is now.
@@ -64,24 +124,27 @@ pub struct LaneView {
     pub image: ImageName,
     /// The image's own hold, or the hold of all images.
     pub held: Option<HoldView>,
-    /// Why triggers are refused until an operator acts.
+    /// Why triggers are refused until somebody acts.
     pub blocked: Option<String>,
     pub running: Option<BuildView>,
     pub queued: Option<BuildView>,
-    /// Builds that nobody here started and that occupy places.
+    /// Builds that were started outside coalesced and that take places.
     pub foreign: Vec<BuildView>,
     pub keys: Vec<KeyView>,
     pub last_build: Option<BuildView>,
     /// Since when the published image lacks something that was pushed.
     pub behind_since: Option<String>,
-    /// True where the back-end can't be asked: starts and ends are assumed.
+    /// True where the back-end's builds can't be seen: starts and ends are assumed.
     pub blind: bool,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct HoldView {
-    #[serde(flatten)]
-    pub hold: Hold,
+    pub actor: String,
+    pub reason: Option<String>,
+    pub since: String,
+    /// When it ends by itself.
+    pub until: Option<String>,
     pub all_images: bool,
 }
 
@@ -92,6 +155,8 @@ pub struct KeyView {
     /// How many events are open.
     pub open: u64,
     pub first_open_at: Option<String>,
+    /// When its build is due: the next try where the last came to nothing. Absent while it is paused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due: Option<String>,
     pub why: String,
 }
@@ -104,6 +169,9 @@ pub struct BuildView {
     pub git_ref: Option<GitRef>,
     pub state: BuildState,
     pub outcome: Option<Outcome>,
+    /// True where its start or its end was not seen but is taken for granted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub assumed: bool,
     pub foreign: bool,
     pub backend_id: Option<String>,
     pub commit: Option<CommitId>,
@@ -151,4 +219,16 @@ pub enum HealthStatus {
     Ok,
     /// It works, and something needs an operator.
     Degraded,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_is_named_alike_everywhere() {
+        for state in EventState::ALL {
+            assert_eq!(serde_json::to_value(state).expect("a state"), state.name());
+        }
+    }
 }

@@ -5,14 +5,13 @@ use std::time::{Duration, Instant};
 
 use super::client::{Answer, BuildRequest, Client, ClientError};
 use super::locate::Reach;
-use super::render::history::event_word;
+use super::render::history::event_words;
 use super::render::text::plain;
 use super::render::{build_word, receipt, time};
 use super::terminal::{self, Progress};
 use super::{CliError, Run};
-use crate::build::Outcome;
 use crate::model::{GitRef, ImageName, NameError, Timestamp};
-use crate::status::{BuildState, BuildView, EventState, Receipt};
+use crate::status::{BuildView, EventState, Receipt};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -82,11 +81,10 @@ impl Run for Args {
     }
 }
 
-/// What is said of a wish that nobody waits for.
+/// What is printed of a request that is not followed.
 fn acceptance(receipt: &Receipt) -> String {
     let id = plain(&receipt.id);
-    let word = event_word(receipt.state);
-    format!("{id} {word}: {}\nsee what becomes of it: coalesced explain {id}", plain(&receipt.why))
+    format!("{id} {}\nfollow it with: coalesced explain {id}", receipt::fate(receipt))
 }
 
 /// How the following ended: the last receipt, and a sentence for success or failure.
@@ -149,7 +147,7 @@ fn tolerate_outage<W: Write>(
     if !error.may_pass() || heard_at.elapsed() > OUTAGE_MAX {
         return Err(error);
     }
-    progress.show("absent", &time::span(began.elapsed()), &format!("{error}; trying again"));
+    progress.show("unreachable", &time::span(began.elapsed()), &format!("{error}; trying again"));
     Ok(())
 }
 
@@ -172,26 +170,31 @@ async fn stage_of(client: &Client, receipt: &Receipt) -> Result<Stage, ClientErr
 }
 
 fn stage(receipt: &Receipt, build: Option<&BuildView>, now: Timestamp) -> Stage {
-    let word = event_word(receipt.state);
-    let why = plain(&receipt.why);
-    let plainly = |end| Stage { phase: word.to_owned(), sentence: format!("{word}: {why}"), end };
-    match (receipt.state, build) {
-        (EventState::Riding | EventState::Built | EventState::Duplicate, Some(build)) => {
-            let ended = receipt.state != EventState::Riding && build.state == BuildState::Finished;
-            let end = ended.then_some(build.outcome == Some(Outcome::Success));
+    let words = event_words(receipt);
+    let end = match receipt.state {
+        EventState::Waiting | EventState::Queued | EventState::Building => None,
+        EventState::Built => Some(true),
+        EventState::Failed
+        | EventState::Cancelled
+        | EventState::Lost
+        | EventState::Skipped
+        | EventState::Ignored
+        | EventState::Dropped
+        | EventState::RefDeleted
+        | EventState::Duplicate => Some(false),
+    };
+    match build {
+        // The build may have ended since the receipt was made: the next one says what that means for the event.
+        Some(build) => {
             let log_url = build.log_url.as_deref().filter(|_| end == Some(false));
             let log = log_url.map(|url| format!("; log: {}", plain(url))).unwrap_or_default();
             Stage {
-                phase: format!("{word} {} {}", build.id, build_word(build)),
+                phase: format!("{words} {} {}", build.id, build_word(build)),
                 sentence: format!("{}: build {}: {}{log}", build.image, build.id, receipt::course(build, now)),
                 end,
             }
         }
-        (EventState::Waiting, _) | (EventState::Riding, None) => plainly(None),
-        // No build named: `ensure` found nothing to do.
-        (EventState::Built, None) => plainly(Some(true)),
-        (EventState::Skipped | EventState::Ignored | EventState::Dropped | EventState::RefDeleted, _)
-        | (EventState::Duplicate, None) => plainly(Some(false)),
+        None => Stage { phase: words, sentence: receipt::fate(receipt), end },
     }
 }
 

@@ -101,7 +101,7 @@ impl Run for EventArgs {
         if self.filter.json {
             return Ok(terminal::print(&answer.text)?);
         }
-        Ok(terminal::print(&history::events(&answer.value, now, Paint::of_stdout()))?)
+        Ok(terminal::print(&history::events(&answer.value, now, Paint::of_stdout(), terminal::columns()))?)
     }
 }
 
@@ -115,7 +115,7 @@ impl Run for BuildArgs {
         if self.filter.json {
             return Ok(terminal::print(&answer.text)?);
         }
-        Ok(terminal::print(&history::builds(&answer.value, now, Paint::of_stdout()))?)
+        Ok(terminal::print(&history::builds(&answer.value, now, Paint::of_stdout(), terminal::columns()))?)
     }
 }
 

@@ -71,11 +71,21 @@ fn build_style(build: &BuildView) -> Style {
     }
 }
 
-/// `build 41 of master`; the ref of a foreign build may be unknown.
+/// `build 41 (master)`; the ref of a foreign build may be unknown.
 fn build_name(build: &BuildView) -> String {
-    let of = build.git_ref.as_ref().map(|git_ref| format!(" of {}", ref_name(git_ref))).unwrap_or_default();
+    let of = build.git_ref.as_ref().map(|git_ref| format!(" ({})", ref_name(git_ref))).unwrap_or_default();
     let foreign = if build.foreign { "foreign " } else { "" };
     format!("{foreign}build {}{of}", build.id)
+}
+
+/// What stands behind a state that was not seen but is taken for granted.
+fn assumed_mark(assumed: bool) -> &'static str {
+    if assumed { " (assumed)" } else { "" }
+}
+
+/// `success`, or `success (assumed)`.
+fn build_words(build: &BuildView) -> String {
+    format!("{}{}", build_word(build), assumed_mark(build.assumed))
 }
 
 #[cfg(test)]

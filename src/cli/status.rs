@@ -61,7 +61,7 @@ impl Picture {
     fn text(&self, now: Timestamp, paint: Paint) -> String {
         match self.lanes.as_slice() {
             [lane] if self.detailed => lane::detail(lane, now, paint),
-            lanes => lane::overview(lanes, now, paint),
+            lanes => lane::overview(lanes, now, paint, terminal::columns().unwrap_or(lane::COLUMNS)),
         }
     }
 
@@ -75,15 +75,19 @@ async fn redraw(client: &Client, first: Picture, args: &Args) -> Result<(), CliE
     // What the terminal showed before would shine through: the screen is cleared once, then only drawn over.
     terminal::print("\x1b[2J")?;
     let mut seen = first;
-    let mut trouble = String::new();
+    let mut heard_at = super::now();
+    let mut trouble: Option<(String, ClientError)> = None;
     loop {
         let now = super::now();
-        let at = time::date_and_clock(&now.to_string());
-        terminal::redraw(&format!("{at} UTC{trouble}\n\n{}", seen.text(now, Paint::of_stdout())))?;
+        let heading = match &trouble {
+            None => time::date_and_clock(&now.to_string()),
+            Some((since, error)) => format!("stale, last update {}: {error}", time::clock(now, since)),
+        };
+        terminal::redraw(&format!("{heading}\n\n{}", seen.text(now, Paint::of_stdout())))?;
         tokio::time::sleep(WATCH_EVERY).await;
         match Picture::of(client, args.image.as_ref()).await {
-            Ok(next) => (seen, trouble) = (next, String::new()),
-            Err(error) if error.may_pass() => trouble = format!("  as it was: {error}"),
+            Ok(next) => (seen, trouble, heard_at) = (next, None, super::now()),
+            Err(error) if error.may_pass() => trouble = Some((heard_at.to_string(), error)),
             Err(error) => return Err(error.into()),
         }
     }
@@ -105,7 +109,7 @@ async fn report_changes(client: &Client, first: Picture, args: &Args) -> Result<
                 shown = lines;
             }
             Err(error) if ClientError::may_pass(&error) => {
-                trouble.show("absent", &time::date_and_clock(&super::now().to_string()), &error.to_string());
+                trouble.show("unreachable", &time::date_and_clock(&super::now().to_string()), &error.to_string());
             }
             Err(error) => return Err(error.into()),
         }
@@ -132,10 +136,10 @@ mod tests {
         let now = "2026-11-23T10:04:10Z".parse().expect("a moment");
         let lines = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
         let before = lines(&["a/b: idle", "c/d: idle", "e/f: idle"]);
-        let after = lines(&["a/b: idle", "c/d: running; build 41 of master running"]);
+        let after = lines(&["a/b: idle", "c/d: running; build 41 (master) running"]);
         assert_eq!(
             news(&after, &before, now),
-            "2026-11-23 10:04:10 c/d: running; build 41 of master running\n2026-11-23 10:04:10 e/f: no longer configured\n"
+            "2026-11-23 10:04:10 UTC c/d: running; build 41 (master) running\n2026-11-23 10:04:10 UTC e/f: no longer configured\n"
         );
     }
 }

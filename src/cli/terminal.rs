@@ -39,6 +39,11 @@ pub(super) fn stdout_redraws() -> bool {
     io::stdout().is_terminal() && !dumb()
 }
 
+/// How many columns the terminal has; None where the output goes elsewhere.
+pub(super) fn columns() -> Option<usize> {
+    terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0))
+}
+
 /// The same of the standard error, where progress is shown.
 pub(super) fn stderr_redraws() -> bool {
     io::stderr().is_terminal() && !dumb()
@@ -151,9 +156,9 @@ mod tests {
     fn shown(redraws: bool) -> String {
         let mut out = Vec::new();
         let mut progress = Progress::on(&mut out, redraws);
-        progress.show("waiting", "1 s", "waiting: quiet for 2 s more");
-        progress.show("waiting", "2 s", "waiting: quiet for 1 s more");
-        progress.show("built", "3 s", &"x".repeat(100));
+        progress.show("waiting", "1s", "waiting: builds in 2s");
+        progress.show("waiting", "2s", "waiting: builds in 1s");
+        progress.show("built", "3s", &"x".repeat(100));
         progress.clear();
         progress.clear();
         String::from_utf8(out).expect("text")
@@ -161,18 +166,18 @@ mod tests {
 
     #[test]
     fn a_terminal_has_one_line_redrawn_and_cut_and_taken_away() {
-        let long = "x".repeat(PROGRESS_COLUMNS - "3 s  ".len());
+        let long = "x".repeat(PROGRESS_COLUMNS - "3s  ".len());
         assert_eq!(
             shown(true),
             format!(
-                "\r\x1b[2K1 s  waiting: quiet for 2 s more\r\x1b[2K2 s  waiting: quiet for 1 s more\
-                 \r\x1b[2K3 s  {long}\r\x1b[2K"
+                "\r\x1b[2K1s  waiting: builds in 2s\r\x1b[2K2s  waiting: builds in 1s\
+                 \r\x1b[2K3s  {long}\r\x1b[2K"
             )
         );
     }
 
     #[test]
     fn a_log_has_a_whole_line_for_each_change() {
-        assert_eq!(shown(false), format!("waiting: quiet for 2 s more\n{}\n", "x".repeat(100)));
+        assert_eq!(shown(false), format!("waiting: builds in 2s\n{}\n", "x".repeat(100)));
     }
 }

@@ -201,6 +201,7 @@ impl Handle {
             (Some(git_ref), Some(span)) => self.reader.span(&row.image, git_ref, span, BUILD_EVENTS_MAX)?,
             _ => Vec::new(),
         };
-        Ok(status::build_view(row, events.iter().map(|event| event.id().to_string()).collect()))
+        let ids = events.iter().map(|event| event.id().to_string()).collect();
+        Ok(status::build_view(row, ids, &self.picture.borrow()))
     }
 }

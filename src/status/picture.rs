@@ -131,7 +131,7 @@ impl Picture {
     }
 }
 
-/// Whether a lane's waiting place holds a build that runs beside another.
-pub(super) fn runs_beside(lane: &Lane) -> bool {
+/// Whether a lane's waiting place holds a build that runs in parallel with another.
+pub(super) fn overlaps(lane: &Lane) -> bool {
     lane.queued.as_ref().is_some_and(|queued| matches!(queued.phase, Phase::Overlapping { .. }))
 }

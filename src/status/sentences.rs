@@ -1,124 +1,141 @@
 //! One function per sentence that says what becomes of an event. Read on phones: short, no full stop.
+//!
+//! The word of the state ([`EventState`](super::EventState)) often stands before it, so a sentence does not repeat it.
 
 pub mod reasons;
 
-use std::time::Duration;
-
 use crate::build::{BuildState, Outcome};
 use crate::command::Hold;
-use crate::model::{BuildId, Timestamp};
+use crate::model::{BuildId, EventId, Timestamp};
 use crate::scheduler::record::BuildRecord;
 use crate::scheduler::wait::{Standing, Taken};
+
+use super::time::{clock, remaining, span};
+
+/// The actor of commands that came from the command line on the daemon's own machine.
+const COMMAND_LINE: &str = "local";
 
 /// Why an open key waits.
 pub(super) fn waits(standing: &Standing, now: Timestamp) -> String {
     match standing {
-        Standing::AtRest => "nothing is open".to_owned(),
-        Standing::Paused { hold, all_images } => paused(hold, *all_images),
+        Standing::AtRest => "nothing to build".to_owned(),
+        Standing::Paused { hold, all_images } => paused(hold, *all_images, now),
         Standing::Riding { build } => {
-            format!("build {build} is queued and may contain it; if not, it is built next")
+            format!("build {build} is queued and may include it; otherwise it goes into the next build")
         }
-        Standing::Quiet { until, at_the_latest } => {
-            format!("quiet for {} more, at the latest at {}", short(until.since(now)), clock(*at_the_latest))
-        }
+        Standing::Quiet { until, at_the_latest } => quiet(*until, *at_the_latest, now),
         Standing::PlaceTaken { build, how } => place_taken(*build, *how),
         Standing::Blocked { again_at, detail } => {
-            format!("blocked, an operator must act: {detail}; tried again at {}", clock(*again_at))
+            format!("blocked: {detail}; next try at {}", clock(now, *again_at))
         }
         Standing::BackingOff { again_at, detail } => {
-            format!("tried again in {}: {detail}", short(again_at.since(now)))
+            format!("retrying in {}: {detail}", remaining(again_at.since(now)))
         }
-        Standing::AccountLimit => "the account builds as much at once as it may".to_owned(),
-        Standing::Ready => "its build is being triggered".to_owned(),
+        Standing::AccountLimit => "the account's limit of concurrent builds is reached".to_owned(),
+        Standing::Ready => "starting its build".to_owned(),
     }
 }
 
-fn paused(hold: &Hold, all_images: bool) -> String {
+fn quiet(until: Timestamp, at_the_latest: Timestamp, now: Timestamp) -> String {
+    let wait = remaining(until.since(now));
+    if until >= at_the_latest {
+        return format!("builds in {wait}, even if more is pushed");
+    }
+    format!("builds in {wait} if nothing else is pushed, by {} at the latest", clock(now, at_the_latest))
+}
+
+fn paused(hold: &Hold, all_images: bool, now: Timestamp) -> String {
     let what = if all_images { "all images are paused" } else { "paused" };
-    let reason = hold.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
-    let until = hold.until.map(|until| format!(" until {}", clock(until))).unwrap_or_default();
-    format!("{what} by {}{reason}{until}", hold.actor)
+    let reason = hold.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    let until = hold.until.map(|until| format!(" until {}", clock(now, until))).unwrap_or_default();
+    format!("{what} {}{until}{reason}", by(&hold.actor))
+}
+
+/// Who did something: `by ada`, or `from the command line`.
+pub fn by(actor: &str) -> String {
+    if actor == COMMAND_LINE { "from the command line".to_owned() } else { format!("by {actor}") }
 }
 
 fn place_taken(build: BuildId, how: Taken) -> String {
     match how {
-        Taken::Triggering => format!("build {build} is being triggered; the next follows it"),
-        Taken::Uncertain => format!("it is not known yet whether build {build} started; the next waits for that"),
-        Taken::Queued => format!("build {build} is queued; the next waits for its place"),
-        Taken::Running => format!("build {build} is running; the next starts when it ends"),
-        Taken::ForeignQueued => format!("build {build}, which somebody else started, is queued"),
-        Taken::ForeignRunning => format!("build {build}, which somebody else started, is running"),
+        Taken::Triggering => format!("next, after build {build}, which is starting"),
+        Taken::Uncertain => format!("next, once it is clear whether build {build} started"),
+        Taken::Queued => format!("next, after build {build}, which is queued"),
+        Taken::Running => format!("builds when build {build} ends"),
+        Taken::ForeignQueued => format!("next, after build {build}, which was started outside coalesced"),
+        Taken::ForeignRunning => format!("builds when build {build} ends, which was started outside coalesced"),
     }
 }
 
 /// An event that was handed out with a build that has not begun.
 pub(super) fn rides(build: &BuildRecord) -> String {
-    match build.state {
-        BuildState::Triggering => format!("build {} is being triggered for it", build.id),
-        BuildState::Uncertain => {
-            format!("build {} was triggered for it; whether it started is being asked", build.id)
-        }
-        _ => format!("build {} is queued and will contain it", build.id),
-    }
-}
-
-/// An event that a build covers.
-pub(super) fn covered(build: &BuildRecord, now: Timestamp) -> String {
     let id = build.id;
-    let running = |since: Option<Timestamp>| match since {
-        Some(since) => format!("build {id} contains it and has been running for {}", short(now.since(since))),
-        None => format!("build {id} contains it and is running"),
-    };
-    let ago = build.finished_at.map(|at| format!(" {} ago", short(now.since(at)))).unwrap_or_default();
-    match (build.state, build.outcome) {
-        (BuildState::Finished, Some(Outcome::Success)) => format!("build {id} contains it and succeeded{ago}"),
-        (BuildState::Finished, Some(Outcome::Failure)) => format!("build {id} contained it and failed{ago}"),
-        (BuildState::Finished, Some(Outcome::Cancelled)) => format!("build {id} contained it and was cancelled{ago}"),
-        (BuildState::Finished, _) => format!("build {id} contained it; its end was never seen"),
-        _ => running(build.started_at),
+    match build.state {
+        BuildState::Triggering => format!("starting build {id}"),
+        BuildState::Uncertain => format!("not sure whether build {id} was triggered; checking"),
+        _ => format!("in build {id}, which has not started yet"),
     }
 }
 
-/// An event that a build covers whose row is forgotten.
+/// An event that a build covers. `assumed`: nobody can see how that build does.
+pub(super) fn covered(build: &BuildRecord, assumed: bool, now: Timestamp) -> String {
+    let id = build.id;
+    let ago = build.finished_at.map(|at| format!(" {}", ago(at, now))).unwrap_or_default();
+    let how = match (build.state, build.outcome) {
+        (BuildState::Finished, Some(Outcome::Success)) if assumed => format!("assumed to have succeeded{ago}"),
+        (BuildState::Finished, Some(Outcome::Success)) => format!("which succeeded{ago}"),
+        (BuildState::Finished, Some(Outcome::Failure)) => format!("which failed{ago}"),
+        (BuildState::Finished, Some(Outcome::Cancelled)) => format!("which was cancelled{ago}"),
+        (BuildState::Finished, Some(Outcome::NotStarted)) => "which never started".to_owned(),
+        (BuildState::Finished, Some(Outcome::Lost) | None) => "whose end was never seen".to_owned(),
+        _ => runs(build, assumed, now),
+    };
+    format!("in build {id}, {how}")
+}
+
+fn runs(build: &BuildRecord, assumed: bool, now: Timestamp) -> String {
+    let assumed = if assumed { "assumed to be " } else { "" };
+    match build.started_at.map(|at| now.since(at)) {
+        Some(lasted) if lasted.as_secs() > 0 => format!("{assumed}running for {}", span(lasted)),
+        _ => format!("{assumed}running"),
+    }
+}
+
+fn ago(at: Timestamp, now: Timestamp) -> String {
+    match now.since(at) {
+        short if short.as_secs() == 0 => "just now".to_owned(),
+        since => format!("{} ago", span(since)),
+    }
+}
+
+/// An event that a build covers whose record is forgotten.
 pub(super) fn covered_long_ago(build: BuildId) -> String {
-    format!("build {build} contained it")
+    format!("in build {build}, of which nothing more is remembered")
 }
 
 pub(super) fn dropped(actor: &str, reason: Option<&str>) -> String {
     let reason = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
-    format!("dropped by {actor}{reason}")
+    format!("dropped {}{reason}", by(actor))
 }
 
 /// An event whose build was cancelled before it began.
 pub(super) fn cancelled(build: BuildId, actor: &str) -> String {
-    format!("{actor} cancelled build {build} before it began")
+    format!("cancelled {} before build {build} started", by(actor))
 }
 
-pub(super) const REF_DELETED: &str = "the ref was deleted";
-pub(super) const DELETES_REF: &str = "this push deleted the ref; there is nothing to build";
-pub(super) const ALREADY_BUILT: &str = "nothing is open: the newest state is built, or its build is under way";
+pub(super) const REF_DELETED: &str = "the branch or tag was deleted";
+pub(super) const DELETES_REF: &str = "this push deleted the branch or tag; nothing to build";
+pub(super) const ALREADY_BUILT: &str = "nothing to build: the newest state is built or being built";
 pub(super) const NOT_CONFIGURED: &str =
-    "its image is configured no more; it is built when the image is configured again";
+    "its image is no longer in the configuration; it will be built if you add it back";
 
-pub(super) fn duplicate_of(event: &str) -> String {
-    format!("the same button was pressed just before; that tap is event {event}")
-}
-
-/// `23 s`, `4 min`, `2 h 5 min`, `3 d`: two parts at most.
-pub(super) fn short(span: Duration) -> String {
-    // Rounded up, so that nothing is due in "0 s".
-    let seconds = span.as_millis().div_ceil(1000);
-    match seconds {
-        0..60 => format!("{seconds} s"),
-        60..3600 if seconds.is_multiple_of(60) => format!("{} min", seconds / 60),
-        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
-        3600..86_400 => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
-        _ => format!("{} d {} h", seconds / 86_400, seconds % 86_400 / 3600),
+/// A tap soon after another of the same button.
+pub(super) fn duplicate(first: &str, accepted_at: Timestamp) -> String {
+    let earlier = first.parse::<EventId>().map(|first| accepted_at.since(first.accepted_at)).unwrap_or_default();
+    match earlier.as_secs() {
+        0 => "already on it (tapped just before)".to_owned(),
+        _ => format!("already on it (tapped {} earlier)", span(earlier)),
     }
 }
 
-/// The time of day in UTC: `10:10:00`.
-pub(super) fn clock(at: Timestamp) -> String {
-    let whole = at.to_string();
-    whole.get(11..19).map_or_else(|| whole.clone(), ToOwned::to_owned)
-}
+pub(super) const OVERLAPS: &str = "running in parallel: the back-end does not run this image's builds one by one";

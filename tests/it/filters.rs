@@ -126,7 +126,7 @@ async fn what_is_not_known_for_certain_is_built() {
     let mut tag = draft(8).with("/ref", json!("refs/tags/v1"));
     tag.push.git_ref = "refs/tags/v1".to_owned();
     let (status, state, _) = tell(&world, &tag).await;
-    assert_eq!((status, state.as_str()), (202, "riding"), "a tag is built at once");
+    assert_eq!((status, state.as_str()), (202, "queued"), "a tag is built at once");
     world.daemon.until_at_rest().await;
 }
 

@@ -373,7 +373,7 @@ impl World {
         };
         let closure = if let Fate::Ended(closure) = fate { Some(closure) } else { None };
         let build = match closure.as_ref().map(|closure| &closure.end) {
-            Some(End::BuiltBy(id)) => reader.build(*id).expect("readable"),
+            Some(End::BuiltBy(id) | End::Cancelled { build: id, .. }) => reader.build(*id).expect("readable"),
             _ => None,
         };
         let receipt = status::receipt(&event, closure.as_ref(), build.as_ref(), &picture, "", now);

@@ -4,17 +4,20 @@ use clap::builder::styling::Style;
 
 use super::super::terminal::Paint;
 use super::text::{count, padded, plain, width, wrap};
-use super::{BAD, BUSY, FAINT, HEADING, HELD, build_name, build_style, build_word, commit_name, ref_name, time};
+use super::{
+    BAD, BUSY, FAINT, HEADING, HELD, assumed_mark, build_name, build_style, build_word, build_words, commit_name,
+    ref_name, state_word, time,
+};
 use crate::model::Timestamp;
-use crate::status::{BuildState, BuildView, HoldView, KeyView, LaneView};
+use crate::status::{BuildState, BuildView, HoldView, KeyView, LaneView, by};
 
-/// The columns that the overview fills at most, as long as names are short.
-const COLUMNS: usize = 80;
+/// The columns that the overview fills where the terminal's are not known, as long as names are short.
+pub(in crate::cli) const COLUMNS: usize = 80;
 /// A longer name of an image gets a line of its own.
 const IMAGE_COLUMNS_MAX: usize = 26;
 /// `running`, `waiting`, `blocked`.
 const STATE_COLUMNS: usize = 7;
-/// `cancelled 59 m ago`.
+/// `cancelled? 59m ago`.
 const LAST_COLUMNS: usize = 18;
 /// The least that is left for what happens now.
 const NOW_COLUMNS_MIN: usize = 20;
@@ -84,20 +87,34 @@ impl LaneState {
 }
 
 /// All images: how each stands, what runs and waits and why, and the last build.
-pub(in crate::cli) fn overview(lanes: &[LaneView], now: Timestamp, paint: Paint) -> String {
+pub(in crate::cli) fn overview(lanes: &[LaneView], now: Timestamp, paint: Paint, columns: usize) -> String {
     if lanes.is_empty() {
         return "no image is configured\n".to_owned();
     }
     let names = lanes.iter().map(|lane| width(lane.image.as_str()));
     let image_columns = names.filter(|&name| name <= IMAGE_COLUMNS_MAX).max().unwrap_or(0).max(width("IMAGE"));
     let fixed = image_columns + STATE_COLUMNS + LAST_COLUMNS + 3 * GAP_COLUMNS;
-    let now_columns = COLUMNS.saturating_sub(fixed).max(NOW_COLUMNS_MIN);
-    let columns = [image_columns, STATE_COLUMNS, now_columns];
+    if columns < fixed + NOW_COLUMNS_MIN {
+        return lanes.iter().map(|lane| stacked(lane, now, paint, columns)).collect();
+    }
+    let columns = [image_columns, STATE_COLUMNS, columns - fixed];
     let mut text = row(columns, ["IMAGE", "STATE", "NOW", "LAST BUILD"], [HEADING; 4], paint);
     for lane in lanes {
         text.push_str(&lane_rows(lane, columns, now, paint));
     }
     text
+}
+
+/// One image below the other, where the terminal is too narrow for a table.
+fn stacked(lane: &LaneView, now: Timestamp, paint: Paint, columns: usize) -> String {
+    const INDENT: usize = 2;
+    let state = LaneState::of(lane, now);
+    let heading = format!("{}: {}", lane.image, paint.on(state.style(), state.word()));
+    let last = lane.last_build.as_ref().map(|build| format!("last build: {}", last_build(build, now)));
+    let facts = facts(lane, now).into_iter().chain(last);
+    let lines = facts.flat_map(|fact| wrap(&fact, columns.saturating_sub(INDENT)));
+    let indented = lines.map(|line| format!("{}{line}", padded("", INDENT)));
+    std::iter::once(heading).chain(indented).map(|line| line + "\n").collect()
 }
 
 fn lane_rows(lane: &LaneView, columns: [usize; 3], now: Timestamp, paint: Paint) -> String {
@@ -138,16 +155,18 @@ fn row(columns: [usize; 3], cells: [&str; 4], styles: [Style; 4], paint: Paint) 
 
 fn last_build(build: &BuildView, now: Timestamp) -> String {
     match &build.finished_at {
-        Some(finished_at) => format!("{} {}", build_word(build), time::ago(now, finished_at)),
+        // A mark for "(assumed)", as a column has no room for the word; `status IMAGE` and `builds` say it.
+        Some(ended) if build.assumed => format!("{}? {}", build_word(build), time::ago(now, ended)),
+        Some(ended) => format!("{} {}", build_word(build), time::ago(now, ended)),
         None => build_word(build).to_owned(),
     }
 }
 
-/// What is to be said of the lane as it is now, a sentence each.
+/// What there is to say of the lane as it is now, a sentence each.
 fn facts(lane: &LaneView, now: Timestamp) -> Vec<String> {
     let mut facts = Vec::new();
     facts.extend(lane.blocked.as_deref().map(plain));
-    facts.extend(lane.held.as_ref().map(|hold| hold_text(hold, now)));
+    facts.extend(lane.held.as_ref().map(|hold| hold_text(hold, |at| time::clock(now, at))));
     facts.extend(live_builds(lane).map(|build| live_build(build, now)));
     facts.extend(open_keys(lane).take(KEYS_SHOWN).map(key_text));
     let more = open_keys(lane).skip(KEYS_SHOWN).count();
@@ -165,11 +184,12 @@ fn live_builds(lane: &LaneView) -> impl Iterator<Item = &BuildView> {
     lane.running.iter().chain(&lane.queued).chain(&lane.foreign)
 }
 
-fn hold_text(hold: &HoldView, now: Timestamp) -> String {
-    let all = if hold.all_images { "all images " } else { "" };
-    let reason = hold.hold.reason.as_deref().map(|reason| format!(": {}", plain(reason))).unwrap_or_default();
-    let until = hold.hold.until.map(|until| format!(", until {}", time::short(now, &until.to_string())));
-    format!("{all}paused by {}{reason}{}", plain(&hold.hold.actor), until.unwrap_or_default())
+/// `paused from the command line until 12:00:00 UTC: moving house`
+fn hold_text(hold: &HoldView, until: impl Fn(&str) -> String) -> String {
+    let all = if hold.all_images { "all images are " } else { "" };
+    let reason = hold.reason.as_deref().map(|reason| format!(": {}", plain(reason))).unwrap_or_default();
+    let until = hold.until.as_deref().map(|at| format!(" until {}", until(at))).unwrap_or_default();
+    format!("{all}paused {}{until}{reason}", by(&plain(&hold.actor)))
 }
 
 fn live_build(build: &BuildView, now: Timestamp) -> String {
@@ -178,11 +198,12 @@ fn live_build(build: &BuildView, now: Timestamp) -> String {
         Some(since) => format!(" for {}", time::about(time::since(now, since))),
         None => String::new(),
     };
+    let mark = assumed_mark(build.assumed);
     match build.state {
-        BuildState::Triggering => format!("{name} is being triggered"),
-        BuildState::Uncertain => format!("{name} may have been triggered: asking"),
+        BuildState::Triggering => format!("starting {name}"),
+        BuildState::Uncertain => format!("not sure whether {name} was triggered; checking"),
         BuildState::Queued => format!("{name} queued{}", lasting(&build.triggered_at)),
-        BuildState::Running => format!("{name} runs{}", lasting(&build.started_at)),
+        BuildState::Running => format!("{name} running{}{mark}", lasting(&build.started_at)),
         BuildState::Finished => format!("{name} ended"),
     }
 }
@@ -193,17 +214,19 @@ fn key_text(key: &KeyView) -> String {
 
 /// The line that is written when something changed: no word of it changes by the mere passing of time.
 pub(in crate::cli) fn change_line(lane: &LaneView, now: Timestamp) -> String {
-    let mut parts = vec![LaneState::of(lane, now).word().to_owned()];
-    parts.extend(lane.blocked.as_deref().map(plain));
-    if let Some(hold) = &lane.held {
-        let until = hold.hold.until.map(|until| format!(" until {}", time::date_and_clock(&until.to_string())));
-        let reason = hold.hold.reason.as_deref().map(|reason| format!(": {}", plain(reason)));
-        let actor = plain(&hold.hold.actor);
-        parts.push(format!("held by {actor}{}{}", until.unwrap_or_default(), reason.unwrap_or_default()));
+    let state = LaneState::of(lane, now);
+    // What a pause is told by begins with the same word.
+    let mut parts: Vec<String> = Vec::new();
+    if state != LaneState::Paused {
+        parts.push(state.word().to_owned());
     }
-    parts.extend(live_builds(lane).map(|build| format!("{} {}", build_name(build), build_word(build))));
-    parts.extend(open_keys(lane).map(|key| format!("{} open on {}", count(key.open, "event"), ref_name(&key.git_ref))));
-    parts.extend(lane.last_build.iter().map(|build| format!("last build {} {}", build.id, build_word(build))));
+    parts.extend(lane.blocked.as_deref().map(plain));
+    parts.extend(lane.held.as_ref().map(|hold| hold_text(hold, time::date_and_clock)));
+    parts.extend(live_builds(lane).map(|build| format!("{} {}", build_name(build), build_words(build))));
+    parts.extend(
+        open_keys(lane).map(|key| format!("{} waiting on {}", count(key.open, "event"), ref_name(&key.git_ref))),
+    );
+    parts.extend(lane.last_build.iter().map(|build| format!("last build {}: {}", build.id, build_words(build))));
     format!("{}: {}", lane.image, parts.join("; "))
 }
 
@@ -216,22 +239,25 @@ pub(in crate::cli) fn detail(lane: &LaneView, now: Timestamp, paint: Paint) -> S
         say("blocked", plain(blocked));
     }
     if let Some(hold) = &lane.held {
-        let since = time::moment(now, &hold.hold.since.to_string());
-        say("paused", format!("{}; since {since}", hold_text(hold, now)));
+        let text = hold_text(hold, |at| time::clock(now, at));
+        let text = text.strip_prefix("paused ").unwrap_or(&text);
+        say("paused", format!("{text}; since {}", time::moment(now, &hold.since)));
     }
-    for (label, build) in [("running", &lane.running), ("queued", &lane.queued), ("last build", &lane.last_build)] {
-        if let Some(build) = build {
-            say(label, build_text(build, now, paint));
-        }
+    // By what they do, not by the place that they take: two may run at once.
+    for build in lane.running.iter().chain(&lane.queued) {
+        say(state_word(build.state), build_text(build, now, paint));
+    }
+    if let Some(build) = &lane.last_build {
+        say("last build", build_text(build, now, paint));
     }
     for build in &lane.foreign {
         say("foreign", build_text(build, now, paint));
     }
     if let Some(since) = &lane.behind_since {
-        say("behind", format!("the image lacks what was pushed since {}", time::moment(now, since)));
+        say("behind", format!("pushes since {} are not in the image yet", time::moment(now, since)));
     }
     if lane.blind {
-        say("blind", "the back-end can't be asked: starts and ends are assumed".to_owned());
+        say("no login", "start and end of builds are estimated".to_owned());
     }
     for key in &lane.keys {
         lines.push(format!("  {}", key_line(key, now)));
@@ -243,19 +269,18 @@ pub(in crate::cli) fn detail(lane: &LaneView, now: Timestamp, paint: Paint) -> S
 }
 
 fn key_line(key: &KeyView, now: Timestamp) -> String {
+    let name = ref_name(&key.git_ref);
     if key.open == 0 {
-        return format!("{}: nothing open", key.git_ref);
+        return format!("{name}: nothing waiting");
     }
     let since = key.first_open_at.as_deref().map(|at| format!(", the first since {}", time::moment(now, at)));
-    let due = key.due.as_deref().map(|due| format!(", due {}", time::moment(now, due)));
-    let open = count(key.open, "open event");
-    format!("{}: {open}{}{}", key.git_ref, since.unwrap_or_default(), due.unwrap_or_default())
+    format!("{name}: {} waiting{}", count(key.open, "event"), since.unwrap_or_default())
 }
 
 fn build_text(build: &BuildView, now: Timestamp, paint: Paint) -> String {
     let mut parts = vec![build_name(build)];
     parts.extend(build.commit.as_ref().map(|commit| format!("commit {}", commit_name(commit))));
-    parts.push(paint.on(build_style(build), build_word(build)));
+    parts.push(paint.on(build_style(build), &build_words(build)));
     let moments = [("triggered", &build.triggered_at), ("started", &build.started_at), ("ended", &build.finished_at)];
     // The latest of them is the one that tells where it stands.
     if let Some((word, Some(at))) = moments.iter().rev().find(|(_, at)| at.is_some()) {

@@ -1,96 +1,105 @@
 //! What became of an event, as sentences.
 
-use super::history::event_word;
-use super::text::{count, plain};
-use super::{build_word, commit_name, time};
+use super::history::event_words;
+use super::text::plain;
+use super::{build_words, commit_name, ref_name, time};
 use crate::event::CauseKind;
 use crate::model::Timestamp;
-use crate::status::{BuildState, BuildView, EventState, Receipt};
+use crate::status::{BuildState, BuildView, EventState, Receipt, by};
 
 /// The whole story of one event; `build` is the one that its receipt names.
 pub(in crate::cli) fn story(receipt: &Receipt, build: Option<&BuildView>, now: Timestamp) -> String {
     let mut lines = vec![opening(receipt)];
     lines.extend(receipt.reason.as_deref().map(|reason| format!("\"{}\"", plain(reason))));
-    lines.push(fate(receipt, build, now));
+    lines.push(fate_in_full(receipt));
     if let Some(build) = build {
-        lines.extend(about_build(receipt, build));
+        lines.extend(about_build(receipt, build, now));
     }
     lines.push(format!("event {}", plain(&receipt.id)));
     lines.join("\n  ") + "\n"
 }
 
-/// `Push of 3f2a91c to mrraph/blog refs/heads/master, accepted 2026-11-23 10:00:00 UTC from github (…).`
+/// `Push of 3f2a91c to mrraph/blog master, received 2026-11-23 10:00:00 UTC from github (…).`
 fn opening(receipt: &Receipt) -> String {
     let source = plain(&receipt.source);
     let commit = receipt.sha.as_ref().map(|sha| format!(" of {}", commit_name(sha))).unwrap_or_default();
+    let target = target(receipt);
+    let at = time::date_and_clock(&receipt.accepted_at);
     let what = match receipt.kind {
-        CauseKind::Push => format!("Push{commit} to"),
-        CauseKind::Button => format!("Press of the button {source} for"),
-        CauseKind::Api => "Request of a build of".to_owned(),
-        CauseKind::Recovered => format!("Recovered push{commit} to"),
+        CauseKind::Push => format!("Push{commit} to {target}, received {at} from {source}"),
+        CauseKind::Button => format!("Button {source} pressed for {target}, {at}"),
+        CauseKind::Api => format!("Build of {target} requested {}, {at}", by(&source)),
+        CauseKind::Recovered => format!("Missed push{commit} to {target}, found at the remote {at}"),
     };
-    let image = receipt.image.as_ref().map_or("no image", |image| image.as_str());
-    let git_ref = receipt.git_ref.as_ref().map(|git_ref| format!(" {git_ref}")).unwrap_or_default();
-    let from = match receipt.kind {
-        CauseKind::Push | CauseKind::Api => format!(" from {source}"),
-        CauseKind::Button => String::new(),
-        CauseKind::Recovered => ", found by comparing the remote's head with what was built".to_owned(),
-    };
-    let accepted = time::date_and_clock(&receipt.accepted_at);
-    format!("{what} {image}{git_ref}, accepted {accepted} UTC{from}{}.", who(receipt))
+    format!("{what}{}.", who(receipt))
+}
+
+/// `mrraph/blog master`, as far as it is known.
+fn target(receipt: &Receipt) -> String {
+    let image = receipt.image.as_ref().map(ToString::to_string);
+    let git_ref = receipt.git_ref.as_ref().map(ref_name);
+    let known: Vec<String> = image.into_iter().chain(git_ref).collect();
+    if known.is_empty() { "no image".to_owned() } else { known.join(" ") }
 }
 
 /// ` (delivery 72d3162e, by mrraph)`, as far as it is known.
 fn who(receipt: &Receipt) -> String {
-    let delivery = receipt.delivery.as_deref().map(|delivery| format!("delivery {}", plain(delivery)));
+    // The key of a request over the API tells people nothing: the command line makes a random one each time.
+    let delivery = receipt.delivery.as_deref().filter(|_| receipt.kind != CauseKind::Api);
+    let delivery = delivery.map(|delivery| format!("delivery {}", plain(delivery)));
     let actor = receipt.actor.as_deref().map(|actor| format!("by {}", plain(actor)));
     let known: Vec<String> = delivery.into_iter().chain(actor).collect();
     if known.is_empty() { String::new() } else { format!(" ({})", known.join(", ")) }
 }
 
-fn fate(receipt: &Receipt, build: Option<&BuildView>, now: Timestamp) -> String {
-    let word = event_word(receipt.state);
-    match (receipt.state, build) {
-        (EventState::Built, Some(build)) => format!("{word}: build {} covers it; {}.", build.id, course(build, now)),
-        (EventState::Riding, Some(build)) => {
-            format!("{word}: build {} is expected to cover it; {}.", build.id, course(build, now))
-        }
-        (EventState::Waiting, _) => {
-            let due = receipt.due.as_deref().map(|due| format!("; due {}", time::moment(now, due)));
-            let place = receipt.position.map(|position| format!("; place {position} among the refs that wait"));
-            format!("{word}: {}{}{}.", plain(&receipt.why), due.unwrap_or_default(), place.unwrap_or_default())
-        }
-        _ => format!("{word}: {}.", plain(&receipt.why)),
-    }
+/// The state and the daemon's own sentence, which may begin with the state's word.
+pub(in crate::cli) fn fate(receipt: &Receipt) -> String {
+    let (word, why) = (event_words(receipt), plain(&receipt.why));
+    if why.starts_with(&word) { why } else { format!("{word}: {why}") }
 }
 
-/// `it started 10:01:10, ended 10:05:02: success`
+fn fate_in_full(receipt: &Receipt) -> String {
+    let place = match receipt.position.filter(|_| receipt.state == EventState::Waiting) {
+        None => String::new(),
+        Some(1) => "; next in line".to_owned(),
+        Some(position) => format!("; number {position} in line"),
+    };
+    let first = receipt.duplicate_of.as_deref().map(|first| format!("; see event {}", plain(first)));
+    format!("{}{place}{}.", fate(receipt), first.unwrap_or_default())
+}
+
+/// `success, 10:01:10 to 10:05:02 UTC (3m 52s)`, `running since 10:01:10 UTC`.
 pub(in crate::cli) fn course(build: &BuildView, now: Timestamp) -> String {
-    let started = build.started_at.as_deref().map(|at| format!("started {}", time::short(now, at)));
-    let triggered = build.triggered_at.as_deref().map(|at| format!("was triggered {}", time::short(now, at)));
-    let began = started.or(triggered);
-    match (build.state, began, build.finished_at.as_deref()) {
-        (BuildState::Finished, Some(began), Some(at)) => {
-            format!("it {began}, ended {}: {}", time::short(now, at), build_word(build))
+    let words = build_words(build);
+    let [triggered, started, finished] =
+        [&build.triggered_at, &build.started_at, &build.finished_at].map(|at| at.as_deref());
+    match (build.state, started, finished) {
+        (BuildState::Finished, Some(start), Some(end)) => {
+            let took = time::between(started, finished).map(|took| format!(" ({})", time::span(took)));
+            format!("{words}, {}{}", time::range(now, start, end), took.unwrap_or_default())
         }
-        (BuildState::Finished, _, Some(at)) => format!("it ended {}: {}", time::short(now, at), build_word(build)),
-        (BuildState::Finished, _, None) => format!("it ended: {}", build_word(build)),
-        (_, Some(began), _) => format!("it {began} and is {}", build_word(build)),
-        (_, None, _) => format!("it is {}", build_word(build)),
+        (BuildState::Finished, None, Some(end)) => format!("{words}, {}", time::clock(now, end)),
+        (BuildState::Running, Some(start), _) => format!("{words} since {}", time::clock(now, start)),
+        (BuildState::Finished, _, None) => words,
+        _ => match triggered {
+            Some(at) if build.state == BuildState::Triggering => format!("{words} since {}", time::clock(now, at)),
+            Some(at) => format!("{words}, triggered {}", time::clock(now, at)),
+            None => words,
+        },
     }
 }
 
-fn about_build(receipt: &Receipt, build: &BuildView) -> Vec<String> {
-    let mut lines = Vec::new();
+fn about_build(receipt: &Receipt, build: &BuildView, now: Timestamp) -> Vec<String> {
+    let mut lines = vec![format!("build {}: {}.", build.id, course(build, now))];
     match build.events_total.saturating_sub(1) {
         0 => {}
-        1 => lines.push("1 further event is in the same build.".to_owned()),
-        further => lines.push(format!("{} are in the same build.", count(further, "further event"))),
+        1 => lines.push("1 other event shares this build.".to_owned()),
+        others => lines.push(format!("{others} other events share this build.")),
     }
     if let (Some(built), Some(asked)) = (&build.commit, &receipt.sha)
         && !built.same_as(asked)
     {
-        lines.push(format!("the commit of the build is {}.", commit_name(built)));
+        lines.push(format!("it builds commit {}.", commit_name(built)));
     }
     lines.extend(build.note.as_deref().map(|note| format!("note: {}.", plain(note))));
     lines.extend(build.log_url.as_deref().map(|log_url| format!("log: {}", plain(log_url))));
@@ -107,15 +116,16 @@ mod tests {
         let mut receipt = waiting_push();
         (receipt.state, receipt.build) = (EventState::Built, Some(BuildId(41)));
         (receipt.due, receipt.position) = (None, None);
+        receipt.why = "in build 41, which succeeded 2m ago".to_owned();
         receipt
     }
 
     #[test]
     fn a_push_that_waits_says_why_and_until_when() {
         let expected = "\
-Push of 3f2a91c to mrraph/blog refs/heads/master, accepted 2026-11-23 10:00:00 UTC from github (delivery 72d3162e-cc78-11e3-81ab-4c9367dc0958, by mrraph).
+Push of 3f2a91c to mrraph/blog master, received 2026-11-23 10:00:00 UTC from github (delivery 72d3162e-cc78-11e3-81ab-4c9367dc0958, by mrraph).
   \"Fix the header\"
-  waiting: quiet for 23 s more, at the latest at 10:10:00; due 10:04:33 (in 23 s); place 1 among the refs that wait.
+  waiting: builds in 23s if nothing else is pushed, by 10:10:00 UTC at the latest; next in line.
   event 01JD0000000000000000000001
 ";
         assert_eq!(story(&waiting_push(), None, now()), expected);
@@ -131,8 +141,9 @@ Push of 3f2a91c to mrraph/blog refs/heads/master, accepted 2026-11-23 10:00:00 U
         assert_eq!(
             told,
             [
-                "  built: build 41 covers it; it started 10:01:10, ended 10:05:02: success.",
-                "  5 further events are in the same build.",
+                "  built: in build 41, which succeeded 2m ago.",
+                "  build 41: success, 10:01:10 to 10:05:02 UTC (3m 52s).",
+                "  5 other events share this build.",
                 "  log: https://hub.docker.com/log/41",
                 "  event 01JD0000000000000000000001",
             ]
@@ -140,9 +151,10 @@ Push of 3f2a91c to mrraph/blog refs/heads/master, accepted 2026-11-23 10:00:00 U
     }
 
     #[test]
-    fn a_push_that_rides_names_the_build_and_where_it_stands() {
+    fn a_queued_push_names_the_build_and_where_it_stands() {
         let mut receipt = built_push();
-        receipt.state = EventState::Riding;
+        receipt.state = EventState::Queued;
+        receipt.why = "in build 41, which has not started yet".to_owned();
         let mut build = running_build();
         (build.state, build.started_at) = (BuildState::Queued, None);
         build.commit = "aaaaaaa".parse().ok();
@@ -152,9 +164,10 @@ Push of 3f2a91c to mrraph/blog refs/heads/master, accepted 2026-11-23 10:00:00 U
         assert_eq!(
             told,
             [
-                "  riding: build 41 is expected to cover it; it was triggered 10:00:30 and is queued.",
-                "  1 further event is in the same build.",
-                "  the commit of the build is aaaaaaa.",
+                "  queued: in build 41, which has not started yet.",
+                "  build 41: queued, triggered 10:00:30 UTC.",
+                "  1 other event shares this build.",
+                "  it builds commit aaaaaaa.",
                 "  note: nobody knows yet whether it was taken.",
                 "  event 01JD0000000000000000000001",
             ]
@@ -162,27 +175,31 @@ Push of 3f2a91c to mrraph/blog refs/heads/master, accepted 2026-11-23 10:00:00 U
     }
 
     #[test]
+    fn the_word_of_the_state_is_not_said_twice() {
+        let mut receipt = waiting_push();
+        receipt.state = EventState::Dropped;
+        receipt.why = "dropped from the command line: oops".to_owned();
+        assert_eq!(fate_in_full(&receipt), "dropped from the command line: oops.");
+        receipt.state = EventState::Duplicate;
+        receipt.why = "already on it (tapped 1s earlier)".to_owned();
+        receipt.duplicate_of = Some("01JD0000000000000000000000".to_owned());
+        let expected = "duplicate: already on it (tapped 1s earlier); see event 01JD0000000000000000000000.";
+        assert_eq!(fate_in_full(&receipt), expected);
+    }
+
+    #[test]
     fn each_cause_has_its_own_opening() {
         let mut receipt = waiting_push();
         receipt.kind = CauseKind::Button;
         (receipt.source, receipt.delivery, receipt.sha) = ("phone".to_owned(), None, None);
-        let accepted = "accepted 2026-11-23 10:00:00 UTC";
-        assert_eq!(
-            opening(&receipt),
-            format!("Press of the button phone for mrraph/blog refs/heads/master, {accepted} (by mrraph).")
-        );
+        let at = "2026-11-23 10:00:00 UTC";
+        assert_eq!(opening(&receipt), format!("Button phone pressed for mrraph/blog master, {at} (by mrraph)."));
         (receipt.kind, receipt.actor) = (CauseKind::Api, None);
-        assert_eq!(
-            opening(&receipt),
-            format!("Request of a build of mrraph/blog refs/heads/master, {accepted} from phone.")
-        );
-        (receipt.kind, receipt.image, receipt.git_ref) = (CauseKind::Recovered, None, None);
-        assert_eq!(
-            opening(&receipt),
-            format!(
-                "Recovered push to no image, {accepted}, found by comparing the remote's head with what was built."
-            )
-        );
+        assert_eq!(opening(&receipt), format!("Build of mrraph/blog master requested by phone, {at}."));
+        receipt.source = "local".to_owned();
+        assert_eq!(opening(&receipt), format!("Build of mrraph/blog master requested from the command line, {at}."));
+        (receipt.kind, receipt.image) = (CauseKind::Recovered, None);
+        assert_eq!(opening(&receipt), format!("Missed push to master, found at the remote {at}."));
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub(in crate::cli) fn quiet_lane() -> LaneView {
     let mut lane = idle_lane();
     let key = json!({
         "ref": "refs/heads/master", "open": 3, "first_open_at": "2026-11-23T10:03:40Z",
-        "due": "2026-11-23T10:04:33Z", "why": "quiet for 23 s more, at the latest at 10:13:40",
+        "due": "2026-11-23T10:04:33Z", "why": "builds in 23s if nothing else is pushed, by 10:13:40 UTC at the latest",
     });
     lane.keys = vec![serde_json::from_value(key).expect("a key")];
     lane
@@ -56,7 +56,7 @@ pub(in crate::cli) fn waiting_push() -> Receipt {
         "sha": "3f2a91c0ffee0000000000000000000000000000", "kind": "push", "source": "github",
         "delivery": "72d3162e-cc78-11e3-81ab-4c9367dc0958", "actor": "mrraph", "reason": "Fix the header",
         "accepted_at": "2026-11-23T10:00:00.123Z", "state": "waiting",
-        "why": "quiet for 23 s more, at the latest at 10:10:00", "due": "2026-11-23T10:04:33Z", "position": 1,
+        "why": "builds in 23s if nothing else is pushed, by 10:10:00 UTC at the latest", "due": "2026-11-23T10:04:33Z", "position": 1,
         "build": null, "url": "http://127.0.0.1:8484/v1/events/01JD0000000000000000000001",
     }))
     .expect("a receipt")

@@ -63,26 +63,44 @@ impl<T: Into<String>> From<T> for Cell {
 }
 
 /// A table with headings; each column is as wide as its widest cell, and the last is not filled up.
-pub(in crate::cli) fn table<const N: usize>(headings: [&str; N], rows: Vec<[Cell; N]>, paint: Paint) -> String {
-    let mut all = vec![headings.map(|heading| Cell::styled(HEADING, heading))];
-    all.extend(rows);
-    let mut widths = [0; N];
-    for row in &all {
-        for (column, cell) in row.iter().enumerate() {
-            widths[column] = widths[column].max(width(&cell.text));
-        }
-    }
-    all.iter().map(|row| line(row, &widths, paint)).collect()
+pub(in crate::cli) struct Table<'a, const N: usize> {
+    pub(in crate::cli) headings: [&'a str; N],
+    pub(in crate::cli) rows: Vec<[Cell; N]>,
+    /// The columns that are left out, in this order, while it is wider than it may be.
+    pub(in crate::cli) given_up: &'a [usize],
 }
 
-fn line(row: &[Cell], widths: &[usize], paint: Paint) -> String {
-    let filled = row.iter().rposition(|cell| !cell.text.is_empty()).map_or(0, |last| last + 1);
+impl<const N: usize> Table<'_, N> {
+    /// In `columns` where they are known, as far as that can be.
+    pub(in crate::cli) fn render(self, paint: Paint, columns: Option<usize>) -> String {
+        let mut all: Vec<Vec<Cell>> = vec![self.headings.map(|heading| Cell::styled(HEADING, heading)).into()];
+        all.extend(self.rows.into_iter().map(Vec::from));
+        let mut widths = [0; N];
+        for row in &all {
+            for (column, cell) in row.iter().enumerate() {
+                widths[column] = widths[column].max(width(&cell.text));
+            }
+        }
+        let mut shown: Vec<usize> = (0..N).collect();
+        for column in self.given_up {
+            let total = shown.iter().map(|column| widths[*column] + GAP.len()).sum::<usize>() - GAP.len();
+            if columns.is_none_or(|columns| total <= columns) {
+                break;
+            }
+            shown.retain(|other| other != column);
+        }
+        all.iter().map(|row| line(row, &shown, &widths, paint)).collect()
+    }
+}
+
+fn line(row: &[Cell], shown: &[usize], widths: &[usize], paint: Paint) -> String {
+    let filled = shown.iter().rposition(|column| !row[*column].text.is_empty()).map_or(0, |last| last + 1);
     let mut line = String::new();
-    for (column, cell) in row[..filled].iter().enumerate() {
-        let last = column + 1 == filled;
+    for (index, column) in shown[..filled].iter().enumerate() {
+        let cell = &row[*column];
         line.push_str(&paint.on(cell.style, &cell.text));
-        if !last {
-            line.push_str(&padded("", widths[column] - width(&cell.text)));
+        if index + 1 < filled {
+            line.push_str(&padded("", widths[*column] - width(&cell.text)));
             line.push_str(GAP);
         }
     }
@@ -101,7 +119,7 @@ mod tests {
 
     #[test]
     fn lines_break_between_words() {
-        assert_eq!(wrap("quiet for 23 s more", 11), ["quiet for", "23 s more"]);
+        assert_eq!(wrap("builds in 23s at most", 11), ["builds in", "23s at most"]);
         assert_eq!(wrap("a refs/heads/very-long-name b", 8), ["a", "refs/heads/very-long-name", "b"]);
         assert!(wrap("", 8).is_empty());
     }
@@ -115,12 +133,10 @@ mod tests {
     fn a_table_lines_up_with_and_without_colour_and_ends_no_line_with_blanks() {
         let rows =
             || vec![["a".into(), Cell::styled(HEADING, "bb"), "c".into()], ["long".into(), "".into(), "".into()]];
-        assert_eq!(table(["X", "Y", "Z"], rows(), Paint::Plain), "X     Y   Z\na     bb  c\nlong\n");
-        let painted = table(["X", "Y", "Z"], rows(), Paint::Colour);
-        assert_eq!(
-            painted.replace("\u{1b}[1m", "").replace("\u{1b}[0m", ""),
-            table(["X", "Y", "Z"], rows(), Paint::Plain)
-        );
+        let table = |paint| Table { headings: ["X", "Y", "Z"], rows: rows(), given_up: &[] }.render(paint, None);
+        assert_eq!(table(Paint::Plain), "X     Y   Z\na     bb  c\nlong\n");
+        let painted = table(Paint::Colour);
+        assert_eq!(painted.replace("\u{1b}[1m", "").replace("\u{1b}[0m", ""), table(Paint::Plain));
         assert!(painted.contains("\u{1b}[1mbb\u{1b}[0m  c"), "{painted:?}");
     }
 }

@@ -1,34 +1,41 @@
-//! Moments and spans of time, as people read them.
+//! Moments as the API sends them, as people read them. Lengths and times of day are written by
+//! [`status::time`](crate::status::time), as in the daemon's own sentences.
 
 use std::time::Duration;
 
+pub(in crate::cli) use crate::status::time::{about, span};
+
+use super::text::plain;
 use crate::model::Timestamp;
+use crate::status::time;
 
-const MINUTE: u64 = 60;
-const HOUR: u64 = 60 * MINUTE;
-const DAY: u64 = 24 * HOUR;
-
-/// `10:01:10 (3 m ago)`, with the date where it is not today's; in UTC. What is no moment is shown as it is.
+/// `10:01:10 UTC (3m ago)`, with the date where it is not today's. What is no moment is shown as it is.
 pub(in crate::cli) fn moment(now: Timestamp, text: &str) -> String {
     match text.parse() {
-        Ok(at) => format!("{} ({})", clock(now, at), distance(now, at)),
-        Err(_) => super::text::plain(text),
+        Ok(at) => format!("{} ({})", time::clock(now, at), distance(now, at)),
+        Err(_) => plain(text),
     }
 }
 
-/// `3 m ago`, or `in 23 s`.
+/// `3m ago`, or `in 23s`.
 pub(in crate::cli) fn ago(now: Timestamp, text: &str) -> String {
-    text.parse().map_or_else(|_| super::text::plain(text), |at| distance(now, at))
+    text.parse().map_or_else(|_| plain(text), |at| distance(now, at))
 }
 
-/// `2026-11-23 10:00:00`, in UTC.
+/// `2026-11-23 10:00:00 UTC`.
 pub(in crate::cli) fn date_and_clock(text: &str) -> String {
-    text.parse().map_or_else(|_| super::text::plain(text), full)
+    text.parse().map_or_else(|_| plain(text), |at| format!("{} UTC", time::date_and_clock(at)))
 }
 
-/// `10:01:10`, with the date where it is not today's; in UTC.
-pub(in crate::cli) fn short(now: Timestamp, text: &str) -> String {
-    text.parse().map_or_else(|_| super::text::plain(text), |at| clock(now, at))
+/// `10:01:10 UTC`, with the date where it is not today's.
+pub(in crate::cli) fn clock(now: Timestamp, text: &str) -> String {
+    text.parse().map_or_else(|_| plain(text), |at| time::clock(now, at))
+}
+
+/// `10:01:10 to 10:05:02 UTC`, with dates where they are not today's.
+pub(in crate::cli) fn range(now: Timestamp, start: &str, end: &str) -> String {
+    let start = start.parse().map_or_else(|_| plain(start), |at| time::bare_clock(now, at));
+    format!("{start} to {}", clock(now, end))
 }
 
 /// How much time lies between two moments; None where one is unknown or they are in the wrong order.
@@ -42,49 +49,8 @@ pub(in crate::cli) fn since(now: Timestamp, text: &str) -> Duration {
     text.parse().map_or(Duration::ZERO, |at| now.since(at))
 }
 
-/// The two largest units: `45 s`, `3 m 12 s`, `1 h 5 m`, `2 d 3 h`.
-pub(in crate::cli) fn span(span: Duration) -> String {
-    let seconds = span.as_secs();
-    let two = |large: u64, large_unit: &str, small: u64, small_unit: &str| match (seconds % large) / small {
-        0 => format!("{} {large_unit}", seconds / large),
-        rest => format!("{} {large_unit} {rest} {small_unit}", seconds / large),
-    };
-    match seconds {
-        0..MINUTE => format!("{seconds} s"),
-        MINUTE..HOUR => two(MINUTE, "m", 1, "s"),
-        HOUR..DAY => two(HOUR, "h", MINUTE, "m"),
-        DAY.. => two(DAY, "d", HOUR, "h"),
-    }
-}
-
-/// The largest unit only: `45 s`, `3 m`, `1 h`, `2 d`.
-pub(in crate::cli) fn about(span: Duration) -> String {
-    match span.as_secs() {
-        seconds @ 0..MINUTE => format!("{seconds} s"),
-        seconds @ MINUTE..HOUR => format!("{} m", seconds / MINUTE),
-        seconds @ HOUR..DAY => format!("{} h", seconds / HOUR),
-        seconds @ DAY.. => format!("{} d", seconds / DAY),
-    }
-}
-
 fn distance(now: Timestamp, at: Timestamp) -> String {
     if at > now { format!("in {}", about(at.since(now))) } else { format!("{} ago", about(now.since(at))) }
-}
-
-fn clock(now: Timestamp, at: Timestamp) -> String {
-    let (now, at) = (full(now), full(at));
-    match (now.split_once(' '), at.split_once(' ')) {
-        (Some((today, _)), Some((day, clock))) if today == day => clock.to_owned(),
-        _ => at,
-    }
-}
-
-fn full(at: Timestamp) -> String {
-    let text = at.to_string();
-    match (text.get(..10), text.get(11..19)) {
-        (Some(date), Some(clock)) => format!("{date} {clock}"),
-        _ => text,
-    }
 }
 
 #[cfg(test)]
@@ -98,33 +64,17 @@ mod tests {
     #[test]
     fn a_moment_of_today_needs_no_date() {
         let now = at("2026-11-23T10:04:10Z");
-        assert_eq!(moment(now, "2026-11-23T10:01:10.999Z"), "10:01:10 (2 m ago)");
-        assert_eq!(moment(now, "2026-11-22T10:04:10Z"), "2026-11-22 10:04:10 (1 d ago)");
-        assert_eq!(moment(now, "2026-11-23T10:04:33Z"), "10:04:33 (in 23 s)");
-        assert_eq!(moment(now, "2026-11-23T12:01:10+02:00"), "10:01:10 (3 m ago)");
-        assert_eq!(date_and_clock("2026-11-23T10:01:10.999Z"), "2026-11-23 10:01:10");
+        assert_eq!(moment(now, "2026-11-23T10:01:10.999Z"), "10:01:10 UTC (2m ago)");
+        assert_eq!(moment(now, "2026-11-22T10:04:10Z"), "2026-11-22 10:04:10 UTC (1d ago)");
+        assert_eq!(moment(now, "2026-11-23T10:04:33Z"), "10:04:33 UTC (in 23s)");
+        assert_eq!(moment(now, "2026-11-23T12:01:10+02:00"), "10:01:10 UTC (3m ago)");
+        assert_eq!(date_and_clock("2026-11-23T10:01:10.999Z"), "2026-11-23 10:01:10 UTC");
+        assert_eq!(range(now, "2026-11-23T10:01:10Z", "2026-11-23T10:05:02Z"), "10:01:10 to 10:05:02 UTC");
     }
 
     #[test]
     fn what_is_no_moment_is_shown_as_it_is_but_harmless() {
         assert_eq!(moment(at("2026-11-23T10:04:10Z"), "soon\u{1b}[2J"), "soon\u{fffd}[2J");
-    }
-
-    #[test]
-    fn a_span_is_told_in_its_two_largest_units() {
-        for (seconds, exact, rough) in [
-            (0, "0 s", "0 s"),
-            (59, "59 s", "59 s"),
-            (60, "1 m", "1 m"),
-            (192, "3 m 12 s", "3 m"),
-            (3_600, "1 h", "1 h"),
-            (3_659, "1 h", "1 h"),
-            (3_900, "1 h 5 m", "1 h"),
-            (183_600, "2 d 3 h", "2 d"),
-        ] {
-            let it = Duration::from_secs(seconds);
-            assert_eq!((span(it).as_str(), about(it).as_str()), (exact, rough), "{seconds}");
-        }
     }
 
     #[test]

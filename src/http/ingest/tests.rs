@@ -29,10 +29,12 @@ fn receipt(state: EventState, why: &str) -> Receipt {
         reason: None,
         accepted_at: "2026-11-23T10:00:00.123Z".to_owned(),
         state,
+        assumed: false,
         why: why.to_owned(),
         due: None,
         position: None,
         build: None,
+        duplicate_of: None,
         url: "/v1/events/01JD0000000000000000000000".to_owned(),
     }
 }

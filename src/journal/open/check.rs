@@ -63,9 +63,16 @@ pub struct JournalFindings {
 #[derive(Clone, Debug, Serialize)]
 pub struct ExportFindings {
     pub path: PathBuf,
+    #[serde(serialize_with = "rfc3339")]
     pub made_at: Option<Timestamp>,
     pub events: u64,
     pub problem: Option<String>,
+}
+
+/// As every moment that programs are shown; stored moments are numbers.
+#[expect(clippy::ref_option, reason = "serde calls it so")]
+fn rfc3339<S: serde::Serializer>(at: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
+    at.map(|at| at.to_string()).serialize(serializer)
 }
 
 /// Looks at everything below `data_dir`. An error means that it could not be looked at, as when a daemon uses it.

@@ -2,13 +2,12 @@
 
 use super::super::samples::{finished_build, idle_lane, now, quiet_lane, running_build};
 use super::*;
-use crate::command::Hold;
 
 fn all_states() -> Vec<LaneView> {
     let mut running = quiet_lane();
     running.image = "mrraph/site".parse().expect("an image");
     running.running = Some(running_build());
-    running.keys[0].why = "slot held by build 41".to_owned();
+    running.keys[0].why = "builds when build 41 ends".to_owned();
     running.last_build = Some(finished_before());
     let mut paused = idle_lane();
     paused.image = "mrraph/shop".parse().expect("an image");
@@ -27,24 +26,28 @@ fn finished_before() -> BuildView {
 }
 
 fn hold() -> HoldView {
-    let since = "2026-11-23T10:00:00Z".parse().expect("a moment");
-    let until = "2026-11-23T12:00:00Z".parse().ok();
-    let hold = Hold { actor: "local".to_owned(), reason: Some("moving house".to_owned()), since, until };
-    HoldView { hold, all_images: false }
+    HoldView {
+        actor: "local".to_owned(),
+        reason: Some("moving house".to_owned()),
+        since: "2026-11-23T10:00:00Z".to_owned(),
+        until: Some("2026-11-23T12:00:00Z".to_owned()),
+        all_images: false,
+    }
 }
 
 #[test]
 fn the_overview_reads_well_in_80_columns() {
-    let text = overview(&all_states(), now(), Paint::Plain);
+    let text = overview(&all_states(), now(), Paint::Plain, COLUMNS);
     let expected = "\
 IMAGE        STATE    NOW                                     LAST BUILD
-mrraph/blog  quiet    master, 3 events: quiet for 23 s more,
-                      at the latest at 10:13:40
-mrraph/site  running  build 41 of master runs for 3 m         success 14 m ago
-                      master, 3 events: slot held by build
-                      41
-mrraph/shop  paused   paused by local: moving house, until
-                      12:00:00
+mrraph/blog  quiet    master, 3 events: builds in 23s if
+                      nothing else is pushed, by 10:13:40
+                      UTC at the latest
+mrraph/site  running  build 41 (master) running for 3m        success 14m ago
+                      master, 3 events: builds when build 41
+                      ends
+mrraph/shop  paused   paused from the command line until
+                      12:00:00 UTC: moving house
 mrraph/an-image-with-a-very-long-name
              blocked  Docker Hub answers 404: the trigger is
                       gone
@@ -54,23 +57,39 @@ mrraph/an-image-with-a-very-long-name
 }
 
 #[test]
+fn a_narrow_terminal_shows_one_image_below_the_other() {
+    let text = overview(&all_states()[1..3], now(), Paint::Plain, 40);
+    let expected = "\
+mrraph/site: running
+  build 41 (master) running for 3m
+  master, 3 events: builds when build 41
+  ends
+  last build: success 14m ago
+mrraph/shop: paused
+  paused from the command line until
+  12:00:00 UTC: moving house
+";
+    assert_eq!(text, expected);
+}
+
+#[test]
 fn an_idle_image_is_a_short_line() {
     let expected =
         "IMAGE        STATE    NOW                                     LAST BUILD\nmrraph/blog  idle     -\n";
-    assert_eq!(overview(&[idle_lane()], now(), Paint::Plain), expected);
-    assert_eq!(overview(&[], now(), Paint::Plain), "no image is configured\n");
+    assert_eq!(overview(&[idle_lane()], now(), Paint::Plain, COLUMNS), expected);
+    assert_eq!(overview(&[], now(), Paint::Plain, COLUMNS), "no image is configured\n");
 }
 
 #[test]
 fn colours_change_nothing_but_colours() {
-    let painted = overview(&all_states(), now(), Paint::Colour);
+    let painted = overview(&all_states(), now(), Paint::Colour, COLUMNS);
     assert!(painted.contains("\u{1b}[31mblocked\u{1b}[0m"), "{painted:?}");
     let mut bare = String::new();
     for (index, piece) in painted.split('\u{1b}').enumerate() {
         let after = if index == 0 { piece } else { piece.split_once('m').map_or("", |(_, after)| after) };
         bare.push_str(after);
     }
-    assert_eq!(bare, overview(&all_states(), now(), Paint::Plain));
+    assert_eq!(bare, overview(&all_states(), now(), Paint::Plain, COLUMNS));
 }
 
 #[test]
@@ -107,12 +126,12 @@ fn the_line_of_a_change_stays_the_same_while_only_time_passes() {
     let before = change_line(&lane, now());
     assert_eq!(
         before,
-        "mrraph/blog: running; build 41 of master running; 3 events open on master; last build 40 success"
+        "mrraph/blog: running; build 41 (master) running; 3 events waiting on master; last build 40: success"
     );
-    lane.keys[0].why = "quiet for 22 s more".to_owned();
+    lane.keys[0].why = "builds in 22s".to_owned();
     assert_eq!(change_line(&lane, now().plus(std::time::Duration::from_secs(1))), before);
     lane.held = Some(hold());
-    let paused = "mrraph/blog: paused; held by local until 2026-11-23 12:00:00: moving house; build 41";
+    let paused = "mrraph/blog: paused from the command line until 2026-11-23 12:00:00 UTC: moving house; build 41";
     assert!(change_line(&lane, now()).starts_with(paused));
 }
 
@@ -129,14 +148,14 @@ fn one_image_is_told_in_full() {
     lane.keys.push(tag);
     let expected = "\
 mrraph/blog: paused
-  paused:     paused by local: moving house, until 12:00:00; since 10:00:00 (4 m ago)
-  running:    build 41 of master, commit 3f2a91c, running, started 10:01:10 (3 m ago), 2 events
-  last build: build 40 of master, commit 3f2a91c, success, ended 09:50:00 (14 m ago), 2 events
-  behind:     the image lacks what was pushed since 10:00:00 (4 m ago)
-  blind:      the back-end can't be asked: starts and ends are assumed
-  refs/heads/master: 3 open events, the first since 10:03:40 (30 s ago), due 10:04:33 (in 23 s)
-    quiet for 23 s more, at the latest at 10:13:40
-  refs/tags/v1: nothing open
+  paused:     from the command line until 12:00:00 UTC: moving house; since 10:00:00 UTC (4m ago)
+  running:    build 41 (master), commit 3f2a91c, running, started 10:01:10 UTC (3m ago), 2 events
+  last build: build 40 (master), commit 3f2a91c, success, ended 09:50:00 UTC (14m ago), 2 events
+  behind:     pushes since 10:00:00 UTC (4m ago) are not in the image yet
+  no login:   start and end of builds are estimated
+  master: 3 events waiting, the first since 10:03:40 UTC (30s ago)
+    builds in 23s if nothing else is pushed, by 10:13:40 UTC at the latest
+  tag v1: nothing waiting
 ";
     assert_eq!(detail(&lane, now(), Paint::Plain), expected);
 }
@@ -147,9 +166,9 @@ fn a_strangers_text_can_not_command_the_terminal() {
     lane.blocked = Some("\u{1b}[2Jgone".to_owned());
     lane.keys[0].why = "\u{7}ring".to_owned();
     let mut hold = hold();
-    hold.hold.reason = Some("\u{1b}]0;x".to_owned());
+    hold.reason = Some("\u{1b}]0;x".to_owned());
     lane.held = Some(hold);
-    let texts = [overview(&[lane.clone()], now(), Paint::Plain), detail(&lane, now(), Paint::Plain)];
+    let texts = [overview(&[lane.clone()], now(), Paint::Plain, COLUMNS), detail(&lane, now(), Paint::Plain)];
     for text in texts.into_iter().chain([change_line(&lane, now())]) {
         assert!(!text.chars().any(|c| c.is_control() && c != '\n'), "{text:?}");
     }
