@@ -16,6 +16,7 @@ pub mod open;
 pub mod policy;
 pub mod record;
 mod step;
+mod turn;
 pub mod wait;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,12 +29,12 @@ use self::deliveries::Deliveries;
 use self::heads::Remote;
 use self::lane::{Lane, Phase};
 use self::policy::{AccountName, Policy};
-use self::record::{Changes, Fact};
+use self::record::Fact;
 pub use self::step::{Decision, Effect, Input, Settings, Snapshot, Step, Ticket};
+use self::turn::{Ids, Turn};
 use crate::build::{BuildRequest, CancelAnswer};
 use crate::command::{Command, Hold, Scope, Verb};
 use crate::model::{BuildId, GitRef, ImageName, Seq, Timestamp};
-use crate::random;
 
 /// A blocked image is tried again this often.
 pub const PROBE_EVERY: Duration = Duration::from_mins(30);
@@ -56,9 +57,8 @@ pub struct Scheduler {
     accounts: BTreeMap<AccountName, Account>,
     /// The hold of all images.
     hold: Option<Hold>,
-    newest: Seq,
-    newest_build: BuildId,
-    newest_question: u64,
+    /// The newest numbers, between steps.
+    ids: Ids,
     deliveries: Deliveries,
     /// When each lane must be looked at next, though nothing happens.
     timers: BTreeSet<(Timestamp, ImageName)>,
@@ -129,14 +129,6 @@ pub enum Notice {
     },
 }
 
-/// What a step has decided so far.
-#[derive(Default)]
-struct Work {
-    changes: Changes,
-    effects: Vec<Effect>,
-    touched: BTreeSet<ImageName>,
-}
-
 impl Scheduler {
     /// Takes up where the journal ends. Lanes of images that are not configured are left aside, as stored.
     ///
@@ -148,9 +140,7 @@ impl Scheduler {
             aside: snapshot.lanes.into_iter().map(|lane| (lane.image.clone(), lane)).collect(),
             accounts: BTreeMap::new(),
             hold: snapshot.hold,
-            newest: snapshot.newest,
-            newest_build: snapshot.newest_build,
-            newest_question: 0,
+            ids: Ids { event: snapshot.newest, build: snapshot.newest_build, question: 0 },
             deliveries: Deliveries::recover(snapshot.deliveries),
             timers: BTreeSet::new(),
             starved: BTreeSet::new(),
@@ -159,9 +149,9 @@ impl Scheduler {
             seed: settings.seed,
             now,
         };
-        let mut work = Work::default();
-        scheduler.configure(settings, now, &mut work);
-        let step = scheduler.conclude(now, work);
+        let mut turn = scheduler.begin();
+        scheduler.configure(settings, &mut turn);
+        let step = scheduler.conclude(turn);
         (scheduler, step)
     }
 
@@ -173,11 +163,11 @@ impl Scheduler {
         if self.deadline().is_some_and(|due| due.plus(AWAY_AFTER) <= now) {
             self.images.values_mut().for_each(|controller| controller.since = now);
         }
-        let mut work = Work::default();
+        let mut turn = self.begin();
         for input in inputs {
-            self.take(input, now, &mut work);
+            self.take(input, &mut turn);
         }
-        self.conclude(now, work)
+        self.conclude(turn)
     }
 
     /// When [`handle`](Self::handle) is due next though nothing happens; None while every lane is at rest
@@ -234,61 +224,60 @@ impl Scheduler {
 
     /// The newest event's and the newest build's number.
     pub fn counters(&self) -> (Seq, BuildId) {
-        (self.newest, self.newest_build)
+        (self.ids.event, self.ids.build)
     }
 
-    fn take(&mut self, input: Input, now: Timestamp, work: &mut Work) {
+    fn begin(&self) -> Turn {
+        Turn::new(self.now, self.ids, self.seed)
+    }
+
+    fn take(&mut self, input: Input, turn: &mut Turn) {
         match input {
-            Input::Arrived { delivery, ticket } => self.arrive(delivery, ticket, now, work),
-            Input::Commanded { command, ticket } => self.command(&command, ticket, now, work),
+            Input::Arrived { delivery, ticket } => self.arrive(delivery, ticket, turn),
+            Input::Commanded { command, ticket } => self.command(&command, ticket, turn),
             Input::Answered { image, build, answer } => {
-                let jitter = self.jitter(build);
                 if let Some(controller) = self.images.get_mut(&image) {
-                    controller.answered(build, answer, jitter, now, work);
-                    work.touched.insert(image);
+                    controller.answered(build, answer, turn);
+                    turn.touched.insert(image);
                 }
             }
             Input::Observed { image, question, answer } => {
-                let jitter = self.jitter(BuildId(question));
-                let newest_build = &mut self.newest_build;
                 if let Some(controller) = self.images.get_mut(&image) {
-                    let before = *newest_build;
-                    controller.observed(question, answer, newest_build, jitter, now, work);
-                    work.changes.meta |= before != *newest_build;
-                    work.touched.insert(image);
+                    controller.observed(question, answer, turn);
+                    turn.touched.insert(image);
                 }
             }
             Input::CancelAnswered { image, build, answer } => {
                 if let CancelAnswer::Failed { detail } = answer {
-                    work.effects.push(Effect::Notify { image, notice: Notice::NotCancelled { build, detail } });
+                    turn.effects.push(Effect::Notify { image, notice: Notice::NotCancelled { build, detail } });
                 } else if answer == CancelAnswer::Unsupported {
                     let detail = "it can't cancel".to_owned();
-                    work.effects.push(Effect::Notify { image, notice: Notice::NotCancelled { build, detail } });
+                    turn.effects.push(Effect::Notify { image, notice: Notice::NotCancelled { build, detail } });
                 }
             }
-            Input::Heads { remote, question, answer } => self.heads_answered(&remote, question, answer, now, work),
-            Input::Configured(settings) => self.configure(settings, now, work),
+            Input::Heads { remote, question, answer } => self.heads_answered(&remote, question, answer, turn),
+            Input::Configured(settings) => self.configure(settings, turn),
             Input::Hinted { image } => {
                 if let Some(controller) = self.images.get_mut(&image) {
-                    controller.hinted(now, work);
-                    work.touched.insert(image);
+                    controller.hinted(turn);
+                    turn.touched.insert(image);
                 }
             }
         }
     }
 
-    fn command(&mut self, command: &Command, ticket: Ticket, now: Timestamp, work: &mut Work) {
+    fn command(&mut self, command: &Command, ticket: Ticket, turn: &mut Turn) {
         let hold = match command.verb {
             Verb::Pause { length } => {
-                let until = length.map(|length| now.plus(length));
-                Some(Hold { actor: command.actor.clone(), reason: command.reason.clone(), since: now, until })
+                let until = length.map(|length| turn.now.plus(length));
+                Some(Hold { actor: command.actor.clone(), reason: command.reason.clone(), since: turn.now, until })
             }
             _ => None,
         };
         let images: Vec<ImageName> = match &command.scope {
             Scope::Image(image) if !self.images.contains_key(image) => {
                 let decision = Decision::UnknownImage(image.clone());
-                work.effects.push(Effect::Answer { ticket, decision });
+                turn.effects.push(Effect::Answer { ticket, decision });
                 return;
             }
             Scope::Image(image) => vec![image.clone()],
@@ -296,58 +285,58 @@ impl Scheduler {
         };
         if command.scope == Scope::All && matches!(command.verb, Verb::Pause { .. } | Verb::Resume) {
             self.hold = hold;
-            work.changes.meta = true;
+            turn.changes.meta = true;
         } else {
             for image in &images {
                 let controller = self.images.get_mut(image).expect("just looked up");
-                controller.execute(command, hold.clone(), now, work);
+                controller.execute(command, hold.clone(), turn);
             }
         }
-        work.touched.extend(images.iter().cloned());
-        work.effects.push(Effect::Answer { ticket, decision: Decision::Executed { images } });
+        turn.touched.extend(images.iter().cloned());
+        turn.effects.push(Effect::Answer { ticket, decision: Decision::Executed { images } });
     }
 
     /// Lets time pass, hands builds out, asks questions, and sets the timers of all that was touched.
-    fn conclude(&mut self, now: Timestamp, mut work: Work) -> Step {
-        if self.hold.as_ref().and_then(|hold| hold.until).is_some_and(|until| until <= now) {
+    fn conclude(&mut self, mut turn: Turn) -> Step {
+        if self.hold.as_ref().and_then(|hold| hold.until).is_some_and(|until| until <= turn.now) {
             self.hold = None;
-            work.changes.meta = true;
-            work.touched.extend(self.images.keys().cloned());
+            turn.changes.meta = true;
+            turn.touched.extend(self.images.keys().cloned());
         }
-        while let Some((at, image)) = self.timers.first().filter(|(at, _)| *at <= now).cloned() {
+        while let Some((at, image)) = self.timers.first().filter(|(at, _)| *at <= turn.now).cloned() {
             self.timers.remove(&(at, image.clone()));
             self.images.get_mut(&image).expect("timers are of lanes").timer = None;
-            work.touched.insert(image);
+            turn.touched.insert(image);
         }
-        self.deliveries.forget(now);
-        let mut touched = std::mem::take(&mut work.touched);
+        self.deliveries.forget(turn.now);
+        let mut touched = std::mem::take(&mut turn.touched);
         for image in &touched {
             let controller = self.images.get_mut(image).expect("a touched image is configured");
-            controller.pass_time(now, &mut work);
+            controller.pass_time(&mut turn);
             controller.count_places(&mut self.accounts);
         }
         touched.append(&mut self.starved);
-        self.hand_out(now, &touched, &mut work);
+        self.hand_out(&touched, &mut turn);
         for image in &touched {
             let controller = self.images.get_mut(image).expect("a touched image is configured");
-            if controller.is_due_to_ask(now) {
-                self.newest_question += 1;
-                let question = self.newest_question;
-                controller.watch.asked = Some(Question { id: question, at: now, through: self.newest });
-                work.effects.push(Effect::Observe { image: image.clone(), question });
+            if controller.is_due_to_ask(turn.now) {
+                let question = turn.next_question();
+                controller.watch.asked = Some(Question { id: question, at: turn.now, through: turn.ids.event });
+                turn.effects.push(Effect::Observe { image: image.clone(), question });
             }
             let waits = self.hold.is_some() || self.starved.contains(image);
             controller.set_timer(waits, &mut self.timers);
         }
-        self.ask_heads(now, &mut work);
-        Step { changes: work.changes, effects: work.effects }
+        self.ask_heads(&mut turn);
+        self.ids = turn.ids;
+        turn.into_step()
     }
 
     /// R3: hands out a build for every lane that may have one, in the order of need where accounts are short.
-    fn hand_out(&mut self, now: Timestamp, touched: &BTreeSet<ImageName>, work: &mut Work) {
+    fn hand_out(&mut self, touched: &BTreeSet<ImageName>, turn: &mut Turn) {
         let mut candidates: Vec<((bool, Seq), ImageName, GitRef)> = Vec::new();
         for image in touched {
-            if let Some((rank, git_ref)) = self.images[image].ready_key(self.hold.as_ref(), now) {
+            if let Some((rank, git_ref)) = self.images[image].ready_key(self.hold.as_ref(), turn.now) {
                 candidates.push((rank, image.clone(), git_ref));
             }
         }
@@ -358,21 +347,14 @@ impl Scheduler {
                 self.starved.insert(image);
                 continue;
             }
-            self.newest_build = BuildId(self.newest_build.0 + 1);
-            work.changes.meta = true;
-            let (build, through) = (self.newest_build, self.newest);
+            let (build, through) = (turn.next_build(), turn.ids.event);
             controller
                 .lane
-                .apply(Fact::Intended { build, git_ref: git_ref.clone(), through, at: now }, &mut work.changes);
+                .apply(Fact::Intended { build, git_ref: git_ref.clone(), through, at: turn.now }, &mut turn.changes);
             let live = controller.lane.live(build).expect("just handed out");
             let commit = live.carries.as_ref().and_then(|open| open.commit().cloned());
-            work.effects.push(Effect::Trigger(BuildRequest { build, image, git_ref, commit }));
+            turn.effects.push(Effect::Trigger(BuildRequest { build, image, git_ref, commit }));
             controller.count_places(&mut self.accounts);
         }
-    }
-
-    /// A number that looks random and is the same again for the same seed and build.
-    fn jitter(&self, build: BuildId) -> u64 {
-        random::mix(self.seed ^ build.0.wrapping_mul(random::STRIDE))
     }
 }

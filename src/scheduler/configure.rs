@@ -9,8 +9,9 @@ use std::sync::Arc;
 use super::controller::ImageController;
 use super::lane::Lane;
 use super::policy::Policy;
-use super::{Account, Scheduler, Settings, Work, heads};
-use crate::model::{ImageName, Timestamp};
+use super::turn::Turn;
+use super::{Account, Scheduler, Settings, heads};
+use crate::model::ImageName;
 
 impl Scheduler {
     /// Puts `settings` in force in place of what was before: at the start, nothing.
@@ -21,17 +22,17 @@ impl Scheduler {
     /// - An image that is there again takes its lane up as after a restart (R11): a trigger call that was under way is
     ///   uncertain, and live builds are asked about before anything else is done.
     /// - Account limits and questions to remotes begin anew.
-    pub(super) fn configure(&mut self, settings: Settings, now: Timestamp, work: &mut Work) {
+    pub(super) fn configure(&mut self, settings: Settings, turn: &mut Turn) {
         let Settings { policies, account_limits, button_fold, seed } = settings;
-        (self.button_fold, self.seed) = (button_fold, seed);
-        self.set_aside_all_but(&policies, work);
+        (self.button_fold, self.seed, turn.seed) = (button_fold, seed, seed);
+        self.set_aside_all_but(&policies, turn);
         for (image, policy) in policies {
             if let Some(controller) = self.images.get_mut(&image) {
-                controller.follow(policy, now, work);
+                controller.follow(policy, turn);
             } else {
                 let lane = self.aside.remove(&image).unwrap_or_else(|| Lane::new(image.clone()));
-                let mut controller = ImageController::new(policy, lane, now);
-                controller.recover(now, work);
+                let mut controller = ImageController::new(policy, lane, turn.now);
+                controller.recover(turn);
                 self.images.insert(image, controller);
             }
         }
@@ -43,17 +44,17 @@ impl Scheduler {
             controller.count_places(&mut self.accounts);
         }
         self.starved.clear();
-        self.remotes = heads::remotes(self, now);
-        work.touched = self.images.keys().cloned().collect();
+        self.remotes = heads::remotes(self, turn.now);
+        turn.touched = self.images.keys().cloned().collect();
     }
 
     /// Answers that still come for an image that is set aside find nobody: it is asked anew if it returns.
-    fn set_aside_all_but(&mut self, policies: &BTreeMap<ImageName, Arc<Policy>>, work: &mut Work) {
+    fn set_aside_all_but(&mut self, policies: &BTreeMap<ImageName, Arc<Policy>>, turn: &mut Turn) {
         for (image, controller) in self.images.extract_if(.., |image, _| !policies.contains_key(image)) {
             if let Some(timer) = controller.timer {
                 self.timers.remove(&(timer, image.clone()));
             }
-            work.touched.remove(&image);
+            turn.touched.remove(&image);
             self.aside.insert(image, controller.lane);
         }
     }

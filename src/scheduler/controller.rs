@@ -16,8 +16,9 @@ use std::time::Duration;
 use super::lane::{Lane, Phase};
 use super::policy::{AccountName, Policy};
 use super::record::Fact;
+use super::turn::Turn;
 use super::wait::{Standing, next_due, rank, standing};
-use super::{Account, Effect, Notice, QUESTION_LIMIT, Work};
+use super::{Account, Effect, Notice, QUESTION_LIMIT};
 use crate::build::{BackendBuildId, Outcome};
 use crate::command::{Command, Hold, Verb};
 use crate::event::End;
@@ -69,37 +70,37 @@ impl ImageController {
     }
 
     /// R9: what a person commands.
-    pub(super) fn execute(&mut self, command: &Command, hold: Option<Hold>, now: Timestamp, work: &mut Work) {
+    pub(super) fn execute(&mut self, command: &Command, hold: Option<Hold>, turn: &mut Turn) {
         match command.verb {
-            Verb::Pause { .. } | Verb::Resume => self.lane.apply(Fact::Held(hold), &mut work.changes),
+            Verb::Pause { .. } | Verb::Resume => self.lane.apply(Fact::Held(hold), &mut turn.changes),
             Verb::Start => {
                 for git_ref in self.open_keys() {
-                    self.lane.apply(Fact::Expedited { git_ref, at: now }, &mut work.changes);
+                    self.lane.apply(Fact::Expedited { git_ref, at: turn.now }, &mut turn.changes);
                 }
                 // A person who says "now" knows better than a pause between tries.
                 if self.lane.refusal.is_some() {
-                    self.lane.apply(Fact::Unblocked, &mut work.changes);
+                    self.lane.apply(Fact::Unblocked, &mut turn.changes);
                 }
             }
             Verb::Drop => {
                 let end = End::DroppedBy { actor: command.actor.clone(), reason: command.reason.clone() };
                 for git_ref in self.open_keys() {
-                    self.lane.apply(Fact::Closed { git_ref, end: end.clone(), at: now }, &mut work.changes);
+                    self.lane.apply(Fact::Closed { git_ref, end: end.clone(), at: turn.now }, &mut turn.changes);
                 }
             }
             Verb::Cancel => {
                 let lives: Vec<(BuildId, Vec<BackendBuildId>)> =
                     self.lane.lives().map(|live| (live.record.id, live.record.backend_ids.clone())).collect();
                 for (build, backend_ids) in lives {
-                    self.lane.apply(Fact::CancelAsked { build, actor: command.actor.clone() }, &mut work.changes);
+                    self.lane.apply(Fact::CancelAsked { build, actor: command.actor.clone() }, &mut turn.changes);
                     let image = &self.lane.image;
-                    work.effects.extend(backend_ids.into_iter().map(|backend_id| Effect::Cancel {
+                    turn.effects.extend(backend_ids.into_iter().map(|backend_id| Effect::Cancel {
                         image: image.clone(),
                         build,
                         backend_id,
                     }));
                 }
-                self.watch.next_at = Some(now);
+                self.watch.next_at = Some(turn.now);
             }
         }
     }
@@ -109,38 +110,38 @@ impl ImageController {
         open.map(|(git_ref, _)| git_ref.clone()).collect()
     }
 
-    pub(super) fn hinted(&mut self, now: Timestamp, work: &mut Work) {
+    pub(super) fn hinted(&mut self, turn: &mut Turn) {
         if self.policy.capabilities.observes() {
-            self.watch.next_at = Some(now);
+            self.watch.next_at = Some(turn.now);
         } else if let Some(running) = &self.lane.running {
             let build = running.live.record.id;
             let note = Some("the back-end reported an image; the end is taken from that".to_owned());
-            self.end(build, Outcome::Success, now, None, note, work);
+            self.end(build, Outcome::Success, turn.now, None, note, turn);
         }
     }
 
     /// What happens by the passing of time alone.
-    pub(super) fn pass_time(&mut self, now: Timestamp, work: &mut Work) {
-        if self.lane.hold.as_ref().and_then(|hold| hold.until).is_some_and(|until| until <= now) {
-            self.lane.apply(Fact::Held(None), &mut work.changes);
+    pub(super) fn pass_time(&mut self, turn: &mut Turn) {
+        if self.lane.hold.as_ref().and_then(|hold| hold.until).is_some_and(|until| until <= turn.now) {
+            self.lane.apply(Fact::Held(None), &mut turn.changes);
         }
         // A trigger of unknown outcome that nobody can look for.
         if let Some(queued) = self.lane.queued.as_ref().filter(|_| !self.policy.capabilities.observes())
             && let Phase::Uncertain { since, .. } = queued.phase
-            && since.plus(self.policy.uncertain_limit) <= now
+            && since.plus(self.policy.uncertain_limit) <= turn.now
         {
-            self.give_up_uncertain(now, work);
+            self.give_up_uncertain(turn);
         }
         while let Some(git_ref) = self.lane.key_to_forget().cloned() {
-            self.lane.apply(Fact::KeyForgotten { git_ref }, &mut work.changes);
+            self.lane.apply(Fact::KeyForgotten { git_ref }, &mut turn.changes);
         }
         // An end that is assumed, also of a build from before there was a login.
         while let Some(running) = &self.lane.running
-            && running.assumed_until.map_or(!self.policy.capabilities.observes(), |until| until <= now)
+            && running.assumed_until.map_or(!self.policy.capabilities.observes(), |until| until <= turn.now)
         {
             let build = running.live.record.id;
             let note = Some("the end is assumed: the back-end can't be asked".to_owned());
-            self.end(build, Outcome::Success, now, None, note, work);
+            self.end(build, Outcome::Success, turn.now, None, note, turn);
         }
     }
 
@@ -203,7 +204,7 @@ impl ImageController {
         self.policy.capabilities.observes() && (queued || self.lane.running.is_some() || !self.lane.foreign.is_empty())
     }
 
-    pub(super) fn notify(&self, notice: Notice, work: &mut Work) {
-        work.effects.push(Effect::Notify { image: self.lane.image.clone(), notice });
+    pub(super) fn notify(&self, notice: Notice, turn: &mut Turn) {
+        turn.effects.push(Effect::Notify { image: self.lane.image.clone(), notice });
     }
 }

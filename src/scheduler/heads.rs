@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use super::lane::{HEADS_MAX, Lane};
 use super::record::Fact;
-use super::{Effect, Notice, Question, Scheduler, Work};
+use super::turn::Turn;
+use super::{Effect, Notice, Question, Scheduler};
 use crate::event::{Cause, CauseKind, Disposition, NewEvent};
 use crate::model::{CommitId, GitRef, ImageName, RefKind, Seq, Timestamp};
 
@@ -79,14 +80,14 @@ impl Scheduler {
     }
 
     /// Asks the remotes whose time has come, the longest overdue first.
-    pub(super) fn ask_heads(&mut self, now: Timestamp, work: &mut Work) {
+    pub(super) fn ask_heads(&mut self, turn: &mut Turn) {
         for remote in self.remotes.values_mut() {
-            if remote.asked.take_if(|asked| asked.at.plus(HEADS_LIMIT) <= now).is_some() {
-                remote.fail("no answer came".to_owned(), now, work);
+            if remote.asked.take_if(|asked| asked.at.plus(HEADS_LIMIT) <= turn.now).is_some() {
+                remote.fail("no answer came".to_owned(), turn);
             }
         }
         let mut free = ASKED_MAX.saturating_sub(self.remotes.values().filter(|remote| remote.asked.is_some()).count());
-        let due = self.remotes.iter().filter(|(_, remote)| remote.asked.is_none() && remote.next_at <= now);
+        let due = self.remotes.iter().filter(|(_, remote)| remote.asked.is_none() && remote.next_at <= turn.now);
         let mut due: Vec<(Timestamp, Arc<str>)> = due.map(|(name, remote)| (remote.next_at, name.clone())).collect();
         due.sort();
         for (_, name) in due {
@@ -94,9 +95,8 @@ impl Scheduler {
                 break;
             }
             free -= 1;
-            self.newest_question += 1;
-            let question = Question { id: self.newest_question, at: now, through: self.newest };
-            work.effects.push(Effect::AskHeads { remote: name.clone(), question: question.id });
+            let question = Question { id: turn.next_question(), at: turn.now, through: turn.ids.event };
+            turn.effects.push(Effect::AskHeads { remote: name.clone(), question: question.id });
             if let Some(remote) = self.remotes.get_mut(&name) {
                 remote.asked = Some(question);
             }
@@ -104,40 +104,26 @@ impl Scheduler {
     }
 
     /// Takes in what a remote answered. An answer to a question that was given up counts for nothing.
-    pub(super) fn heads_answered(
-        &mut self,
-        name: &Arc<str>,
-        question: u64,
-        heads: Heads,
-        now: Timestamp,
-        work: &mut Work,
-    ) {
+    pub(super) fn heads_answered(&mut self, name: &Arc<str>, question: u64, heads: Heads, turn: &mut Turn) {
         let Some(remote) = self.remotes.get_mut(name) else { return };
         let Some(asked) = remote.asked.take_if(|asked| asked.id == question) else { return };
         match heads {
-            Err(detail) => remote.fail(detail, now, work),
+            Err(detail) => remote.fail(detail, turn),
             Ok(heads) => {
-                remote.next_at = now.plus(remote.every);
+                remote.next_at = turn.now.plus(remote.every);
                 if std::mem::take(&mut remote.failures) > 0 {
-                    remote.tell(Notice::RemoteReadable, work);
+                    remote.tell(Notice::RemoteReadable, turn);
                 }
                 let images = remote.images.clone();
                 for (image, heads) in heads.into_iter().filter(|(image, _)| images.contains(image)) {
-                    self.compare(&image, heads, asked.through, now, work);
+                    self.compare(&image, heads, asked.through, turn);
                 }
             }
         }
     }
 
     /// Makes recovered events of the heads of one image that nobody asked for, and remembers the others.
-    fn compare(
-        &mut self,
-        image: &ImageName,
-        heads: BTreeMap<GitRef, RemoteHead>,
-        asked_through: Seq,
-        now: Timestamp,
-        work: &mut Work,
-    ) {
+    fn compare(&mut self, image: &ImageName, heads: BTreeMap<GitRef, RemoteHead>, asked_through: Seq, turn: &mut Turn) {
         let Some(controller) = self.images.get_mut(image) else { return };
         let Some(reconcile) = &controller.policy.reconcile else { return };
         let complete = heads.len() <= HEADS_MAX;
@@ -163,13 +149,13 @@ impl Scheduler {
             }
         }
         if !seen.is_empty() || !gone.is_empty() || controller.lane.heads_by != heads_by {
-            controller.lane.apply(Fact::HeadsSeen { heads: seen, gone, by: heads_by }, &mut work.changes);
+            controller.lane.apply(Fact::HeadsSeen { heads: seen, gone, by: heads_by }, &mut turn.changes);
             // A journal is read back by its head, and this may be the first that is written.
-            work.changes.meta = true;
+            turn.changes.meta = true;
         }
-        work.touched.insert(image.clone());
+        turn.touched.insert(image.clone());
         for (git_ref, commit, before) in missed.into_iter().take(RECOVERED_PER_ANSWER) {
-            self.recover_push(image, git_ref, commit, before, now, work);
+            self.recover_push(image, git_ref, commit, before, turn);
         }
     }
 
@@ -180,8 +166,7 @@ impl Scheduler {
         git_ref: GitRef,
         commit: CommitId,
         before: Option<CommitId>,
-        now: Timestamp,
-        work: &mut Work,
+        turn: &mut Turn,
     ) {
         let immediate = git_ref.kind() == RefKind::Tag;
         let new_event = NewEvent {
@@ -191,25 +176,25 @@ impl Scheduler {
             before,
             disposition: Disposition::Build { immediate, manual: false, ensure: false },
         };
-        let event = self.accept(new_event, &Arc::new(Cause::new(CauseKind::Recovered, SOURCE)), now, work);
-        work.changes.events.push(event);
-        work.changes.meta = true;
+        let event = self.accept(new_event, &Arc::new(Cause::new(CauseKind::Recovered, SOURCE)), turn);
+        turn.changes.events.push(event);
+        turn.changes.meta = true;
     }
 }
 
 impl Remote {
     /// Asked again later, ever more seldom. The operator is told once, until it can be read again.
-    fn fail(&mut self, detail: String, now: Timestamp, work: &mut Work) {
-        self.next_at = now.plus(failed_wait(self.every, self.failures));
+    fn fail(&mut self, detail: String, turn: &mut Turn) {
+        self.next_at = turn.now.plus(failed_wait(self.every, self.failures));
         self.failures = self.failures.saturating_add(1);
         if self.failures == 1 {
-            self.tell(Notice::RemoteUnreadable { detail }, work);
+            self.tell(Notice::RemoteUnreadable { detail }, turn);
         }
     }
 
-    fn tell(&self, notice: Notice, work: &mut Work) {
+    fn tell(&self, notice: Notice, turn: &mut Turn) {
         let image = self.images.first().cloned();
-        work.effects.extend(image.map(|image| Effect::Notify { image, notice }));
+        turn.effects.extend(image.map(|image| Effect::Notify { image, notice }));
     }
 }
 

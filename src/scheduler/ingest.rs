@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::record::{Fact, Remembered, Tap};
-use super::{Decision, Effect, ImageController, Scheduler, Ticket, Work};
+use super::turn::Turn;
+use super::{Decision, Effect, ImageController, Scheduler, Ticket};
 use crate::event::{Cause, CauseKind, Delivery, Disposition, End, Event, NewEvent, Touches, Verdict};
 use crate::model::{EventId, Seq, Timestamp};
 use crate::reason::IgnoreReason;
@@ -12,63 +13,56 @@ use crate::scheduler::open::Group;
 impl Scheduler {
     /// Takes a delivery in, or finds that it came before. Either way the ticket's holder gets an answer, and
     /// not before all of it is on disk.
-    pub(super) fn arrive(&mut self, delivery: Delivery, ticket: Ticket, now: Timestamp, work: &mut Work) {
+    pub(super) fn arrive(&mut self, delivery: Delivery, ticket: Ticket, turn: &mut Turn) {
         if let Some(Remembered { first, count, .. }) = self.deliveries.find(&delivery.fingerprints) {
-            work.effects.push(Effect::Answer { ticket, decision: Decision::Repeated { first, count } });
+            turn.effects.push(Effect::Answer { ticket, decision: Decision::Repeated { first, count } });
             return;
         }
-        let first = self.newest.next();
+        let first = turn.ids.event.next();
         let cause = Arc::new(delivery.cause);
         let events: Vec<Arc<Event>> =
-            delivery.new_events.into_iter().map(|new_event| self.accept(new_event, &cause, now, work)).collect();
+            delivery.new_events.into_iter().map(|new_event| self.accept(new_event, &cause, turn)).collect();
         let count = u32::try_from(events.len()).unwrap_or(u32::MAX);
         if count > 0 {
             for fingerprint in delivery.fingerprints {
-                let remembered = Remembered { first, count, at: now };
+                let remembered = Remembered { first, count, at: turn.now };
                 self.deliveries.remember(fingerprint, remembered);
-                work.changes.remembered.push((fingerprint, remembered));
+                turn.changes.remembered.push((fingerprint, remembered));
             }
         }
-        work.changes.events.extend(events.iter().cloned());
-        work.changes.meta = true;
-        work.effects.push(Effect::Answer { ticket, decision: Decision::Recorded { events } });
+        turn.changes.events.extend(events.iter().cloned());
+        turn.changes.meta = true;
+        turn.effects.push(Effect::Answer { ticket, decision: Decision::Recorded { events } });
     }
 
     /// Numbers one wish and lets it open its key.
-    pub(super) fn accept(
-        &mut self,
-        new_event: NewEvent,
-        cause: &Arc<Cause>,
-        now: Timestamp,
-        work: &mut Work,
-    ) -> Arc<Event> {
-        let seq = self.newest.next();
-        self.newest = seq;
+    pub(super) fn accept(&mut self, new_event: NewEvent, cause: &Arc<Cause>, turn: &mut Turn) -> Arc<Event> {
+        let seq = turn.next_event();
         let verdict = match new_event.disposition.clone() {
             Disposition::Skip { evidence, touches } => {
-                self.pass_over(&new_event, seq, touches, work);
+                self.pass_over(&new_event, seq, touches, turn);
                 Verdict::Skipped { evidence }
             }
             Disposition::Outside { evidence, paths } if self.all_is_outside(&new_event, &paths) => {
-                self.pass_over(&new_event, seq, Touches::Outside { paths }, work);
+                self.pass_over(&new_event, seq, Touches::Outside { paths }, turn);
                 Verdict::Skipped { evidence }
             }
             Disposition::Ignore { reason } => Verdict::Ignored { reason },
             Disposition::DeleteRef => {
-                self.delete_ref(&new_event, seq, now, work);
+                self.delete_ref(&new_event, seq, turn);
                 Verdict::RefDeleted
             }
             Disposition::Outside { .. } => {
-                let opens = Opening { seq, immediate: false, manual: false, ensure: false, at: now };
-                self.open(&new_event, cause, &opens, work)
+                let opens = Opening { seq, immediate: false, manual: false, ensure: false, at: turn.now };
+                self.open(&new_event, cause, &opens, turn)
             }
             Disposition::Build { immediate, manual, ensure } => {
-                self.open(&new_event, cause, &Opening { seq, immediate, manual, ensure, at: now }, work)
+                self.open(&new_event, cause, &Opening { seq, immediate, manual, ensure, at: turn.now }, turn)
             }
         };
         Arc::new(Event {
             seq,
-            accepted_at: now,
+            accepted_at: turn.now,
             image: new_event.image,
             git_ref: new_event.git_ref,
             commit: new_event.commit,
@@ -77,7 +71,7 @@ impl Scheduler {
         })
     }
 
-    fn open(&mut self, new_event: &NewEvent, cause: &Cause, opens: &Opening, work: &mut Work) -> Verdict {
+    fn open(&mut self, new_event: &NewEvent, cause: &Cause, opens: &Opening, turn: &mut Turn) -> Verdict {
         let fold = self.button_fold;
         let not_configured = || Verdict::Ignored { reason: IgnoreReason::UnknownImage };
         let (Some(image), Some(git_ref)) = (&new_event.image, &new_event.git_ref) else { return not_configured() };
@@ -115,8 +109,8 @@ impl Scheduler {
             mixed: false,
             sealed: false,
         };
-        lane.apply(Fact::Opened { git_ref: git_ref.clone(), group, tap }, &mut work.changes);
-        work.touched.insert(image.clone());
+        lane.apply(Fact::Opened { git_ref: git_ref.clone(), group, tap }, &mut turn.changes);
+        turn.touched.insert(image.clone());
         Verdict::Opened
     }
 
@@ -132,7 +126,7 @@ impl Scheduler {
 
     /// R10, R11: a push that is not built has moved its ref all the same. What was pushed unheard before it is
     /// still to be found, so it counts only where it follows on what is known.
-    fn pass_over(&mut self, new_event: &NewEvent, seq: Seq, touches: Touches, work: &mut Work) {
+    fn pass_over(&mut self, new_event: &NewEvent, seq: Seq, touches: Touches, turn: &mut Turn) {
         let (Some(image), Some(git_ref)) = (&new_event.image, &new_event.git_ref) else { return };
         let Some(controller) = self.images.get_mut(image) else { return };
         // Without a key, no build has begun that could be looked back to.
@@ -140,7 +134,7 @@ impl Scheduler {
             // What was pushed unheard before it may have touched anything.
             let known = controller.lane.knows_base(git_ref, new_event.before.as_ref());
             let touches = if known { touches } else { Touches::Inside };
-            controller.lane.apply(Fact::PassedOver { git_ref: git_ref.clone(), seq, touches }, &mut work.changes);
+            controller.lane.apply(Fact::PassedOver { git_ref: git_ref.clone(), seq, touches }, &mut turn.changes);
         }
         let Some(commit) = &new_event.commit else { return };
         let follows = match (controller.lane.known_head(git_ref), &new_event.before) {
@@ -151,21 +145,21 @@ impl Scheduler {
         };
         if follows {
             let moved = Fact::HeadMoved { git_ref: git_ref.clone(), commit: Some(commit.clone()), seq };
-            controller.lane.apply(moved, &mut work.changes);
+            controller.lane.apply(moved, &mut turn.changes);
         }
     }
 
-    fn delete_ref(&mut self, new_event: &NewEvent, seq: Seq, now: Timestamp, work: &mut Work) {
+    fn delete_ref(&mut self, new_event: &NewEvent, seq: Seq, turn: &mut Turn) {
         let (Some(image), Some(git_ref)) = (&new_event.image, &new_event.git_ref) else { return };
         let Some(controller) = self.images.get_mut(image) else { return };
         if controller.lane.keys.contains_key(git_ref) || controller.lane.heads.contains_key(git_ref) {
             // Should it come again, even at the same commit, it is new.
-            controller.lane.apply(Fact::HeadMoved { git_ref: git_ref.clone(), commit: None, seq }, &mut work.changes);
+            controller.lane.apply(Fact::HeadMoved { git_ref: git_ref.clone(), commit: None, seq }, &mut turn.changes);
         }
         if controller.lane.keys.get(git_ref).is_some_and(|key| key.open.is_some()) {
-            let closed = Fact::Closed { git_ref: git_ref.clone(), end: End::RefDeleted, at: now };
-            controller.lane.apply(closed, &mut work.changes);
-            work.touched.insert(image.clone());
+            let closed = Fact::Closed { git_ref: git_ref.clone(), end: End::RefDeleted, at: turn.now };
+            controller.lane.apply(closed, &mut turn.changes);
+            turn.touched.insert(image.clone());
         }
     }
 }

@@ -3,10 +3,11 @@
 use super::ImageController;
 use crate::build::Outcome;
 use crate::model::{BuildId, Timestamp};
+use crate::scheduler::Notice;
 use crate::scheduler::lane::Phase;
 use crate::scheduler::record::Fact;
+use crate::scheduler::turn::Turn;
 use crate::scheduler::wait::back_off;
-use crate::scheduler::{Notice, Work};
 
 impl ImageController {
     /// R8: a started build ends. A failure is tried again only as often as the policy says; a loss once.
@@ -17,7 +18,7 @@ impl ImageController {
         at: Timestamp,
         log_url: Option<String>,
         note: Option<String>,
-        work: &mut Work,
+        turn: &mut Turn,
     ) {
         let live = self.lane.live(build).expect("it ends because it lived");
         let key = live.record.git_ref.as_ref().and_then(|git_ref| self.lane.keys.get(git_ref));
@@ -28,74 +29,69 @@ impl ImageController {
         });
         let red_before = self.lane.last_build.as_ref().is_some_and(|last| last.outcome == Some(Outcome::Failure));
         match outcome {
-            Outcome::Failure if !reopened => self.notify(Notice::Failed { build }, work),
-            Outcome::Success if red_before => self.notify(Notice::Recovered { build }, work),
+            Outcome::Failure if !reopened => self.notify(Notice::Failed { build }, turn),
+            Outcome::Success if red_before => self.notify(Notice::Recovered { build }, turn),
             _ => {}
         }
-        self.lane.apply(Fact::Finished { build, at, outcome, log_url, note, reopened }, &mut work.changes);
+        self.lane.apply(Fact::Finished { build, at, outcome, log_url, note, reopened }, &mut turn.changes);
     }
 
     /// The build in the waiting place ends without having begun. `jitter`: wait before the next try.
-    pub(super) fn never_started(
-        &mut self,
-        outcome: Outcome,
-        note: String,
-        jitter: Option<u64>,
-        now: Timestamp,
-        work: &mut Work,
-    ) {
+    pub(super) fn never_started(&mut self, outcome: Outcome, note: String, jitter: Option<u64>, turn: &mut Turn) {
         let live = &self.lane.queued.as_ref().expect("a build that never started is in the waiting place").live;
         let build = live.record.id;
         let cancelled_by = live.cancelled_by.clone().filter(|_| outcome == Outcome::Cancelled);
         let times = self.lane.refusal.as_ref().map_or(0, |refusal| refusal.times);
-        let again_at = jitter.map(|jitter| now.plus(back_off(times, jitter)));
-        self.lane
-            .apply(Fact::NeverStarted { build, at: now, outcome, note, cancelled_by, again_at }, &mut work.changes);
-        self.notice_long_refusal(now, work);
+        let again_at = jitter.map(|jitter| turn.now.plus(back_off(times, jitter)));
+        self.lane.apply(
+            Fact::NeverStarted { build, at: turn.now, outcome, note, cancelled_by, again_at },
+            &mut turn.changes,
+        );
+        self.notice_long_refusal(turn);
     }
 
-    pub(super) fn lose(&mut self, build: BuildId, note: String, now: Timestamp, work: &mut Work) {
-        self.notify(Notice::Lost { build, detail: note.clone() }, work);
+    pub(super) fn lose(&mut self, build: BuildId, note: String, turn: &mut Turn) {
+        self.notify(Notice::Lost { build, detail: note.clone() }, turn);
         let started = self.lane.live(build).expect("it is lost because it lived").record.started_at.is_some();
         if started {
-            self.end(build, Outcome::Lost, now, None, Some(note), work);
+            self.end(build, Outcome::Lost, turn.now, None, Some(note), turn);
         } else {
-            self.never_started(Outcome::NotStarted, note, Some(0), now, work);
+            self.never_started(Outcome::NotStarted, note, Some(0), turn);
         }
     }
 
     /// R11: only after the back-end was asked, and not because the first question after a start fails, is a build given
     /// up.
-    pub(super) fn give_up_overdue(&mut self, now: Timestamp, work: &mut Work) {
+    pub(super) fn give_up_overdue(&mut self, turn: &mut Turn) {
         let deadline = self.policy.build_deadline;
         let overdue = self.lane.lives().filter(|live| {
             let since = live.record.started_at.or(live.record.triggered_at);
-            since.is_some_and(|since| since.plus(deadline) <= now)
+            since.is_some_and(|since| since.plus(deadline) <= turn.now)
         });
         let overdue: Vec<BuildId> = overdue.map(|live| live.record.id).collect();
         for build in overdue {
             let note = format!("given up: no end was seen within {}", humantime::format_duration(deadline));
-            self.lose(build, note, now, work);
+            self.lose(build, note, turn);
         }
     }
 
     /// A trigger whose build nobody could look for, for too long, is open again: one build too many is cheaper
     /// than one too few.
-    pub(super) fn give_up_if_uncertain_for_long(&mut self, now: Timestamp, work: &mut Work) {
+    pub(super) fn give_up_if_uncertain_for_long(&mut self, turn: &mut Turn) {
         let Some(queued) = &self.lane.queued else { return };
         let unseen = queued.live.record.backend_ids.is_empty()
             && matches!(queued.phase, Phase::Uncertain { .. } | Phase::Accepted);
-        let called_at = queued.live.record.triggered_at.unwrap_or(now);
-        if unseen && called_at.max(self.since).plus(self.policy.uncertain_limit) <= now {
-            self.give_up_uncertain(now, work);
+        let called_at = queued.live.record.triggered_at.unwrap_or(turn.now);
+        if unseen && called_at.max(self.since).plus(self.policy.uncertain_limit) <= turn.now {
+            self.give_up_uncertain(turn);
         }
     }
 
-    pub(super) fn give_up_uncertain(&mut self, now: Timestamp, work: &mut Work) {
+    pub(super) fn give_up_uncertain(&mut self, turn: &mut Turn) {
         let build = self.lane.queued.as_ref().expect("looked up by the caller").live.record.id;
         let note = "unverified: nobody could say whether it started, so its events are open again".to_owned();
-        self.notify(Notice::Unverified { build }, work);
-        self.never_started(Outcome::NotStarted, note, None, now, work);
+        self.notify(Notice::Unverified { build }, turn);
+        self.never_started(Outcome::NotStarted, note, None, turn);
     }
 
     /// Only time in which we could have seen a build counts: not that before a restart, nor what a clock set forward

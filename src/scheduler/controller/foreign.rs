@@ -3,28 +3,22 @@
 use super::ImageController;
 use super::matching::fits_label;
 use crate::build::{BackendBuild, BackendBuildState, Observation, Outcome};
-use crate::model::{BuildId, GitRef, Seq, Timestamp};
-use crate::scheduler::Work;
+use crate::model::{GitRef, Seq, Timestamp};
 use crate::scheduler::coverage::contained_through;
 use crate::scheduler::lane::FOREIGN_MAX;
 use crate::scheduler::policy::Policy;
 use crate::scheduler::record::{Fact, Foreign};
+use crate::scheduler::turn::Turn;
 
 impl ImageController {
     /// R7: builds of others take places, and cover as far as their commit proves.
-    pub(super) fn follow_foreign(
-        &mut self,
-        observation: &Observation,
-        newest_build: &mut BuildId,
-        now: Timestamp,
-        work: &mut Work,
-    ) {
+    pub(super) fn follow_foreign(&mut self, observation: &Observation, turn: &mut Turn) {
         for known in self.lane.foreign.clone() {
             let theirs = observation.builds.iter().find(|theirs| theirs.id == known.backend_id);
             let outcome = match theirs.map(|theirs| theirs.state) {
                 Some(BackendBuildState::Finished(outcome)) => Some(outcome),
                 None => Some(Outcome::Lost),
-                Some(_) if known.seen_at.plus(self.policy.build_deadline) <= now => Some(Outcome::Lost),
+                Some(_) if known.seen_at.plus(self.policy.build_deadline) <= turn.now => Some(Outcome::Lost),
                 Some(_) => None,
             };
             if let Some(outcome) = outcome {
@@ -36,8 +30,8 @@ impl ImageController {
                     state => state.is_final(),
                 });
                 let covered = ran.map(|theirs| self.covered_by_foreign(theirs)).unwrap_or_default();
-                let ended = Fact::ForeignEnded { id: known.id, at: now, outcome, covered };
-                self.lane.apply(ended, &mut work.changes);
+                let ended = Fact::ForeignEnded { id: known.id, at: turn.now, outcome, covered };
+                self.lane.apply(ended, &mut turn.changes);
             }
         }
         for theirs in &observation.builds {
@@ -49,17 +43,11 @@ impl ImageController {
             if theirs.state.is_final() || self.lane.owns(&theirs.id) || may_be_ours || !(fresh || changed) {
                 continue;
             }
-            if fresh && (self.lane.foreign.len() >= FOREIGN_MAX || is_long_over(theirs, &self.policy, now)) {
+            if fresh && (self.lane.foreign.len() >= FOREIGN_MAX || is_long_over(theirs, &self.policy, turn.now)) {
                 continue;
             }
-            let id = known.as_ref().map_or_else(
-                || {
-                    newest_build.0 += 1;
-                    *newest_build
-                },
-                |known| known.id,
-            );
-            let seen_at = known.map_or(now, |known| known.seen_at);
+            let id = known.as_ref().map_or_else(|| turn.next_build(), |known| known.id);
+            let seen_at = known.map_or(turn.now, |known| known.seen_at);
             let foreign = Foreign {
                 id,
                 backend_id: theirs.id.clone(),
@@ -70,7 +58,7 @@ impl ImageController {
                 started_at: theirs.started_at,
                 log_url: theirs.log_url.clone(),
             };
-            self.lane.apply(Fact::ForeignSeen(foreign), &mut work.changes);
+            self.lane.apply(Fact::ForeignSeen(foreign), &mut turn.changes);
         }
     }
 

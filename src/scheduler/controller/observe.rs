@@ -7,8 +7,9 @@ use crate::model::{BuildId, CommitId, Seq, Timestamp};
 use crate::scheduler::coverage::cover;
 use crate::scheduler::lane::{Lane, Live, Phase, Running};
 use crate::scheduler::record::Fact;
+use crate::scheduler::turn::Turn;
 use crate::scheduler::wait::back_off;
-use crate::scheduler::{Effect, Notice, OBSERVE_GROWTH_MAX, Work};
+use crate::scheduler::{Effect, Notice, OBSERVE_GROWTH_MAX};
 
 /// A longer id is no id of a back-end that we know, and has no place in a small entry of the journal.
 const BACKEND_ID_BYTES_MAX: usize = 64;
@@ -20,10 +21,7 @@ impl ImageController {
         &mut self,
         question: u64,
         answer: Result<Observation, ObserveError>,
-        newest_build: &mut BuildId,
-        jitter: u64,
-        now: Timestamp,
-        work: &mut Work,
+        turn: &mut Turn,
     ) {
         let Some(asked) = self.watch.asked.take_if(|asked| asked.id == question) else { return };
         let before = self.lane.clone();
@@ -33,21 +31,21 @@ impl ImageController {
                 observation.builds.retain(|theirs| theirs.id.0.len() <= BACKEND_ID_BYTES_MAX);
                 observation.builds.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
                 observation.builds.dedup_by(|a, b| a.id == b.id);
-                self.attach(&observation, &asked, jitter, now, work);
-                self.attach_late(&observation, work);
-                self.follow_ours(&observation, &asked, now, work);
-                self.follow_foreign(&observation, newest_build, now, work);
+                self.attach(&observation, &asked, turn);
+                self.attach_late(&observation, turn);
+                self.follow_ours(&observation, &asked, turn);
+                self.follow_foreign(&observation, turn);
             }
-            Err(error) => self.unreadable(&error, now, work),
+            Err(error) => self.unreadable(&error, turn),
         }
-        if answered || self.since.plus(self.policy.uncertain_limit) <= now {
-            self.give_up_overdue(now, work);
+        if answered || self.since.plus(self.policy.uncertain_limit) <= turn.now {
+            self.give_up_overdue(turn);
         }
-        self.schedule_next(before != self.lane, now);
+        self.schedule_next(before != self.lane, turn.now);
     }
 
     /// R6: finds the builds of a trigger whose build nobody has named, or finds that there are none.
-    fn attach(&mut self, observation: &Observation, asked: &Question, jitter: u64, now: Timestamp, work: &mut Work) {
+    fn attach(&mut self, observation: &Observation, asked: &Question, turn: &mut Turn) {
         let Some(queued) = &self.lane.queued else { return };
         if queued.phase == Phase::Triggering {
             return;
@@ -61,7 +59,7 @@ impl ImageController {
                 _ => None,
             };
             let backend_ids: Vec<BackendBuildId> = found.into_iter().map(|theirs| theirs.id.clone()).collect();
-            self.attach_builds(build, backend_ids, only_through, work);
+            self.attach_builds(build, backend_ids, only_through, turn);
             return;
         }
         // One that was assumed to have begun, before there was a login, has an end that is assumed.
@@ -69,21 +67,21 @@ impl ImageController {
             return;
         }
         if let Phase::Uncertain { pending: true, .. } = queued.phase {
-            self.ride_or_retry(observation, jitter, now, work);
+            self.ride_or_retry(observation, asked, turn);
             return;
         }
-        let called_at = live.record.triggered_at.unwrap_or(now);
+        let called_at = live.record.triggered_at.unwrap_or(turn.now);
         let reaches_back = observation.complete_since.is_none_or(|since| since <= called_at.minus(CLOCK_TOLERANCE));
         if reaches_back && self.grace_is_over(called_at, asked.at) {
             let note = "the back-end shows no build of this trigger, so it never started".to_owned();
-            self.never_started(Outcome::NotStarted, note, Some(jitter), now, work);
+            self.never_started(Outcome::NotStarted, note, Some(turn.jitter(asked.id)), turn);
         } else if !reaches_back {
-            self.give_up_if_uncertain_for_long(now, work);
+            self.give_up_if_uncertain_for_long(turn);
         }
     }
 
     /// Rows of a running build that show up late: of another build rule, or ours beside one that we took for ours.
-    fn attach_late(&mut self, observation: &Observation, work: &mut Work) {
+    fn attach_late(&mut self, observation: &Observation, turn: &mut Turn) {
         let Some(Running { live, .. }) = &self.lane.running else { return };
         if live.record.backend_ids.is_empty() {
             return;
@@ -93,7 +91,7 @@ impl ImageController {
         let backend_ids: Vec<BackendBuildId> =
             found.filter(|theirs| !self.may_be_of_a_call_under_way(theirs)).map(|theirs| theirs.id.clone()).collect();
         if !backend_ids.is_empty() {
-            self.attach_builds(build, backend_ids, None, work);
+            self.attach_builds(build, backend_ids, None, turn);
         }
     }
 
@@ -102,7 +100,7 @@ impl ImageController {
         build: BuildId,
         backend_ids: Vec<BackendBuildId>,
         only_through: Option<Seq>,
-        work: &mut Work,
+        turn: &mut Turn,
     ) {
         if self.lane.live(build).is_some_and(|live| live.cancelled_by.is_some()) {
             // It could not be asked for while nobody knew what to cancel.
@@ -111,13 +109,13 @@ impl ImageController {
                 build,
                 backend_id: backend_id.clone(),
             };
-            work.effects.extend(backend_ids.iter().map(cancel));
+            turn.effects.extend(backend_ids.iter().map(cancel));
         }
-        self.lane.apply(Fact::Attached { build, backend_ids, only_through }, &mut work.changes);
+        self.lane.apply(Fact::Attached { build, backend_ids, only_through }, &mut turn.changes);
     }
 
     /// The back-end says that one is pending already: ride on it, if it is there; else the call was refused.
-    fn ride_or_retry(&mut self, observation: &Observation, jitter: u64, now: Timestamp, work: &mut Work) {
+    fn ride_or_retry(&mut self, observation: &Observation, asked: &Question, turn: &mut Turn) {
         let queued = self.lane.queued.as_ref().expect("looked up by the caller");
         let (build, git_ref) = (queued.live.record.id, queued.live.record.git_ref.clone());
         let waiting = observation.builds.iter().find(|theirs| {
@@ -128,17 +126,17 @@ impl ImageController {
         if let Some(theirs) = waiting {
             let backend_ids = vec![theirs.id.clone()];
             // It was there before our call: by time it covers nothing that we know of.
-            self.lane.apply(Fact::Attached { build, backend_ids, only_through: Some(Seq(0)) }, &mut work.changes);
+            self.lane.apply(Fact::Attached { build, backend_ids, only_through: Some(Seq(0)) }, &mut turn.changes);
         } else {
             let detail = "the back-end says that a build is pending already, and shows none".to_owned();
             let times = self.lane.refusal.as_ref().map_or(0, |refusal| refusal.times);
-            let again_at = now.plus(back_off(times, jitter));
-            self.lane.apply(Fact::Refused { build, at: now, detail, again_at, blocked: false }, &mut work.changes);
+            let again_at = turn.now.plus(back_off(times, turn.jitter(asked.id)));
+            self.lane.apply(Fact::Refused { build, at: turn.now, detail, again_at, blocked: false }, &mut turn.changes);
         }
     }
 
     /// Brings our live builds up to what the back-end shows of their builds.
-    fn follow_ours(&mut self, observation: &Observation, asked: &Question, now: Timestamp, work: &mut Work) {
+    fn follow_ours(&mut self, observation: &Observation, asked: &Question, turn: &mut Turn) {
         let builds: Vec<BuildId> = self.lane.lives().map(|live| live.record.id).collect();
         for build in builds {
             let live = self.lane.live(build).expect("listed just now");
@@ -146,43 +144,43 @@ impl ImageController {
                 continue;
             }
             match Sight::of(live, observation) {
-                Sight::Absent => self.absent(build, observation, now, work),
+                Sight::Absent => self.absent(build, observation, turn),
                 sight => {
                     if live.missing_since.is_some() {
-                        self.lane.apply(Fact::Missing { build, since: None }, &mut work.changes);
+                        self.lane.apply(Fact::Missing { build, since: None }, &mut turn.changes);
                     }
-                    self.seen(build, sight, asked, now, work);
+                    self.seen(build, sight, asked, turn);
                 }
             }
         }
     }
 
-    fn seen(&mut self, build: BuildId, sight: Sight, asked: &Question, now: Timestamp, work: &mut Work) {
+    fn seen(&mut self, build: BuildId, sight: Sight, asked: &Question, turn: &mut Turn) {
         let started = self.lane.live(build).expect("seen because it lives").record.started_at.is_some();
         match sight {
             Sight::Absent | Sight::Unclear => {}
             Sight::Waiting => {
                 if !started && self.policy.capabilities.source_taken == SourceTaken::AtStart {
-                    self.lane.apply(Fact::StillQueued { build, through: asked.through }, &mut work.changes);
+                    self.lane.apply(Fact::StillQueued { build, through: asked.through }, &mut turn.changes);
                 }
             }
             Sight::Begun { commit, started_at } => {
-                self.begun(build, commit.as_ref(), started_at, now, work);
+                self.begun(build, commit.as_ref(), started_at, turn);
             }
             Sight::Ended { outcome, commit, started_at, finished_at, log_url, ever_ran } => {
-                let at = finished_at.unwrap_or(now).min(now);
+                let at = finished_at.unwrap_or(turn.now).min(turn.now);
                 if !started && outcome == Outcome::Cancelled && !ever_ran {
                     let note = "it was cancelled before it began".to_owned();
-                    self.never_started(Outcome::Cancelled, note, None, now, work);
+                    self.never_started(Outcome::Cancelled, note, None, turn);
                     return;
                 }
-                self.begun(build, commit.as_ref(), started_at, now, work);
+                self.begun(build, commit.as_ref(), started_at, turn);
                 let begun_at = self.lane.live(build).and_then(|live| live.record.started_at).unwrap_or(at);
                 if outcome == Outcome::Cancelled && self.policy.capabilities.is_over_limit(at.since(begun_at)) {
                     let note = "the back-end ended it at its own time limit".to_owned();
-                    self.end(build, Outcome::Lost, at, log_url, Some(note), work);
+                    self.end(build, Outcome::Lost, at, log_url, Some(note), turn);
                 } else {
-                    self.end(build, outcome, at, log_url, None, work);
+                    self.end(build, outcome, at, log_url, None, turn);
                 }
             }
         }
@@ -190,14 +188,7 @@ impl ImageController {
 
     /// R4: the first sight of a build that has begun fixes what it covers; a commit that becomes known later
     /// may still correct that.
-    fn begun(
-        &mut self,
-        build: BuildId,
-        commit: Option<&CommitId>,
-        started_at: Option<Timestamp>,
-        now: Timestamp,
-        work: &mut Work,
-    ) {
+    fn begun(&mut self, build: BuildId, commit: Option<&CommitId>, started_at: Option<Timestamp>, turn: &mut Turn) {
         let live = self.lane.live(build).expect("seen because it lives");
         let git_ref = live.record.git_ref.as_ref().expect("a build of ours has a ref");
         let key = self.lane.keys.get(git_ref).cloned().unwrap_or_default();
@@ -205,42 +196,42 @@ impl ImageController {
         if live.record.started_at.is_some() {
             let learned = commit.is_some() && live.record.commit.is_none();
             if learned {
-                self.lane.apply(Fact::CoverChanged { build, at: now, cover: covered }, &mut work.changes);
+                self.lane.apply(Fact::CoverChanged { build, at: turn.now, cover: covered }, &mut turn.changes);
             }
             return;
         }
         if self.lane.running.is_some() && !self.lane.overlaps {
-            self.lane.apply(Fact::Overlapped, &mut work.changes);
+            self.lane.apply(Fact::Overlapped, &mut turn.changes);
         }
         let called_at = live_called_at(&self.lane, build);
-        let at = started_at.unwrap_or(now).min(now).max(called_at);
-        self.lift_block(true, work);
-        self.lane.apply(Fact::Started { build, at, cover: covered, assumed_until: None }, &mut work.changes);
+        let at = started_at.unwrap_or(turn.now).min(turn.now).max(called_at);
+        self.lift_block(true, turn);
+        self.lane.apply(Fact::Started { build, at, cover: covered, assumed_until: None }, &mut turn.changes);
     }
 
     /// A build that the history should show and doesn't: after the grace it has vanished.
-    fn absent(&mut self, build: BuildId, observation: &Observation, now: Timestamp, work: &mut Work) {
+    fn absent(&mut self, build: BuildId, observation: &Observation, turn: &mut Turn) {
         let live = self.lane.live(build).expect("listed just now");
-        let called_at = live.record.triggered_at.unwrap_or(now);
+        let called_at = live.record.triggered_at.unwrap_or(turn.now);
         if observation.complete_since.is_some_and(|since| since > called_at.minus(CLOCK_TOLERANCE)) {
             return;
         }
         match live.missing_since {
-            None => self.lane.apply(Fact::Missing { build, since: Some(now) }, &mut work.changes),
-            Some(since) if self.grace_is_over(since, now) => {
+            None => self.lane.apply(Fact::Missing { build, since: Some(turn.now) }, &mut turn.changes),
+            Some(since) if self.grace_is_over(since, turn.now) => {
                 let note = "it vanished from the back-end's history".to_owned();
-                self.lose(build, note, now, work);
+                self.lose(build, note, turn);
             }
             Some(_) => {}
         }
     }
 
-    fn unreadable(&mut self, error: &ObserveError, now: Timestamp, work: &mut Work) {
-        self.give_up_if_uncertain_for_long(now, work);
+    fn unreadable(&mut self, error: &ObserveError, turn: &mut Turn) {
+        self.give_up_if_uncertain_for_long(turn);
         match error {
             ObserveError::Throttled { retry_after: Some(wait) } => self.watch.wait = *wait,
             ObserveError::Forbidden { detail } if self.watch.wait <= self.policy.observe_every => {
-                self.notify(Notice::Unreadable { detail: detail.clone() }, work);
+                self.notify(Notice::Unreadable { detail: detail.clone() }, turn);
             }
             _ => {}
         }

@@ -4,59 +4,58 @@ use std::sync::Arc;
 
 use super::{ImageController, Watch};
 use crate::build::Outcome;
-use crate::model::Timestamp;
-use crate::scheduler::Work;
 use crate::scheduler::lane::{Lane, Phase};
 use crate::scheduler::policy::Policy;
 use crate::scheduler::record::{Fact, Foreign};
+use crate::scheduler::turn::Turn;
 
 impl ImageController {
-    pub(in crate::scheduler) fn recover(&mut self, now: Timestamp, work: &mut Work) {
+    pub(in crate::scheduler) fn recover(&mut self, turn: &mut Turn) {
         let ahead = |lane: &Lane| {
-            let refusal = lane.refusal.as_ref().is_some_and(|refusal| refusal.since > now);
-            let lives = lane.lives().any(|live| live.record.triggered_at.max(live.record.started_at) > Some(now));
+            let refusal = lane.refusal.as_ref().is_some_and(|refusal| refusal.since > turn.now);
+            let lives = lane.lives().any(|live| live.record.triggered_at.max(live.record.started_at) > Some(turn.now));
             refusal
                 || lives
-                || lane.keys.values().any(|key| key.open.as_ref().is_some_and(|open| open.lies_ahead_of(now)))
+                || lane.keys.values().any(|key| key.open.as_ref().is_some_and(|open| open.lies_ahead_of(turn.now)))
         };
         if ahead(&self.lane) {
-            self.lane.apply(Fact::ClockWentBack { at: now }, &mut work.changes);
+            self.lane.apply(Fact::ClockWentBack { at: turn.now }, &mut turn.changes);
         }
         if let Some(queued) = self.lane.queued.as_ref().filter(|queued| queued.phase == Phase::Triggering) {
             let build = queued.live.record.id;
             let detail = "the daemon ended while the trigger was being called".to_owned();
-            self.lane.apply(Fact::BecameUncertain { build, at: now, detail, pending: false }, &mut work.changes);
+            self.lane.apply(Fact::BecameUncertain { build, at: turn.now, detail, pending: false }, &mut turn.changes);
         }
-        self.give_up_what_is_unseen(now, work);
+        self.give_up_what_is_unseen(turn);
     }
 
     /// Goes on under other rules. Nothing that is open or under way is lost by that.
-    pub(in crate::scheduler) fn follow(&mut self, policy: Arc<Policy>, now: Timestamp, work: &mut Work) {
+    pub(in crate::scheduler) fn follow(&mut self, policy: Arc<Policy>, turn: &mut Turn) {
         if self.policy == policy {
             return;
         }
         if policy.capabilities.observes() && !self.policy.capabilities.observes() {
-            self.since = now;
+            self.since = turn.now;
         }
         self.policy = policy;
         // A question that is under way was put by the old rules, perhaps with another login.
         self.watch = Watch::default();
-        self.give_up_what_is_unseen(now, work);
+        self.give_up_what_is_unseen(turn);
     }
 
     /// Ends, or takes for begun, what a back-end without a login can't show any more.
-    fn give_up_what_is_unseen(&mut self, now: Timestamp, work: &mut Work) {
+    fn give_up_what_is_unseen(&mut self, turn: &mut Turn) {
         // Nobody sees their end any more.
         let unseen = if self.policy.capabilities.observes() { Vec::new() } else { self.lane.foreign.clone() };
         for Foreign { id, .. } in unseen {
-            let ended = Fact::ForeignEnded { id, at: now, outcome: Outcome::Lost, covered: Vec::new() };
-            self.lane.apply(ended, &mut work.changes);
+            let ended = Fact::ForeignEnded { id, at: turn.now, outcome: Outcome::Lost, covered: Vec::new() };
+            self.lane.apply(ended, &mut turn.changes);
         }
         // Queued when there was a login, and there is none now.
         if let Some(queued) = self.lane.queued.as_ref().filter(|queued| queued.phase == Phase::Accepted)
             && !self.policy.capabilities.observes()
         {
-            self.assume_started(queued.live.record.id, now, work);
+            self.assume_started(queued.live.record.id, turn);
         }
     }
 }

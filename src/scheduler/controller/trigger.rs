@@ -4,22 +4,16 @@ use std::time::Duration;
 
 use super::ImageController;
 use crate::build::TriggerAnswer;
-use crate::model::{BuildId, Timestamp};
+use crate::model::BuildId;
 use crate::scheduler::lane::Phase;
 use crate::scheduler::record::{Cover, Fact};
+use crate::scheduler::turn::Turn;
 use crate::scheduler::wait::back_off;
-use crate::scheduler::{Notice, PROBE_EVERY, REFUSED_NOTICE_AFTER, Work};
+use crate::scheduler::{Notice, PROBE_EVERY, REFUSED_NOTICE_AFTER};
 
 impl ImageController {
     /// R5: what the answer to the trigger call means.
-    pub(in crate::scheduler) fn answered(
-        &mut self,
-        build: BuildId,
-        answer: TriggerAnswer,
-        jitter: u64,
-        now: Timestamp,
-        work: &mut Work,
-    ) {
+    pub(in crate::scheduler) fn answered(&mut self, build: BuildId, answer: TriggerAnswer, turn: &mut Turn) {
         let waits_for_it = self
             .lane
             .queued
@@ -28,83 +22,76 @@ impl ImageController {
         if !waits_for_it {
             return;
         }
-        let changes = &mut work.changes;
         match answer {
             TriggerAnswer::Accepted { backend_id } => {
-                self.lift_block(!self.policy.capabilities.observes(), work);
-                self.lane.apply(Fact::Accepted { build, at: now, backend_id }, &mut work.changes);
+                self.lift_block(!self.policy.capabilities.observes(), turn);
+                self.lane.apply(Fact::Accepted { build, at: turn.now, backend_id }, &mut turn.changes);
                 if !self.policy.capabilities.observes() {
-                    self.assume_started(build, now, work);
+                    self.assume_started(build, turn);
                 }
             }
             TriggerAnswer::AlreadyPending { detail } if self.policy.capabilities.observes() => {
-                self.lane.apply(Fact::BecameUncertain { build, at: now, detail, pending: true }, changes);
+                self.lane
+                    .apply(Fact::BecameUncertain { build, at: turn.now, detail, pending: true }, &mut turn.changes);
             }
             TriggerAnswer::Uncertain { detail } => {
-                self.lane.apply(Fact::BecameUncertain { build, at: now, detail, pending: false }, changes);
+                self.lane
+                    .apply(Fact::BecameUncertain { build, at: turn.now, detail, pending: false }, &mut turn.changes);
             }
-            TriggerAnswer::AlreadyPending { detail } => self.refused(build, None, detail, jitter, now, work),
+            TriggerAnswer::AlreadyPending { detail } => self.refused(build, None, detail, turn),
             TriggerAnswer::RefusedForNow { retry_after, detail } => {
-                self.refused(build, retry_after, detail, jitter, now, work);
+                self.refused(build, retry_after, detail, turn);
             }
             TriggerAnswer::Refused { detail } => {
                 let blocked_before = self.lane.refusal.as_ref().is_some_and(|refusal| refusal.blocked);
-                let again_at = now.plus(PROBE_EVERY);
-                let fact = Fact::Refused { build, at: now, detail: detail.clone(), again_at, blocked: true };
-                self.lane.apply(fact, changes);
+                let again_at = turn.now.plus(PROBE_EVERY);
+                let fact = Fact::Refused { build, at: turn.now, detail: detail.clone(), again_at, blocked: true };
+                self.lane.apply(fact, &mut turn.changes);
                 if !blocked_before {
-                    self.notify(Notice::Blocked { detail }, work);
+                    self.notify(Notice::Blocked { detail }, turn);
                 }
             }
         }
         // The place changed: an answer to an older question is stale (R4).
         self.watch.asked = None;
-        self.watch.next_at = Some(now.plus(self.policy.observe_after));
+        self.watch.next_at = Some(turn.now.plus(self.policy.observe_after));
         self.watch.wait = self.policy.observe_every;
     }
 
-    fn refused(
-        &mut self,
-        build: BuildId,
-        retry_after: Option<Duration>,
-        detail: String,
-        jitter: u64,
-        now: Timestamp,
-        work: &mut Work,
-    ) {
+    fn refused(&mut self, build: BuildId, retry_after: Option<Duration>, detail: String, turn: &mut Turn) {
         let times = self.lane.refusal.as_ref().map_or(0, |refusal| refusal.times);
-        let again_at = now.plus(retry_after.unwrap_or_else(|| back_off(times, jitter)));
-        self.lane.apply(Fact::Refused { build, at: now, detail, again_at, blocked: false }, &mut work.changes);
-        self.notice_long_refusal(now, work);
+        let again_at = turn.now.plus(retry_after.unwrap_or_else(|| back_off(times, turn.jitter(build.0))));
+        self.lane.apply(Fact::Refused { build, at: turn.now, detail, again_at, blocked: false }, &mut turn.changes);
+        self.notice_long_refusal(turn);
     }
 
     /// Tells once that tries have been in vain for long.
-    pub(super) fn notice_long_refusal(&mut self, now: Timestamp, work: &mut Work) {
+    pub(super) fn notice_long_refusal(&mut self, turn: &mut Turn) {
         let Some(refusal) = self.lane.refusal.as_ref().filter(|refusal| !refusal.blocked) else { return };
         let (since, detail) = (refusal.since, refusal.detail.clone());
-        if now.since(since) >= REFUSED_NOTICE_AFTER && !self.noticed {
+        if turn.now.since(since) >= REFUSED_NOTICE_AFTER && !self.noticed {
             self.noticed = true;
-            self.notify(Notice::StillRefused { since, detail }, work);
+            self.notify(Notice::StillRefused { since, detail }, turn);
         }
     }
 
     /// Tells that the back-end does again what it is asked.
-    pub(super) fn lift_block(&mut self, started: bool, work: &mut Work) {
+    pub(super) fn lift_block(&mut self, started: bool, turn: &mut Turn) {
         let blocked = self.lane.refusal.as_ref().is_some_and(|refusal| refusal.blocked);
         if blocked || (started && self.noticed) {
             self.noticed = false;
-            self.notify(Notice::Unblocked, work);
+            self.notify(Notice::Unblocked, turn);
         }
     }
 
     /// R13: without means to see, an accepted trigger counts as started at once.
-    pub(super) fn assume_started(&mut self, build: BuildId, now: Timestamp, work: &mut Work) {
+    pub(super) fn assume_started(&mut self, build: BuildId, turn: &mut Turn) {
         let through = self.lane.live(build).expect("just accepted").through;
         let cover = Cover { through, commit: None, contradicted: false };
         // A build behind another one begins when that one ends.
         let behind = self.lane.running.as_ref().and_then(|running| running.assumed_until);
-        let begins = behind.map_or(now, |until| until.max(now));
+        let begins = behind.map_or(turn.now, |until| until.max(turn.now));
         let assumed_until = Some(begins.plus(self.policy.expected_build_time));
-        self.lane.apply(Fact::Started { build, at: now, cover, assumed_until }, &mut work.changes);
+        self.lane.apply(Fact::Started { build, at: turn.now, cover, assumed_until }, &mut turn.changes);
     }
 }

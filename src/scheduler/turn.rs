@@ -1,0 +1,62 @@
+//! PURE: one step in the making: the moment, the numbers still to give, and what has been decided so far.
+
+use std::collections::BTreeSet;
+
+use super::record::Changes;
+use super::step::{Effect, Step};
+use crate::model::{BuildId, ImageName, Seq, Timestamp};
+use crate::random;
+
+/// What every decision of one step knows and adds to.
+pub(super) struct Turn {
+    /// One moment for all that the step decides.
+    pub(super) now: Timestamp,
+    pub(super) ids: Ids,
+    /// Where the jitter of waits comes from.
+    pub(super) seed: u64,
+    pub(super) changes: Changes,
+    pub(super) effects: Vec<Effect>,
+    /// Images to be looked at before the step ends.
+    pub(super) touched: BTreeSet<ImageName>,
+}
+
+/// The newest number of each kind. While a step is in the making, only its turn knows them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Ids {
+    pub(super) event: Seq,
+    pub(super) build: BuildId,
+    /// Not stored: a question does not outlive the process.
+    pub(super) question: u64,
+}
+
+impl Turn {
+    pub(super) fn new(now: Timestamp, ids: Ids, seed: u64) -> Self {
+        Self { now, ids, seed, changes: Changes::default(), effects: Vec::new(), touched: BTreeSet::new() }
+    }
+
+    pub(super) fn next_event(&mut self) -> Seq {
+        self.changes.meta = true;
+        self.ids.event = self.ids.event.next();
+        self.ids.event
+    }
+
+    pub(super) fn next_build(&mut self) -> BuildId {
+        self.changes.meta = true;
+        self.ids.build = BuildId(self.ids.build.0 + 1);
+        self.ids.build
+    }
+
+    pub(super) fn next_question(&mut self) -> u64 {
+        self.ids.question += 1;
+        self.ids.question
+    }
+
+    /// A number that looks random and is the same again for the same seed and number of a build or question.
+    pub(super) fn jitter(&self, number: u64) -> u64 {
+        random::mix(self.seed ^ number.wrapping_mul(random::STRIDE))
+    }
+
+    pub(super) fn into_step(self) -> Step {
+        Step { changes: self.changes, effects: self.effects }
+    }
+}
