@@ -7,18 +7,21 @@
 pub mod button;
 pub mod json;
 mod lenient;
-pub mod route;
-pub mod skip;
+mod push;
+mod request;
+mod route;
+mod skip;
 
 use std::collections::BTreeMap;
 
-use axum::http::HeaderMap;
 use sha2::{Digest, Sha256};
 
-use crate::config::{ImageConfig, SourceConfig};
-use crate::event::{Delivery, Fingerprint};
+use crate::config::{ImageConfig, Secret, SourceConfig};
+use crate::event::{Cause, CauseKind, Delivery, Fingerprint};
 use crate::model::ImageName;
 use json::JsonMistake;
+use push::Push;
+pub use request::{Request, media_type};
 
 /// The kinds of source, one a line: a file below `source/`, which says in `KIND` how its requests are read.
 macro_rules! kinds {
@@ -38,51 +41,81 @@ kinds! {
 pub(crate) struct Kind {
     /// What `kind = "…"` says.
     pub(crate) name: &'static str,
-    read: Read,
+    /// Checks who speaks, and reads what is said.
+    pub(crate) read: fn(&Source<'_>, &Request<'_>) -> Result<Reading, SourceError>,
 }
 
-type Read =
-    fn(&str, &SourceConfig, &BTreeMap<ImageName, ImageConfig>, &HeaderMap, &[u8]) -> Result<Reading, SourceError>;
+/// A source as it is configured, for the kind that reads its requests.
+pub(crate) struct Source<'a> {
+    name: &'a str,
+    /// Any may match: rotation.
+    pub(crate) secrets: &'a [Secret],
+    images: &'a BTreeMap<ImageName, ImageConfig>,
+}
 
 /// What an authentic request says.
 #[derive(Clone, Debug)]
 pub enum Reading {
     /// It concerns builds, if only to be recorded as ignored.
     Delivery(Delivery),
+    /// Something changed at the image's back-end, which is to be asked. Nothing is believed beyond that, and nothing
+    /// is recorded.
+    Hint(ImageName),
     /// It concerns no build and leaves no event; the text says why.
     Nothing { reason: String },
 }
 
-/// Why a request is not taken in. No variant holds a byte of what was sent beyond names that we know.
+/// Why a request is not taken in, by what the sender can do about it. No variant holds a byte of what was sent beyond
+/// names that we know.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SourceError {
-    /// Missing, malformed or wrong: deliberately not told apart.
+    /// No signature, a malformed one or a wrong one: deliberately not told apart.
     #[error("the request carries no valid signature")]
     Unsigned,
-    #[error("the body must be application/json or application/x-www-form-urlencoded")]
-    ContentType,
-    #[error("the header {0} is missing")]
-    HeaderMissing(&'static str),
-    #[error("the form has no field 'payload'")]
-    FormWithoutPayload,
-    #[error(transparent)]
-    Json(#[from] JsonMistake),
-    #[error("the push lacks {0}")]
-    Incomplete(String),
+    /// The body is of a type that this kind doesn't read.
     #[error("{0}")]
-    Unusable(&'static str),
+    ContentType(&'static str),
+    /// Not what the sender's documentation calls a request.
+    #[error("{0}")]
+    Malformed(String),
+    /// Well formed, but without what a push needs.
+    #[error("{0}")]
+    Unusable(String),
+}
+
+impl From<JsonMistake> for SourceError {
+    fn from(mistake: JsonMistake) -> Self {
+        if mistake.is_shape() { Self::Unusable(mistake.to_string()) } else { Self::Malformed(mistake.to_string()) }
+    }
 }
 
 /// Reads one request to `/hooks/{name}`.
 pub fn read(
     name: &str,
-    source: &SourceConfig,
+    config: &SourceConfig,
     images: &BTreeMap<ImageName, ImageConfig>,
-    headers: &HeaderMap,
-    body: &[u8],
+    request: &Request<'_>,
 ) -> Result<Reading, SourceError> {
-    let kind = KINDS.iter().find(|kind| kind.name == source.kind).ok_or(SourceError::Unsigned)?;
-    (kind.read)(name, source, images, headers, body)
+    // A configuration names no kind that isn't there.
+    let kind = KINDS.iter().find(|kind| kind.name == config.kind).ok_or(SourceError::Unsigned)?;
+    (kind.read)(&Source { name, secrets: &config.secrets, images }, request)
+}
+
+impl Source<'_> {
+    /// What a push comes to: an event for each image that it concerns.
+    pub(crate) fn pushed(&self, push: &Push<'_>) -> Reading {
+        let name = self.name.as_bytes();
+        let by_id = push.delivery.map(|id| fingerprint(&[b"delivery", name, id.as_bytes()]));
+        let by_body = push.signatures.iter().map(|signature| fingerprint(&[b"signature", name, signature]));
+        Reading::Delivery(Delivery {
+            cause: Cause::new(CauseKind::Push, self.name)
+                .actor(push.actor.as_deref())
+                .delivery(push.delivery)
+                .reason(push.subject.as_deref()),
+            fingerprints: by_id.into_iter().chain(by_body).collect(),
+            new_events: route::route(self.images, push),
+        })
+    }
 }
 
 /// 128 bits that stand for `parts` in this order. Each part goes in behind its length, so that no two lists
@@ -101,13 +134,6 @@ pub fn fingerprint(parts: &[&[u8]]) -> Fingerprint {
     short
 }
 
-/// The media type of a request's body, lower case and without parameters.
-pub fn media_type(headers: &HeaderMap) -> Option<String> {
-    let value = headers.get(axum::http::header::CONTENT_TYPE)?.to_str().ok()?;
-    let essence = value.split(';').next().unwrap_or_default().trim();
-    Some(essence.to_ascii_lowercase())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,13 +150,5 @@ mod tests {
         ] {
             assert_ne!(whole, other);
         }
-    }
-
-    #[test]
-    fn a_media_type_loses_its_parameters() {
-        let mut headers = HeaderMap::new();
-        assert_eq!(media_type(&headers), None);
-        headers.insert("content-type", "Application/JSON; charset=UTF-8".parse().expect("a header"));
-        assert_eq!(media_type(&headers).as_deref(), Some("application/json"));
     }
 }

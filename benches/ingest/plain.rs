@@ -73,7 +73,14 @@ async fn hook(
     let (parts, body) = request.into_parts();
     let body = tokio::time::timeout(Duration::from_secs(20), body.collect()).await;
     let body = body.map_err(|_| StatusCode::REQUEST_TIMEOUT)?.map_err(|_| StatusCode::BAD_REQUEST)?.to_bytes();
-    let reading = source::read(&name, source, &plain.config.rules.images, &parts.headers, &body);
+    let request = source::Request {
+        now: coalesced::clock::wall(),
+        headers: &parts.headers,
+        path: parts.uri.path(),
+        query: parts.uri.query().unwrap_or_default(),
+        body: &body,
+    };
+    let reading = source::read(&name, source, &plain.config.rules.images, &request);
     let Ok(Reading::Delivery(delivery)) = reading else { return Err(StatusCode::UNAUTHORIZED) };
     let now = coalesced::clock::wall();
     let cause = Arc::new(delivery.cause);

@@ -16,6 +16,7 @@ use super::body::{BODY_BYTES_MAX, HOOK_BYTES_MAX};
 use super::fields::Fields;
 use super::problem::Problem;
 use super::{Shared, image_of};
+use crate::clock::wall;
 use crate::config::{ImageConfig, TokenScope};
 use crate::driver::Acceptance;
 use crate::event::{Cause, CauseKind, Delivery, Disposition, NewEvent};
@@ -39,10 +40,22 @@ pub(super) async fn hook(
     let source = app.config.rules.sources.get(&name).ok_or_else(|| Problem::not_found("no source of this name"))?;
     let (parts, body) = request.into_parts();
     let body = shared.bodies.read(&parts.headers, body, HOOK_BYTES_MAX).await?;
-    let reading = source::read(&name, source, &app.config.rules.images, &parts.headers, &body.bytes)?;
+    let request = source::Request {
+        now: wall(),
+        headers: &parts.headers,
+        path: parts.uri.path(),
+        query: parts.uri.query().unwrap_or_default(),
+        body: &body.bytes,
+    };
+    let reading = source::read(&name, source, &app.config.rules.images, &request)?;
     // Whoever waits for the disk holds no more than the delivery.
     drop((parts, body));
     match reading {
+        Reading::Hint(image) => {
+            let reason = format!("the back-end of {image} will be asked");
+            app.handle.hint(image);
+            Ok(Json(HookAnswer::nothing(reason)).into_response())
+        }
         Reading::Nothing { reason } => Ok(Json(HookAnswer::nothing(reason)).into_response()),
         Reading::Delivery(delivery) => {
             let wants =

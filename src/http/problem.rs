@@ -95,12 +95,9 @@ impl From<SourceError> for Problem {
     fn from(error: SourceError) -> Self {
         let status = match &error {
             SourceError::Unsigned => return Self::unauthorized("Signature", error.to_string()),
-            SourceError::ContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            SourceError::Json(mistake) if !mistake.is_shape() => StatusCode::BAD_REQUEST,
-            SourceError::HeaderMissing(_) | SourceError::FormWithoutPayload => StatusCode::BAD_REQUEST,
-            SourceError::Json(_) | SourceError::Incomplete(_) | SourceError::Unusable(_) => {
-                StatusCode::UNPROCESSABLE_ENTITY
-            }
+            SourceError::ContentType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            SourceError::Malformed(_) => StatusCode::BAD_REQUEST,
+            SourceError::Unusable(_) => StatusCode::UNPROCESSABLE_ENTITY,
         };
         Self::new(status, error.to_string())
     }
@@ -176,11 +173,11 @@ mod tests {
         };
         for (error, status) in [
             (SourceError::Unsigned, 401),
-            (SourceError::ContentType, 415),
+            (SourceError::ContentType("the body must be JSON"), 415),
             (json(b"[1,"), 400),
             (json(b"{}"), 422),
-            (SourceError::Incomplete("ref".to_owned()), 422),
-            (SourceError::HeaderMissing("X-GitHub-Event"), 400),
+            (SourceError::Unusable("the push lacks ref".to_owned()), 422),
+            (SourceError::Malformed("the header X-GitHub-Event is missing".to_owned()), 400),
         ] {
             assert_eq!(Problem::from(error.clone()).status, status, "{error}");
         }

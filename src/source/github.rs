@@ -7,20 +7,16 @@ mod commits;
 mod push;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use axum::http::HeaderMap;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use subtle::{Choice, ConstantTimeEq};
 
-use super::route::{Change, route};
-use super::{Kind, Reading, SourceError, fingerprint, media_type};
-use crate::config::{ImageConfig, Secret, SourceConfig};
-use crate::event::{Cause, CauseKind, Delivery};
-use crate::model::{GitRef, ImageName};
-pub(super) use commits::Touched;
-use push::Push;
+use super::push::Push;
+use super::{Kind, Reading, Request, Source, SourceError};
+use crate::config::Secret;
+use push::PushBody;
 
 const SIGNATURE: &str = "x-hub-signature-256";
 const EVENT: &str = "x-github-event";
@@ -34,23 +30,45 @@ const ECHO_CHARS_MAX: usize = 80;
 
 pub(super) const KIND: Kind = Kind { name: "github", read };
 
-fn read(
-    name: &str,
-    source: &SourceConfig,
-    images: &BTreeMap<ImageName, ImageConfig>,
-    headers: &HeaderMap,
-    body: &[u8],
-) -> Result<Reading, SourceError> {
-    let signatures = signatures(&source.secrets, headers, body).ok_or(SourceError::Unsigned)?;
-    let json = json_of(headers, body)?;
-    match text_of(headers, EVENT).ok_or(SourceError::HeaderMissing("X-GitHub-Event"))? {
-        "push" => {
-            let push = Push::read(&json)?;
-            Ok(delivery(name, images, text_of(headers, DELIVERY), &signatures, &json, push))
-        }
+/// The form in which a body may come.
+const CONTENT_TYPES: &str = "the body must be application/json or application/x-www-form-urlencoded";
+
+fn read(source: &Source<'_>, request: &Request<'_>) -> Result<Reading, SourceError> {
+    let signatures = signatures(source.secrets, request.headers, request.body).ok_or(SourceError::Unsigned)?;
+    let json = json_of(request)?;
+    let missing = || SourceError::Malformed("the header X-GitHub-Event is missing".to_owned());
+    match request.header(EVENT).ok_or_else(missing)? {
+        "push" => pushed(source, request, &signatures, &json),
         "ping" => Ok(nothing("pong: the webhook is set up, and its pushes will arrive here".to_owned())),
         other => Ok(nothing(format!("event {} is not one that builds", shown(other)))),
     }
+}
+
+fn pushed(
+    source: &Source<'_>,
+    request: &Request<'_>,
+    signatures: &[Signature],
+    json: &[u8],
+) -> Result<Reading, SourceError> {
+    let body = PushBody::read(json)?;
+    let git_ref = match body.ref_name.parse() {
+        Ok(git_ref) => git_ref,
+        Err(reason) => return Ok(nothing(format!("{reason}"))),
+    };
+    Ok(source.pushed(&Push {
+        repository: body.repository,
+        git_ref,
+        commit: body.commit,
+        before: body.before,
+        deleted: body.deleted,
+        default_branch: body.default_branch,
+        marked: body.marked,
+        commits: &|| commits::read(json),
+        actor: body.actor,
+        subject: body.subject,
+        delivery: request.header(DELIVERY),
+        signatures: signatures.iter().map(|signature| signature.to_vec()).collect(),
+    }))
 }
 
 /// What each of `secrets` makes of these bytes, if one of them signed the request. All are tried, so that the time tells
@@ -77,60 +95,19 @@ fn signature(secret: &Secret, body: &[u8]) -> Option<Signature> {
 }
 
 /// The JSON text of a body: the body itself, or its form field `payload`.
-fn json_of<'a>(headers: &HeaderMap, body: &'a [u8]) -> Result<Cow<'a, [u8]>, SourceError> {
-    match media_type(headers).as_deref() {
-        Some("application/json") => Ok(Cow::Borrowed(body)),
-        Some("application/x-www-form-urlencoded") => form_urlencoded::parse(body)
+fn json_of<'a>(request: &Request<'a>) -> Result<Cow<'a, [u8]>, SourceError> {
+    match request.media_type().as_deref() {
+        Some("application/json") => Ok(Cow::Borrowed(request.body)),
+        Some("application/x-www-form-urlencoded") => form_urlencoded::parse(request.body)
             .find(|(key, _)| key == "payload")
             .map(|(_, payload)| Cow::Owned(payload.into_owned().into_bytes()))
-            .ok_or(SourceError::FormWithoutPayload),
-        _ => Err(SourceError::ContentType),
+            .ok_or_else(|| SourceError::Malformed("the form has no field 'payload'".to_owned())),
+        _ => Err(SourceError::ContentType(CONTENT_TYPES)),
     }
-}
-
-fn delivery(
-    name: &str,
-    images: &BTreeMap<ImageName, ImageConfig>,
-    id: Option<&str>,
-    signatures: &[Signature],
-    json: &[u8],
-    push: Push,
-) -> Reading {
-    let git_ref: GitRef = match push.ref_name.parse() {
-        Ok(git_ref) => git_ref,
-        Err(reason) => return nothing(reason.to_string()),
-    };
-    let change = Change {
-        repository: &push.repository,
-        git_ref,
-        commit: push.commit,
-        before: push.before,
-        deleted: push.deleted,
-        default_branch: push.default_branch.as_deref(),
-        marked: push.marked,
-        body: json,
-    };
-    // A signature stands for the body that it was made over. One for each secret, so that a body is known again whichever
-    // signed it, and while secrets are replaced.
-    let by_body = signatures.iter().map(|signature| fingerprint(&[b"signature", name.as_bytes(), signature]));
-    let by_id = id.map(|id| fingerprint(&[b"delivery", name.as_bytes(), id.as_bytes()]));
-    Reading::Delivery(Delivery {
-        cause: Cause::new(CauseKind::Push, name)
-            .actor(push.actor.as_deref())
-            .delivery(id)
-            .reason(push.subject.as_deref()),
-        fingerprints: by_id.into_iter().chain(by_body).collect(),
-        new_events: route(images, &change),
-    })
 }
 
 fn nothing(reason: String) -> Reading {
     Reading::Nothing { reason }
-}
-
-/// A header's text, where it is there and not empty.
-fn text_of<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok().map(str::trim).filter(|text| !text.is_empty())
 }
 
 fn shown(word: &str) -> String {

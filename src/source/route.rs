@@ -1,72 +1,56 @@
-//! Which images a change of a ref concerns, and what their rules make of it.
+//! Which images a push concerns, and what their rules make of it.
 //!
-//! Pure. Each image whose repository it is gets a wish of its own; a change that concerns nobody still leaves
+//! Pure. Each image whose repository it is gets a wish of its own; a push that concerns nobody still leaves
 //! one, so that the history can say why nothing was built.
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
-use super::github::Touched;
-use super::skip::Marked;
+use super::push::{Commits, Push};
 use crate::config::ImageConfig;
 use crate::event::{Disposition, NewEvent, Touches};
-use crate::model::{CommitId, GitRef, ImageName, RefKind};
+use crate::model::{ImageName, RefKind};
 use crate::reason::IgnoreReason;
 
-/// A ref that was moved, made or deleted.
-#[derive(Clone, Debug)]
-pub struct Change<'a> {
-    /// `host/owner/name`.
-    pub repository: &'a str,
-    pub git_ref: GitRef,
-    pub commit: Option<CommitId>,
-    pub before: Option<CommitId>,
-    pub deleted: bool,
-    pub default_branch: Option<&'a str>,
-    pub marked: Marked,
-    /// The JSON of the push, for a closer look at its commits.
-    pub body: &'a [u8],
-}
-
-pub fn route(images: &BTreeMap<ImageName, ImageConfig>, change: &Change<'_>) -> Vec<NewEvent> {
+pub(super) fn route(images: &BTreeMap<ImageName, ImageConfig>, push: &Push<'_>) -> Vec<NewEvent> {
     let new_event = |image: Option<&ImageName>, disposition| NewEvent {
         image: image.cloned(),
-        git_ref: Some(change.git_ref.clone()),
-        commit: change.commit.clone(),
-        before: change.before.clone(),
+        git_ref: Some(push.git_ref.clone()),
+        commit: push.commit.clone(),
+        before: push.before.clone(),
         disposition,
     };
     // Looked at by the first image whose rules ask, if any.
-    let touched = OnceCell::new();
+    let commits = OnceCell::new();
     let new_events: Vec<NewEvent> = images
         .iter()
         .filter(|(_, config)| {
-            config.repository.as_deref().is_some_and(|ours| ours.eq_ignore_ascii_case(change.repository))
+            config.repository.as_deref().is_some_and(|ours| ours.eq_ignore_ascii_case(&push.repository))
         })
-        .map(|(image, config)| new_event(Some(image), disposition(config, change, &touched)))
+        .map(|(image, config)| new_event(Some(image), disposition(config, push, &commits)))
         .collect();
     if new_events.is_empty() {
-        let reason = IgnoreReason::UnknownRepository { repository: change.repository.to_owned() };
+        let reason = IgnoreReason::UnknownRepository { repository: push.repository.clone() };
         return vec![new_event(None, Disposition::Ignore { reason })];
     }
     new_events
 }
 
-fn disposition<'a>(config: &ImageConfig, change: &Change<'a>, touched: &OnceCell<Touched<'a>>) -> Disposition {
-    if change.deleted {
+fn disposition<'a>(config: &ImageConfig, push: &Push<'a>, commits: &OnceCell<Commits<'a>>) -> Disposition {
+    if push.deleted {
         return Disposition::DeleteRef;
     }
-    if let Err(reason) = config.watches(&change.git_ref, change.default_branch) {
+    if let Err(reason) = config.watches(&push.git_ref, push.default_branch.as_deref()) {
         return Disposition::Ignore { reason };
     }
-    let is_tag = change.git_ref.kind() == RefKind::Tag;
-    let touched = || touched.get_or_init(|| Touched::read(change.body));
+    let is_tag = push.git_ref.kind() == RefKind::Tag;
+    let commits = || commits.get_or_init(push.commits);
     // A tag is built for its name's sake, and a ref that is new for its own.
-    let paths = config.paths.as_ref().filter(|_| !is_tag && change.before.is_some());
-    let outside = paths.and_then(|paths| Some((touched().outside(paths)?, paths.digest.clone())));
+    let paths = config.paths.as_ref().filter(|_| !is_tag && push.before.is_some());
+    let outside = paths.and_then(|paths| Some((commits().outside(paths)?, paths.digest.clone())));
     let authors = &config.ignore_authors;
-    let ignored = || if is_tag || authors.is_empty() { None } else { touched().ignored(authors) };
-    let skipped = change.marked.skipped_by(config.skip).or_else(ignored);
+    let ignored = || if is_tag || authors.is_empty() { None } else { commits().ignored(authors) };
+    let skipped = push.marked.skipped_by(config.skip).or_else(ignored);
     match (skipped, outside) {
         (Some(evidence), Some((_, paths))) => Disposition::Skip { evidence, touches: Touches::Outside { paths } },
         (Some(evidence), None) => Disposition::Skip { evidence, touches: Touches::Inside },
@@ -77,11 +61,17 @@ fn disposition<'a>(config: &ImageConfig, change: &Change<'a>, touched: &OnceCell
 
 #[cfg(test)]
 pub(super) mod tests {
+    use std::borrow::Cow;
+    use std::collections::BTreeSet;
+
     use globset::{Glob, GlobSet, GlobSetBuilder};
 
     use super::*;
     use crate::config::{PathFilter, SkipRule};
+    use crate::model::GitRef;
     use crate::reason::SkipEvidence;
+    use crate::source::push::Authors;
+    use crate::source::skip::Marked;
 
     pub(in crate::source) fn globs(patterns: &[&str]) -> GlobSet {
         let mut set = GlobSetBuilder::new();
@@ -108,21 +98,25 @@ pub(super) mod tests {
         list.into_iter().map(|(name, config)| (name.parse().expect("an image"), config)).collect()
     }
 
-    fn change(git_ref: &str) -> Change<'static> {
-        Change {
-            repository: "github.com/MrRaph/Blog",
+    fn push(git_ref: &str) -> Push<'static> {
+        Push {
+            repository: "github.com/MrRaph/Blog".to_owned(),
             git_ref: git_ref.parse().expect("a ref"),
             commit: None,
             before: None,
             deleted: false,
-            default_branch: Some("trunk"),
+            default_branch: Some("trunk".to_owned()),
             marked: Marked::default(),
-            body: b"{}",
+            commits: &Commits::default,
+            actor: None,
+            subject: None,
+            delivery: None,
+            signatures: Vec::new(),
         }
     }
 
-    fn intake_of(config: ImageConfig, change: &Change<'_>) -> Disposition {
-        let mut new_events = route(&images(vec![("mrraph/blog", config)]), change);
+    fn ruled(config: ImageConfig, push: &Push<'_>) -> Disposition {
+        let mut new_events = route(&images(vec![("mrraph/blog", config)]), push);
         assert_eq!(new_events.len(), 1);
         new_events.remove(0).disposition
     }
@@ -138,7 +132,7 @@ pub(super) mod tests {
             ("mrraph/blog-next", image(Some(&["next"]), &[], SkipRule::All)),
             ("mrraph/other", elsewhere),
         ]);
-        let new_events = route(&images, &change("refs/heads/master"));
+        let new_events = route(&images, &push("refs/heads/master"));
         let names: Vec<_> =
             new_events.iter().filter_map(|new_event| new_event.image.as_ref()).map(ImageName::as_str).collect();
         assert_eq!(names, ["mrraph/blog", "mrraph/blog-next"]);
@@ -150,7 +144,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_repository_of_nobody_leaves_one_ignored_wish() {
-        let new_events = route(&BTreeMap::new(), &change("refs/heads/master"));
+        let new_events = route(&BTreeMap::new(), &push("refs/heads/master"));
         assert_eq!(new_events.len(), 1);
         assert_eq!(new_events[0].image, None);
         assert!(
@@ -162,43 +156,44 @@ pub(super) mod tests {
     #[test]
     fn without_globs_only_the_default_branch_is_built() {
         let plain = || image(None, &[], SkipRule::All);
-        assert_eq!(intake_of(plain(), &change("refs/heads/trunk")), PUSHED);
+        assert_eq!(ruled(plain(), &push("refs/heads/trunk")), PUSHED);
         assert!(
-            matches!(intake_of(plain(), &change("refs/heads/master")), Disposition::Ignore { reason: IgnoreReason::NotDefaultBranch { branch, default } }
+            matches!(ruled(plain(), &push("refs/heads/master")), Disposition::Ignore { reason: IgnoreReason::NotDefaultBranch { branch, default } }
             if branch == "master" && default.as_deref() == Some("trunk"))
         );
         for (branch, built) in [("master", true), ("main", true), ("trunk", false)] {
-            let untold = Change { default_branch: None, ..change(&format!("refs/heads/{branch}")) };
-            assert_eq!(intake_of(plain(), &untold) == PUSHED, built, "{branch}");
+            let untold = Push { default_branch: None, ..push(&format!("refs/heads/{branch}")) };
+            assert_eq!(ruled(plain(), &untold) == PUSHED, built, "{branch}");
         }
     }
 
     #[test]
     fn globs_decide_over_branches_and_tags_and_reasons_name_them() {
         let config = || image(Some(&["master", "release/*"]), &["v*"], SkipRule::All);
-        assert_eq!(intake_of(config(), &change("refs/heads/release/1.2")), PUSHED);
+        assert_eq!(ruled(config(), &push("refs/heads/release/1.2")), PUSHED);
         assert_eq!(
-            intake_of(config(), &change("refs/tags/v1.2")),
+            ruled(config(), &push("refs/tags/v1.2")),
             Disposition::Build { immediate: true, manual: false, ensure: false }
         );
         assert!(
-            matches!(intake_of(config(), &change("refs/heads/topic")), Disposition::Ignore { reason: IgnoreReason::BranchUnmatched { branch, globs } }
+            matches!(ruled(config(), &push("refs/heads/topic")), Disposition::Ignore { reason: IgnoreReason::BranchUnmatched { branch, globs } }
             if branch == "topic" && globs == ["master", "release/*"])
         );
         assert!(
-            matches!(intake_of(config(), &change("refs/tags/nightly")), Disposition::Ignore { reason: IgnoreReason::TagUnmatched { tag, globs } }
+            matches!(ruled(config(), &push("refs/tags/nightly")), Disposition::Ignore { reason: IgnoreReason::TagUnmatched { tag, globs } }
             if tag == "nightly" && globs == ["v*"])
         );
         assert!(matches!(
-            intake_of(image(None, &[], SkipRule::All), &change("refs/tags/v1")),
+            ruled(image(None, &[], SkipRule::All), &push("refs/tags/v1")),
             Disposition::Ignore { reason: IgnoreReason::NoTags { .. } }
         ));
     }
 
-    fn drafts_only() -> Vec<u8> {
-        let commit = serde_json::json!({"author": {"username": "renovate[bot]"}, "modified": ["drafts/a.md"]});
-        let body = serde_json::json!({"forced": false, "commits": [commit], "sender": {"login": "renovate[bot]"}});
-        body.to_string().into_bytes()
+    /// One commit by a program, to a draft.
+    fn drafts_only() -> Commits<'static> {
+        let only = |name: &'static str| BTreeSet::from([Cow::Borrowed(name)]);
+        let authors = Some(Authors { authors: only("renovate[bot]"), pusher: "renovate[bot]".into() });
+        Commits { files: Some(only("drafts/a.md")), authors }
     }
 
     fn without_drafts() -> ImageConfig {
@@ -209,50 +204,44 @@ pub(super) mod tests {
 
     #[test]
     fn files_outside_of_the_paths_are_told_with_the_paths_that_they_are_outside_of() {
-        let body = drafts_only();
         let before = "1111111".parse().ok();
-        let pushed = Change { before, body: &body, ..change("refs/heads/trunk") };
+        let pushed = Push { before, commits: &drafts_only, ..push("refs/heads/trunk") };
         let digest = without_drafts().paths.expect("paths").digest;
         let touches = Touches::Outside { paths: digest.clone() };
         let evidence = SkipEvidence::OutsidePaths { file: "drafts/a.md".to_owned(), more: 0 };
-        assert_eq!(intake_of(without_drafts(), &pushed), Disposition::Outside { evidence, paths: digest });
+        assert_eq!(ruled(without_drafts(), &pushed), Disposition::Outside { evidence, paths: digest });
         // A marker says so for good, and what was touched is still told.
-        let marked = Change { marked: Marked { all: true, head: Some("[skip ci]") }, ..pushed.clone() };
+        let marked = Push { marked: Marked { all: true, head: Some("[skip ci]") }, ..pushed.clone() };
         let evidence = SkipEvidence::EveryCommitMarked { marker: Some("[skip ci]".to_owned()) };
-        assert_eq!(intake_of(without_drafts(), &marked), Disposition::Skip { evidence: evidence.clone(), touches });
+        assert_eq!(ruled(without_drafts(), &marked), Disposition::Skip { evidence: evidence.clone(), touches });
         assert_eq!(
-            intake_of(image(Some(&["*"]), &[], SkipRule::All), &marked),
+            ruled(image(Some(&["*"]), &[], SkipRule::All), &marked),
             Disposition::Skip { evidence, touches: Touches::Inside }
         );
         // A new branch, a tag, and an image that every file counts for.
-        assert_eq!(intake_of(without_drafts(), &Change { before: None, ..pushed.clone() }), PUSHED);
-        let tag = Change { git_ref: GitRef::tag("v1").expect("a ref"), ..pushed.clone() };
-        assert_eq!(
-            intake_of(without_drafts(), &tag),
-            Disposition::Build { immediate: true, manual: false, ensure: false }
-        );
-        assert_eq!(intake_of(image(Some(&["*"]), &[], SkipRule::All), &pushed), PUSHED);
+        assert_eq!(ruled(without_drafts(), &Push { before: None, ..pushed.clone() }), PUSHED);
+        let tag = Push { git_ref: GitRef::tag("v1").expect("a ref"), ..pushed.clone() };
+        assert_eq!(ruled(without_drafts(), &tag), Disposition::Build { immediate: true, manual: false, ensure: false });
+        assert_eq!(ruled(image(Some(&["*"]), &[], SkipRule::All), &pushed), PUSHED);
     }
 
     #[test]
     fn ignored_authors_make_no_builds_but_their_tags_do() {
-        let body = drafts_only();
-        let pushed = Change { body: &body, ..change("refs/heads/trunk") };
+        let pushed = Push { commits: &drafts_only, ..push("refs/heads/trunk") };
         let with = |name: &str| {
             let ignore_authors = vec![name.to_owned()];
             ImageConfig { ignore_authors, ..image(Some(&["*"]), &["*"], SkipRule::All) }
         };
         let evidence = SkipEvidence::IgnoredAuthors { author: "renovate[bot]".to_owned(), more: 0 };
-        assert_eq!(intake_of(with("Renovate[bot]"), &pushed), Disposition::Skip { evidence, touches: Touches::Inside });
-        assert_eq!(intake_of(with("dependabot[bot]"), &pushed), PUSHED);
-        let tag = Change { git_ref: GitRef::tag("v1").expect("a ref"), ..pushed };
-        assert!(matches!(intake_of(with("renovate[bot]"), &tag), Disposition::Build { .. }));
+        assert_eq!(ruled(with("Renovate[bot]"), &pushed), Disposition::Skip { evidence, touches: Touches::Inside });
+        assert_eq!(ruled(with("dependabot[bot]"), &pushed), PUSHED);
+        let tag = Push { git_ref: GitRef::tag("v1").expect("a ref"), ..pushed };
+        assert!(matches!(ruled(with("renovate[bot]"), &tag), Disposition::Build { .. }));
     }
 
     #[test]
     fn each_image_has_its_own_paths() {
-        let body = drafts_only();
-        let pushed = Change { before: "1111111".parse().ok(), body: &body, ..change("refs/heads/trunk") };
+        let pushed = Push { before: "1111111".parse().ok(), commits: &drafts_only, ..push("refs/heads/trunk") };
         let new_events =
             route(&images(vec![("a/drafts", image(None, &[], SkipRule::All)), ("a/site", without_drafts())]), &pushed);
         assert_eq!(new_events[0].disposition, PUSHED);
@@ -261,12 +250,12 @@ pub(super) mod tests {
 
     #[test]
     fn a_skip_applies_only_to_what_would_be_built_and_never_to_a_deletion() {
-        let marked = Change { marked: Marked { all: true, head: Some("[skip ci]") }, ..change("refs/heads/trunk") };
-        assert!(matches!(intake_of(image(None, &[], SkipRule::All), &marked), Disposition::Skip { .. }));
-        assert_eq!(intake_of(image(None, &[], SkipRule::Never), &marked), PUSHED);
-        let elsewhere = Change { git_ref: GitRef::branch("topic").expect("a ref"), ..marked.clone() };
-        assert!(matches!(intake_of(image(None, &[], SkipRule::All), &elsewhere), Disposition::Ignore { .. }));
-        let deleted = Change { deleted: true, ..marked };
-        assert_eq!(intake_of(image(None, &[], SkipRule::All), &deleted), Disposition::DeleteRef);
+        let marked = Push { marked: Marked { all: true, head: Some("[skip ci]") }, ..push("refs/heads/trunk") };
+        assert!(matches!(ruled(image(None, &[], SkipRule::All), &marked), Disposition::Skip { .. }));
+        assert_eq!(ruled(image(None, &[], SkipRule::Never), &marked), PUSHED);
+        let elsewhere = Push { git_ref: GitRef::branch("topic").expect("a ref"), ..marked.clone() };
+        assert!(matches!(ruled(image(None, &[], SkipRule::All), &elsewhere), Disposition::Ignore { .. }));
+        let deleted = Push { deleted: true, ..marked };
+        assert_eq!(ruled(image(None, &[], SkipRule::All), &deleted), Disposition::DeleteRef);
     }
 }

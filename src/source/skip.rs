@@ -6,9 +6,6 @@
 use crate::config::SkipRule;
 use crate::reason::SkipEvidence;
 
-/// The most commits that GitHub lists in one push; a list of this length may have been cut off.
-pub const COMMITS_LISTED_MAX: usize = 2_048;
-
 const MARKERS: [&str; 5] = ["[skip ci]", "[ci skip]", "[no ci]", "[skip actions]", "[actions skip]"];
 
 /// The marker that is no word in brackets but the message's last line.
@@ -16,16 +13,16 @@ const TRAILER: &str = "skip-checks: true";
 
 /// Which commits of a push carry a marker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Marked {
+pub(crate) struct Marked {
     /// Every one of them, as far as the sender shows: never true of an empty list or of one that may be cut off.
-    pub all: bool,
+    pub(crate) all: bool,
     /// The marker of the newest, if it carries one.
-    pub head: Option<&'static str>,
+    pub(crate) head: Option<&'static str>,
 }
 
 impl Marked {
     /// Why `rule` skips such a push; None where it doesn't.
-    pub fn skipped_by(self, rule: SkipRule) -> Option<SkipEvidence> {
+    pub(super) fn skipped_by(self, rule: SkipRule) -> Option<SkipEvidence> {
         let marker = self.head.map(ToOwned::to_owned);
         match rule {
             SkipRule::All if self.all => Some(SkipEvidence::EveryCommitMarked { marker }),
@@ -36,7 +33,7 @@ impl Marked {
 }
 
 /// The marker that a commit's message carries, as GitHub's list spells it.
-pub fn marker_in(message: &str) -> Option<&'static str> {
+pub(crate) fn marker_in(message: &str) -> Option<&'static str> {
     let message = message.to_ascii_lowercase();
     let marker = MARKERS.iter().find(|marker| message.contains(**marker)).copied();
     marker.or_else(|| ends_with_trailer(&message).then_some(TRAILER))

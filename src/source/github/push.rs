@@ -3,16 +3,19 @@
 //! The shape is that of github/docs, "Webhook events and payloads", `push`. Only the ref and the repository's
 //! name are needed; every other field may be absent or of another type than documented.
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
 
 use crate::model::CommitId;
+use crate::source::SourceError;
+use crate::source::json::JsonMistake;
 use crate::source::lenient::{All, Flag, Object, Predicate, Text};
-use crate::source::skip::{COMMITS_LISTED_MAX, Marked, marker_in};
-use crate::source::{JsonMistake, SourceError};
+use crate::source::skip::{Marked, marker_in};
 
 /// A push whose ref and repository are known to be there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Push {
+pub(super) struct PushBody {
     /// The full name of the ref, not yet known to be a branch or a tag.
     pub(super) ref_name: String,
     /// `host/owner/name`, lower case.
@@ -28,10 +31,13 @@ pub(super) struct Push {
     pub(super) subject: Option<String>,
 }
 
+/// The most commits that GitHub lists in one push; a list of this length may have been cut off.
+pub(super) const COMMITS_LISTED_MAX: usize = 2_048;
+
 /// The host of a repository whose address says none.
 const HOST_DEFAULT: &str = "github.com";
 
-impl Push {
+impl PushBody {
     pub(super) fn read(json: &[u8]) -> Result<Self, SourceError> {
         let raw: RawPush<'_> = serde_json::from_slice(json).map_err(|error| JsonMistake::new(&error, json))?;
         let repository = raw.repository.0.unwrap_or_default();
@@ -40,7 +46,9 @@ impl Push {
             (ref_name, full_name) => return Err(incomplete(ref_name.is_none(), full_name.is_none())),
         };
         if full_name.split('/').filter(|part| !part.is_empty()).count() != 2 || full_name.matches('/').count() != 1 {
-            return Err(SourceError::Unusable("the push's repository.full_name is not of the form OWNER/NAME"));
+            return Err(SourceError::Unusable(
+                "the push's repository.full_name is not of the form OWNER/NAME".to_owned(),
+            ));
         }
         let addresses = [repository.html_url.get(), repository.clone_url.get()];
         let host = addresses.into_iter().flatten().find_map(host_in).unwrap_or(HOST_DEFAULT);
@@ -54,12 +62,7 @@ impl Push {
             commit: head.id.get().and_then(commit_of).or(after).filter(|commit| !commit.is_zero()),
             before: raw.before.get().and_then(commit_of),
             marked: Marked { all: raw.commits.answer, head: head.message.get().and_then(marker_in) },
-            actor: raw
-                .sender
-                .0
-                .and_then(|sender| sender.login.0)
-                .or_else(|| raw.pusher.0.and_then(|pusher| pusher.name.0))
-                .map(Into::into),
+            actor: pusher_of(raw.sender.0, raw.pusher.0).map(Into::into),
             subject: head.message.get().and_then(|message| message.lines().next()).map(str::to_owned),
             ref_name,
         })
@@ -109,13 +112,13 @@ struct RawRepository<'a> {
 }
 
 #[derive(Deserialize)]
-struct RawSender<'a> {
+pub(super) struct RawSender<'a> {
     #[serde(borrow, default)]
     login: Text<'a>,
 }
 
 #[derive(Deserialize)]
-struct RawPusher<'a> {
+pub(super) struct RawPusher<'a> {
     #[serde(borrow, default)]
     name: Text<'a>,
 }
@@ -127,13 +130,18 @@ impl Predicate for Object<RawCommit<'_>> {
     }
 }
 
+/// The account that pushed.
+pub(super) fn pusher_of<'a>(sender: Option<RawSender<'a>>, pusher: Option<RawPusher<'a>>) -> Option<Cow<'a, str>> {
+    sender.and_then(|sender| sender.login.0).or_else(|| pusher.and_then(|pusher| pusher.name.0))
+}
+
 fn incomplete(no_ref: bool, no_repository: bool) -> SourceError {
     let missing = match (no_ref, no_repository) {
         (true, true) => "ref and repository.full_name",
         (true, false) => "ref",
         _ => "repository.full_name",
     };
-    SourceError::Incomplete(missing.to_owned())
+    SourceError::Unusable(format!("the push lacks {missing}"))
 }
 
 /// A commit's name, unless it is the row of zeros that stands for none.
@@ -153,8 +161,8 @@ fn host_in(address: &str) -> Option<&str> {
 mod tests {
     use super::*;
 
-    fn read(json: &serde_json::Value) -> Result<Push, SourceError> {
-        Push::read(json.to_string().as_bytes())
+    fn read(json: &serde_json::Value) -> Result<PushBody, SourceError> {
+        PushBody::read(json.to_string().as_bytes())
     }
 
     #[test]
@@ -173,7 +181,7 @@ mod tests {
             (serde_json::json!({"ref": "refs/heads/x", "repository": "a/b"}), "repository.full_name"),
             (serde_json::json!({"ref": "refs/heads/x", "repository": null}), "repository.full_name"),
         ] {
-            assert_eq!(read(&body), Err(SourceError::Incomplete(missing.to_owned())), "{body}");
+            assert_eq!(read(&body), Err(SourceError::Unusable(format!("the push lacks {missing}"))), "{body}");
         }
         for full_name in ["a", "a/b/c", "/b", "a/"] {
             let body = serde_json::json!({"ref": "refs/heads/x", "repository": {"full_name": full_name}});
@@ -220,7 +228,7 @@ mod tests {
     #[test]
     fn a_list_that_is_skipped_must_be_json_all_the_same() {
         let body = r#"{"ref": "refs/heads/x", "commits": [{"message": "a"}, {"message": b}], "repository": {"full_name": "a/b"}}"#;
-        assert!(Push::read(body.as_bytes()).is_err());
+        assert!(PushBody::read(body.as_bytes()).is_err());
     }
 
     #[test]

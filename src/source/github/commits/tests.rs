@@ -4,6 +4,8 @@ use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use serde_json::json;
 
 use super::*;
+use crate::config::PathFilter;
+use crate::reason::SkipEvidence;
 
 fn set(patterns: &[&str]) -> (GlobSet, Vec<String>) {
     let mut set = GlobSetBuilder::new();
@@ -36,13 +38,13 @@ fn with(mut body: Value, key: &str, value: Value) -> Value {
 /// Why a push is outside of all but the drafts.
 fn outside(body: &Value) -> Option<SkipEvidence> {
     let body = body.to_string();
-    Touched::read(body.as_bytes()).outside(&paths(&["**"], &["drafts/**"]))
+    read(body.as_bytes()).outside(&paths(&["**"], &["drafts/**"]))
 }
 
 fn ignored(body: &Value, authors: &[&str]) -> Option<SkipEvidence> {
     let authors: Vec<String> = authors.iter().map(ToString::to_string).collect();
     let body = body.to_string();
-    Touched::read(body.as_bytes()).ignored(&authors)
+    read(body.as_bytes()).ignored(&authors)
 }
 
 #[test]
@@ -71,7 +73,7 @@ fn what_is_excluded_is_so_whatever_includes_it() {
         ("docs/gr\u{fc}\u{df}e \"1\".md", true),
     ] {
         let body = push(&[commit("ada", &[file])]).to_string();
-        assert_eq!(Touched::read(body.as_bytes()).outside(&only).is_none(), held, "{file}");
+        assert_eq!(read(body.as_bytes()).outside(&only).is_none(), held, "{file}");
     }
 }
 
@@ -109,7 +111,7 @@ fn what_is_not_known_whole_is_not_outside() {
     ] {
         assert!(outside(&body).is_some(), "{why}");
     }
-    assert_eq!(Touched::read(b"no JSON"), Touched::default());
+    assert_eq!(read(b"no JSON"), Commits::default());
 }
 
 #[test]
