@@ -1,6 +1,9 @@
 //! Properties of the scheduler over invented histories: a small honest back-end, lost and late answers, restarts,
 //! people who pause and drop, in virtual time. What fails is shrunk to the fewest steps.
 
+mod judge;
+mod plan;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -9,8 +12,8 @@ use coalesced::build::{
     TriggerAnswer,
 };
 use coalesced::command::{Command, Scope, Verb};
-use coalesced::event::{Cause, CauseKind, Delivery, Disposition, End, Fingerprint, NewEvent, Touches, Verdict};
-use coalesced::journal::{Fate, MemoryJournal};
+use coalesced::event::{Cause, CauseKind, Delivery, Disposition, Fingerprint, NewEvent, Touches};
+use coalesced::journal::MemoryJournal;
 use coalesced::model::{BuildId, GitRef, ImageName, Seq, Timestamp};
 use coalesced::reason::SkipEvidence;
 use coalesced::scheduler::policy::Policy;
@@ -20,116 +23,8 @@ use coalesced::simulate::VirtualDriver;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use self::plan::{CallFate, Op, Setting, TrueBuild, op, setting};
 use crate::world::START;
-
-#[derive(Clone, Debug)]
-enum Op {
-    Push {
-        git_ref: u8,
-        id: Option<u8>,
-    },
-    Tap {
-        git_ref: u8,
-    },
-    Skip {
-        git_ref: u8,
-    },
-    Advance {
-        millis: u32,
-    },
-    /// What happens to the next trigger call.
-    Fate(CallFate),
-    /// The next question gets no answer.
-    Unreadable,
-    Crash,
-    Pause,
-    Resume,
-    Drop,
-    Foreign {
-        git_ref: u8,
-    },
-}
-
-/// What becomes of a trigger call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum CallFate {
-    Accepted,
-    DoneButAnswerLost,
-    LostOnTheWay,
-    RefusedForNow,
-    /// Accepted, and thrown away in silence.
-    Discarded,
-    /// The process dies after the call has had its effect.
-    DoneThenCrash,
-    CrashBeforeCall,
-}
-
-fn op() -> impl Strategy<Value = Op> {
-    use CallFate::{
-        Accepted, CrashBeforeCall, Discarded, DoneButAnswerLost, DoneThenCrash, LostOnTheWay, RefusedForNow,
-    };
-    let call_fate = prop_oneof![
-        Just(Accepted),
-        Just(DoneButAnswerLost),
-        Just(LostOnTheWay),
-        Just(RefusedForNow),
-        Just(Discarded),
-        Just(DoneThenCrash),
-        Just(CrashBeforeCall)
-    ];
-    prop_oneof![
-        8 => (0..3u8, proptest::option::weighted(0.3, 0..6u8)).prop_map(|(git_ref, id)| Op::Push { git_ref, id }),
-        2 => (0..3u8).prop_map(|git_ref| Op::Tap { git_ref }),
-        1 => (0..3u8).prop_map(|git_ref| Op::Skip { git_ref }),
-        8 => (1..120_000u32).prop_map(|millis| Op::Advance { millis }),
-        3 => call_fate.prop_map(Op::Fate),
-        2 => Just(Op::Unreadable),
-        1 => Just(Op::Crash),
-        1 => Just(Op::Pause),
-        1 => Just(Op::Resume),
-        1 => Just(Op::Drop),
-        1 => (0..3u8).prop_map(|git_ref| Op::Foreign { git_ref }),
-    ]
-}
-
-/// How the back-end and the policy are made in one history.
-#[derive(Clone, Debug)]
-struct Setting {
-    prequeue: bool,
-    source_taken: SourceTaken,
-    build_time: Duration,
-    /// How long a new row stays invisible.
-    visible_after: Duration,
-    /// Whether builds of one image run one by one.
-    serial: bool,
-}
-
-fn setting() -> impl Strategy<Value = Setting> {
-    let source_taken = prop_oneof![Just(SourceTaken::AtStart), Just(SourceTaken::AtCall), Just(SourceTaken::Unknown)];
-    (any::<bool>(), source_taken, 1..600u64, 0..120u64, any::<bool>()).prop_map(
-        |(prequeue, source_taken, build, visible, serial)| Setting {
-            prequeue,
-            source_taken,
-            build_time: Duration::from_secs(build),
-            visible_after: Duration::from_secs(visible),
-            serial,
-        },
-    )
-}
-
-/// One build as it truly is.
-#[derive(Clone, Debug)]
-struct TrueBuild {
-    id: u64,
-    /// Which of our triggers made it; None: somebody else.
-    ours: Option<BuildId>,
-    git_ref: GitRef,
-    created_at: Timestamp,
-    started_at: Option<Timestamp>,
-    ended_at: Option<Timestamp>,
-    /// The newest event whose push was in the source when it was taken.
-    contains: Seq,
-}
 
 struct History {
     setting: Setting,
@@ -421,60 +316,6 @@ impl History {
             BackendBuild { created_at: Some(build.created_at), ..BackendBuild::new(id, state) }
         };
         self.builds.iter().filter(visible).map(row).collect()
-    }
-
-    /// I3, by the truth of the back-end: of the builds that we triggered.
-    fn check_places(&self) {
-        if self.unverified || self.taken_for_ours || self.setting.visible_after > Duration::from_mins(2) {
-            return;
-        }
-        let ours = self.builds.iter().filter(|build| build.ours.is_some() && build.ended_at.is_none());
-        let (running, queued): (Vec<_>, Vec<_>) = ours.partition(|build| build.started_at.is_some());
-        assert!(running.len() + queued.len() <= 2, "I3: three builds of ours at once: {running:?} {queued:?}");
-        if self.setting.serial {
-            assert!(running.len() <= 1 && queued.len() <= 1, "I3: {running:?} {queued:?}");
-        }
-        if !self.setting.prequeue {
-            assert!(running.len() + queued.len() <= 1, "I3 without prequeue: {running:?} {queued:?}");
-        }
-    }
-
-    /// I6: no due time lies past `first open event + max_wait`.
-    fn check_folding(&self) {
-        let policy = self.driver.scheduler().policy(&self.image).expect("configured");
-        let lane = self.driver.scheduler().lane(&self.image).expect("configured");
-        for open in lane.keys.values().filter_map(|key| key.open.as_ref()) {
-            assert!(open.due(policy.quiet, policy.max_wait) <= open.first_at().plus(policy.max_wait), "I6");
-        }
-    }
-
-    /// I2 and I4 at the end: every event is in a build whose source was taken after it was accepted.
-    fn check_coverage(&self) {
-        let reader = self.driver.store().reader();
-        for number in 1..=self.driver.scheduler().counters().0.0 {
-            let event = reader.event(Seq(number)).expect("readable").expect("no number is left out");
-            if event.verdict != Verdict::Opened {
-                continue;
-            }
-            let git_ref = event.git_ref.as_ref().expect("it has one");
-            let fate = reader.fate(&self.image, git_ref, event.seq).expect("readable");
-            let Fate::Ended(closure) = fate else { panic!("I2: event {number} is still open at rest") };
-            match closure.end {
-                End::DroppedBy { .. } | End::Cancelled { .. } | End::RefDeleted => {}
-                End::BuiltBy(id) => {
-                    let rows = reader.build(id).expect("readable").expect("kept").backend_ids;
-                    let anybodys = self.taken_for_ours;
-                    let truly = |build: &&TrueBuild| {
-                        anybodys && build.git_ref == *git_ref
-                            || rows.contains(&BackendBuildId(format!("row-{}", build.id)))
-                    };
-                    let truth: Vec<&TrueBuild> = self.builds.iter().filter(truly).collect();
-                    let holds = |build: &&TrueBuild| build.contains >= event.seq;
-                    assert!(truth.iter().any(holds), "I2: event {number} is not in build {id}: {truth:?}");
-                }
-            }
-        }
-        assert!(self.triggers <= self.opened + self.uncertain_calls, "I4: {} triggers", self.triggers);
     }
 }
 

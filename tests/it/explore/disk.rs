@@ -7,9 +7,11 @@ use coalesced::journal::{Committed, JournalError, MemoryJournal, Put};
 use coalesced::scheduler::Snapshot;
 use coalesced::simulate::Store;
 
+type Rows = BTreeMap<Arc<[u8]>, Arc<[u8]>>;
+
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Disk {
-    rows: Arc<BTreeMap<Arc<[u8]>, Arc<[u8]>>>,
+    rows: Arc<Rows>,
     /// A wrong design: rows of keys are not written.
     forgets_keys: bool,
 }

@@ -79,38 +79,38 @@ impl History<'_> {
                 self.crash = Some((*after, *down_ms, *clock_ms, *calls_survive));
                 self.crash_again = *again;
             }
-            Op::Jump { ms } => {
-                self.wall += ms;
-                // The daemon's own clock goes on where the wall clock has gone back.
-                if self.wall > self.ahead {
-                    self.ahead = self.wall;
-                    self.clock_changed();
-                }
-                let back = *ms < 0;
-                self.marks.hit(if back {
-                    "clock: set back while running"
-                } else {
-                    "clock: jumped ahead while running"
-                });
-            }
-            Op::Foreign { image, git_ref } => {
-                let (image, git_ref) = (self.images[*image].clone(), self.refs[*git_ref].clone());
-                self.hub.foreign_build(world(self.at), &image, &git_ref);
-                // While a call has not been seen to have its effect, this one may be taken for it.
-                let unseen =
-                    |lane: &Lane| lane.queued.as_ref().is_some_and(|queued| queued.live.record.backend_ids.is_empty());
-                self.marks.hit("fault: a build of somebody else");
-                if self.driver.scheduler().lane(&image).is_some_and(unseen) {
-                    self.excuse(&image, "not judged: I3, a foreign build beside an unseen one");
-                }
-                self.foreign_at.push((image, self.at));
-            }
+            Op::Jump { ms } => self.jump(*ms),
+            Op::Foreign { image, git_ref } => self.foreign(*image, *git_ref),
             Op::Order { image, verb, for_ms } => self.order(*image, *verb, *for_ms),
             Op::Hint { image } => {
                 let image = self.images[*image].clone();
                 self.step(vec![Input::Hinted { image }]);
             }
         }
+    }
+
+    fn jump(&mut self, ms: i64) {
+        self.wall += ms;
+        // The daemon's own clock goes on where the wall clock has gone back.
+        if self.wall > self.ahead {
+            self.ahead = self.wall;
+            self.clock_changed();
+        }
+        let back = ms < 0;
+        self.marks.hit(if back { "clock: set back while running" } else { "clock: jumped ahead while running" });
+    }
+
+    /// Somebody else starts a build.
+    fn foreign(&mut self, image: usize, git_ref: usize) {
+        let (image, git_ref) = (self.images[image].clone(), self.refs[git_ref].clone());
+        self.hub.foreign_build(world(self.at), &image, &git_ref);
+        // While a call has not been seen to have its effect, this one may be taken for it.
+        let unseen = |lane: &Lane| lane.queued.as_ref().is_some_and(|queued| queued.live.record.backend_ids.is_empty());
+        self.marks.hit("fault: a build of somebody else");
+        if self.driver.scheduler().lane(&image).is_some_and(unseen) {
+            self.excuse(&image, "not judged: I3, a foreign build beside an unseen one");
+        }
+        self.foreign_at.push((image, self.at));
     }
 
     pub(super) fn order(&mut self, image: Option<usize>, word: Word, for_ms: Option<i64>) {
