@@ -9,6 +9,7 @@ mod client;
 mod dates;
 mod redaction;
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::pin::Pin;
@@ -61,6 +62,7 @@ pub(crate) struct Configured<'a> {
     kind: &'static str,
     images: Vec<(&'a ImageName, &'a BackendConfig)>,
     rules: &'a Rules,
+    before: &'a BTreeMap<ImageName, Backend>,
 }
 
 /// The back-end of one image. Cheap to clone; images with the same login share one session.
@@ -81,14 +83,18 @@ pub enum BackendError {
 }
 
 impl Backend {
-    /// The back-ends of all configured images; no call is made yet.
-    pub fn for_images(rules: &Rules) -> Result<BTreeMap<ImageName, Self>, BackendError> {
+    /// The back-ends of all configured images; no call is made yet. From those of `before` a kind takes over what is
+    /// still good, such as a login.
+    pub fn for_images(
+        rules: &Rules,
+        before: &BTreeMap<ImageName, Self>,
+    ) -> Result<BTreeMap<ImageName, Self>, BackendError> {
         let mut backends = BTreeMap::new();
         for kind in KINDS {
             let images = rules.images.iter().map(|(image, config)| (image, &config.backend));
             let images: Vec<_> = images.filter(|(_, backend)| backend.kind() == kind.name()).collect();
             if !images.is_empty() {
-                backends.extend(kind.connect(&Configured { kind: kind.name(), images, rules })?);
+                backends.extend(kind.connect(&Configured { kind: kind.name(), images, rules, before })?);
             }
         }
         Ok(backends)
@@ -125,12 +131,17 @@ impl<'a> Configured<'a> {
     pub(crate) fn account<T: 'static>(&self) -> Result<&'a T, BackendError> {
         self.rules.accounts.keys(self.kind).ok_or(BackendError::OtherKind(self.kind))
     }
+
+    /// What the kind connected for the configuration before this one.
+    pub(crate) fn before<T: Calls>(&self) -> impl Iterator<Item = &'a T> + use<'a, T> {
+        self.before.values().filter_map(|backend| (&*backend.0 as &dyn Any).downcast_ref())
+    }
 }
 
 type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// [`Calls`] behind a pointer.
-trait BoxedCalls: Debug + Send + Sync {
+trait BoxedCalls: Any + Debug + Send + Sync {
     fn trigger<'a>(&'a self, request: &'a BuildRequest) -> Answer<'a, TriggerAnswer>;
     fn observe<'a>(&'a self, image: &'a ImageName) -> Answer<'a, Result<Observation, ObserveError>>;
     fn cancel<'a>(&'a self, build: &'a BackendBuildId) -> Answer<'a, CancelAnswer>;
@@ -170,7 +181,7 @@ mod tests {
 
     #[test]
     fn every_image_gets_its_back_end_and_those_with_a_login_observe() {
-        let backends = Backend::for_images(&rules()).expect("back-ends");
+        let backends = Backend::for_images(&rules(), &BTreeMap::new()).expect("back-ends");
         let shown: Vec<_> = backends.iter().map(|(image, backend)| format!("{image} {backend:?}")).collect();
         assert!(shown[0].starts_with("mrraph/blog") && shown[0].contains("observes: true"), "{shown:?}");
         assert!(shown[1].starts_with("mrraph/site") && shown[1].contains("observes: false"), "{shown:?}");
@@ -184,7 +195,7 @@ mod tests {
         let keys = Arc::new(DockerHubKeys { trigger_url, login: None });
         let image = rules.images.values_mut().next().expect("an image");
         image.backend = BackendConfig::new(&DockerHubKind, keys, Shown::default());
-        let error = Backend::for_images(&rules).expect_err("refused");
+        let error = Backend::for_images(&rules, &BTreeMap::new()).expect_err("refused");
         let told = "'trigger_url' of the back-end of image 'mrraph/blog' must begin with";
         assert!(error.to_string().starts_with(told), "{error}");
         assert!(!format!("{error:?}").contains("test-token"));
@@ -195,6 +206,6 @@ mod tests {
         let mut rules = rules();
         let image = rules.images.values_mut().next().expect("an image");
         image.backend = BackendConfig::new(&DockerHubKind, Arc::new(()), Shown::default());
-        assert!(matches!(Backend::for_images(&rules), Err(BackendError::OtherKind("docker_hub"))));
+        assert!(matches!(Backend::for_images(&rules, &BTreeMap::new()), Err(BackendError::OtherKind("docker_hub"))));
     }
 }

@@ -20,6 +20,7 @@ mod init;
 mod journal;
 pub mod locate;
 mod manual;
+mod reload;
 mod render;
 mod serve;
 mod status;
@@ -110,6 +111,8 @@ commands! {
     Drop(verbs::DropArgs),
     /// Ask the back-end to cancel the image's builds
     Cancel(verbs::CancelArgs),
+    /// Make the daemon read its configuration again
+    Reload(reload::Args),
     /// Run an emulated back-end to try a configuration against
     Emulate(emulate::Args),
     /// The same as 'emulate hub'

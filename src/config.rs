@@ -5,6 +5,7 @@
 
 mod access;
 pub(crate) mod backend;
+mod change;
 mod effective;
 mod filter;
 mod image;

@@ -5,23 +5,22 @@
 
 mod exports;
 
-use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
 use self::exports::Exports;
-use crate::backend::{Backend, BackendError};
+use crate::backend::BackendError;
 use crate::client_file::ClientFile;
 use crate::clock::wall;
 use crate::config::{Config, Listen, Secret};
-use crate::driver::{Driver, Handle, HistoryLimit, Parts};
+use crate::driver::{Configuration, Driver, Handle, HistoryLimit, Parts};
 use crate::http::{self, App, BindError, Drained, Listeners};
 use crate::journal::{Journal, JournalError};
-use crate::refs::{self, Remotes};
-use crate::scheduler::Settings;
+use crate::reload::{Reloader, without_git};
 use crate::telemetry;
 
 /// A daemon that is open for requests.
@@ -33,10 +32,12 @@ pub struct Daemon {
     pub local_token: Secret,
     server: tokio::task::JoinHandle<Drained>,
     driver: tokio::task::JoinHandle<Result<(), JournalError>>,
-    stop_serving: oneshot::Sender<()>,
-    stop_driving: oneshot::Sender<()>,
+    stop_serving: CancellationToken,
+    stop_driving: CancellationToken,
     exports: Exports,
-    config: Arc<Config>,
+    /// Puts a changed configuration in force.
+    pub reloader: Arc<Reloader>,
+    data_dir: PathBuf,
 }
 
 /// How long requests under way have to hear that the daemon ends, when storage has failed.
@@ -63,39 +64,45 @@ impl Daemon {
     /// Opens the journal, takes up where it ends, and listens. Returns when all of it stands.
     pub async fn start(config: Config) -> Result<Self, DaemonError> {
         warn(&config);
-        let config = Arc::new(with_git(config).await);
-        let data_dir = config.fixed.data_dir.clone();
+        let Config { file, fixed, rules, .. } = config;
+        let seed = u64::from_le_bytes(random::<8>()?);
+        let configuration = Configuration::new(without_git(rules).await, seed)?;
+        let data_dir = fixed.data_dir.clone();
         // Opening blocks; nothing else runs yet.
         let opened = tokio::task::spawn_blocking(move || Journal::open(&data_dir)).await;
         let (journal, reader, snapshot) = opened.map_err(|_| DaemonError::DriverEnded)??;
-        let listeners = Listeners::bind(&config.fixed.listen)?;
+        let listeners = Listeners::bind(&fixed.listen)?;
         let url = url_of(&listeners.addresses());
-        let backends: BTreeMap<_, _> = Backend::for_images(&config.rules)?;
         let parts = Parts {
             journal,
             reader,
             snapshot,
-            settings: settings(&config)?,
-            backends,
-            remotes: Remotes::of(&config.rules),
-            history: HistoryLimit { age: config.fixed.history, events: u64::from(config.fixed.history_events) },
-            receipts_url: format!("{}/v1/events", config.fixed.public_url.as_deref().unwrap_or(&url)),
+            configuration: configuration.clone(),
+            history: HistoryLimit { age: fixed.history, events: u64::from(fixed.history_events) },
+            receipts_url: format!("{}/v1/events", fixed.public_url.as_deref().unwrap_or(&url)),
             watchdog: telemetry::watchdog_period(),
         };
         let (driver, handle, first_step) = Driver::new(parts);
-        let (stop_driving, driving) = oneshot::channel::<()>();
-        let (stop_serving, serving) = oneshot::channel::<()>();
+        let (stop_driving, stop_serving) = (CancellationToken::new(), CancellationToken::new());
         let local_token = Secret::new(hex::encode(random::<32>()?));
-        let app = App { config: config.clone(), handle: handle.clone(), local_token: Some(local_token.clone()) };
-        let server = spawn(http::serve(listeners, app, ended(serving)));
-        let driver = spawn(driver.drive(first_step, ended(driving)));
+        let images = configuration.rules.images.len();
+        let (data_dir, connections_max) = (fixed.data_dir.clone(), fixed.connections_max);
+        let reloader = Arc::new(Reloader::new(file, fixed, handle.clone(), configuration));
+        let app = App {
+            handle: handle.clone(),
+            local_token: Some(local_token.clone()),
+            reloader: Some(reloader.clone()),
+            connections_max,
+        };
+        let server = spawn(http::serve(listeners, app, stop_serving.clone()));
+        let driver = spawn(driver.drive(first_step, stop_driving.clone().cancelled_owned()));
         let client = ClientFile { url: url.clone(), token: local_token.clone(), pid: std::process::id() };
         client
-            .write(&config.fixed.data_dir)
+            .write(&data_dir)
             .map_err(|why| DaemonError::Io { what: "write the file for clients on this machine".to_owned(), why })?;
-        let exports = Exports::begin(&config.fixed.data_dir, &handle);
-        tracing::info!(url, images = config.rules.images.len(), "serving");
-        Ok(Self { url, handle, local_token, server, driver, stop_serving, stop_driving, exports, config })
+        let exports = Exports::begin(&data_dir, &handle);
+        tracing::info!(url, images, "serving");
+        Ok(Self { url, handle, local_token, server, driver, stop_serving, stop_driving, exports, reloader, data_dir })
     }
 
     /// Runs until `ending` resolves, then ends in order. An error means that the process must end at once.
@@ -103,8 +110,8 @@ impl Daemon {
         tokio::select! {
             () = ending => {}
             driven = &mut self.driver => {
-                // Whoever waits for an answer gets a 503 instead of a connection that breaks.
-                let _ = self.stop_serving.send(());
+                // Requests under way get a 503 instead of a connection that breaks.
+                self.stop_serving.cancel();
                 let _ = tokio::time::timeout(FAREWELL_LIMIT, self.server).await;
                 driven.map_err(|_| DaemonError::DriverEnded)??;
                 return Err(DaemonError::DriverEnded);
@@ -113,12 +120,12 @@ impl Daemon {
         }
         telemetry::stopping();
         tracing::info!("ending: no more requests");
-        let _ = self.stop_serving.send(());
+        self.stop_serving.cancel();
         let _ = self.server.await;
-        let _ = self.stop_driving.send(());
+        self.stop_driving.cancel();
         self.driver.await.map_err(|_| DaemonError::DriverEnded)??;
         self.exports.end().await;
-        if let Err(why) = ClientFile::remove(&self.config.fixed.data_dir) {
+        if let Err(why) = ClientFile::remove(&self.data_dir) {
             tracing::warn!("failed to remove the file for clients on this machine: {why}");
         }
         tracing::info!("ended; everything accepted is on disk");
@@ -145,30 +152,6 @@ fn url_of(addresses: &[Listen]) -> String {
     }
 }
 
-fn settings(config: &Config) -> Result<Settings, DaemonError> {
-    let policies = config.rules.images.iter().map(|(image, rules)| (image.clone(), rules.policy.clone())).collect();
-    Ok(Settings {
-        policies,
-        account_limits: config.rules.accounts.limits(),
-        button_fold: Settings::BUTTON_FOLD,
-        seed: u64::from_le_bytes(random::<8>()?),
-    })
-}
-
-/// Without `git` no remote can be asked: then pushes that never arrived are not found, and all else works.
-async fn with_git(mut config: Config) -> Config {
-    let wanted = config.rules.images.values().any(|image| image.policy.reconcile.is_some());
-    if wanted && !refs::is_installed().await {
-        tracing::warn!(
-            "there is no 'git' to run, so pushes that never arrive are not found; install it, or write reconcile_every = \"off\""
-        );
-        for image in config.rules.images.values_mut() {
-            Arc::make_mut(&mut image.policy).reconcile = None;
-        }
-    }
-    config
-}
-
 /// What an operator should read before anything else.
 fn warn(config: &Config) {
     for warning in config.warnings.iter().chain(&config.notices(wall())) {
@@ -176,7 +159,7 @@ fn warn(config: &Config) {
     }
     let public = |listen: &Listen| matches!(listen, Listen::Tcp(address) if !address.ip().is_loopback());
     if config.fixed.listen.iter().any(public) {
-        tracing::warn!("listening on a non-loopback address without TLS: put a reverse proxy with TLS in front");
+        tracing::warn!("listening on a non-loopback address without TLS: put an HTTPS reverse proxy in front");
     }
 }
 
@@ -185,11 +168,6 @@ fn random<const N: usize>() -> Result<[u8; N], DaemonError> {
     getrandom::fill(&mut bytes)
         .map_err(|why| DaemonError::Io { what: "get random bytes".to_owned(), why: std::io::Error::other(why) })?;
     Ok(bytes)
-}
-
-/// The end of a channel as a future.
-async fn ended(channel: oneshot::Receiver<()>) {
-    let _ = channel.await;
 }
 
 fn spawn<T: Send + 'static>(task: impl Future<Output = T> + Send + 'static) -> tokio::task::JoinHandle<T> {

@@ -4,6 +4,7 @@
 //! Effects run as tasks with time limits, and what comes of them comes back as inputs. Only this room knows the
 //! time; only `handle.rs` lets others in.
 
+mod configuration;
 mod counters;
 mod effects;
 mod handle;
@@ -15,17 +16,18 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
+use self::configuration::Backends;
+pub use self::configuration::Configuration;
 use self::counters::Counters;
-pub use self::handle::Handle;
-use crate::backend::Backend;
+pub use self::handle::{Acceptance, CommandError, Handle, Unavailable};
 use crate::clock::{Clock, Stopwatch};
 use crate::command::Command;
+use crate::config::Rules;
 use crate::event::Delivery;
 use crate::journal::{JournalError, Reader, Retention, Storage, Vitals, encode};
 use crate::model::{BuildId, ImageName, Seq, Timestamp};
-use crate::refs::Remotes;
-use crate::scheduler::{Decision, Effect, Input, Scheduler, Settings, Snapshot, Step, Ticket};
-use crate::status::{Picture, Receipt};
+use crate::scheduler::{Decision, Effect, Input, Scheduler, Snapshot, Step, Ticket};
+use crate::status::Picture;
 
 /// Requests on their way to the driver. Beyond it they are refused with 503, at once.
 const INBOX_MAX: usize = 4_096;
@@ -45,8 +47,12 @@ pub struct Driver<J> {
     scheduler: Scheduler,
     journal: J,
     vitals: Arc<Vitals>,
-    backends: Arc<BTreeMap<ImageName, Backend>>,
-    remotes: Arc<Remotes>,
+    backends: Arc<Backends>,
+    /// The rules in force, published for everyone who reads them.
+    rules: watch::Sender<Arc<Rules>>,
+    /// The configuration that the next step puts in force, and who waits for that.
+    next: Option<Configuration>,
+    installers: Vec<oneshot::Sender<()>>,
     inbox: mpsc::Receiver<Message>,
     picture: watch::Sender<Picture>,
     counters: watch::Sender<Counters>,
@@ -71,9 +77,7 @@ pub struct Parts<J> {
     pub journal: J,
     pub reader: Reader,
     pub snapshot: Snapshot,
-    pub settings: Settings,
-    pub backends: BTreeMap<ImageName, Backend>,
-    pub remotes: Remotes,
+    pub configuration: Configuration,
     pub history: HistoryLimit,
     /// Where receipts can be read: the address of `/v1/events`.
     pub receipts_url: String,
@@ -94,6 +98,7 @@ pub struct HistoryLimit {
 enum Message {
     Deliver(Delivery, oneshot::Sender<Decision>),
     Command(Command, oneshot::Sender<Decision>),
+    Configure(Box<Configuration>, oneshot::Sender<()>),
     Hint(ImageName),
 }
 
@@ -103,50 +108,27 @@ enum Waited {
     Ending,
 }
 
-/// A delivery that is on disk.
-#[derive(Clone, Debug)]
-pub struct Acceptance {
-    /// One receipt a wish, in order.
-    pub receipts: Vec<Receipt>,
-    /// It had come before: these are the first receipts again.
-    pub repeated: bool,
-}
-
-/// Why nothing was accepted. Both are a 503 outside.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unavailable {
-    #[error("too many requests wait to be written; try again in a second")]
-    Full,
-    #[error("the daemon is ending")]
-    Ending,
-}
-
-/// Why a command changed nothing.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum CommandError {
-    #[error("no image '{0}' is configured")]
-    UnknownImage(ImageName),
-    #[error(transparent)]
-    Unavailable(#[from] Unavailable),
-}
-
 impl<J: Storage> Driver<J> {
     /// Takes up where the journal ends. Nothing runs yet; the first step is written by [`drive`](Self::drive).
     pub fn new(parts: Parts<J>) -> (Self, Handle, Step) {
         let mut clock = Clock::new();
-        let (scheduler, first_step) = Scheduler::recover(parts.settings, parts.snapshot, clock.now());
+        let Configuration { rules, settings, backends } = parts.configuration;
+        let (scheduler, first_step) = Scheduler::recover(settings, parts.snapshot, clock.now());
         let (sender, inbox) = mpsc::channel(INBOX_MAX);
         let (picture, picture_seen) = watch::channel(Picture::of(&scheduler));
         let (counters, counters_seen) = watch::channel(Counters::default());
+        let (rules, rules_seen) = watch::channel(rules);
         let vitals = parts.journal.vitals();
         let journal = (parts.reader, vitals.clone());
-        let handle = Handle::new(sender, picture_seen, counters_seen, journal, parts.receipts_url);
+        let handle = Handle::new(sender, rules_seen, picture_seen, counters_seen, journal, parts.receipts_url);
         let driver = Self {
             scheduler,
             journal: parts.journal,
             vitals,
-            backends: Arc::new(parts.backends),
-            remotes: Arc::new(parts.remotes),
+            backends,
+            rules,
+            next: None,
+            installers: Vec::new(),
             inbox,
             picture,
             counters,
@@ -194,6 +176,7 @@ impl<J: Storage> Driver<J> {
         let began = (!puts.is_empty()).then(Stopwatch::start);
         let proof = self.journal.commit(puts, retention).await?;
         let took = began.map(Stopwatch::elapsed);
+        self.install();
         self.picture.send_modify(|picture| picture.update(&self.scheduler, changes));
         if self.steps % LOOK_FOR_OPEN_EVERY == 1 {
             self.keep_from = self.picture.borrow().oldest_open().unwrap_or(self.scheduler.counters().0.next());
@@ -203,6 +186,20 @@ impl<J: Storage> Driver<J> {
             self.start(effect);
         }
         Ok(())
+    }
+
+    /// Publishes a configuration that the scheduler decides by from this step on. The images are shown first: a request
+    /// that finds its image in the rules finds its lane, too.
+    fn install(&mut self) {
+        if let Some(Configuration { rules, backends, .. }) = self.next.take() {
+            self.picture.send_modify(|picture| picture.configure(&self.scheduler));
+            self.backends = backends;
+            self.rules.send_replace(rules);
+        }
+        for installer in self.installers.drain(..) {
+            // It may have stopped waiting; the rules are in force all the same.
+            let _ = installer.send(());
+        }
     }
 
     /// What may be forgotten by now.
@@ -226,7 +223,7 @@ impl<J: Storage> Driver<J> {
                 biased;
                 () = ending.as_mut() => return Waited::Ending,
                 Some(answer) = self.calls.join_next() => {
-                    self.answers.extend(effects::outcome(answer));
+                    self.answers.extend(effects::outcome(answer, self.clock.ahead()));
                     None
                 }
                 message = self.inbox.recv() => match message {
@@ -275,15 +272,9 @@ impl<J: Storage> Driver<J> {
     fn take_in(&mut self, first: Option<Message>) -> Vec<Input> {
         let mut inputs = Vec::new();
         while let Some(answer) = self.calls.try_join_next() {
-            self.answers.extend(effects::outcome(answer));
+            self.answers.extend(effects::outcome(answer, self.clock.ahead()));
         }
-        let ahead = self.clock.ahead();
-        for mut answer in self.answers.drain(..) {
-            if let Input::Observed { answer: Ok(observation), .. } = &mut answer {
-                observation.to_clock_ahead_by(ahead);
-            }
-            inputs.push(answer);
-        }
+        inputs.extend(self.answers.drain(..));
         let mut next = first;
         while let Some(message) = next {
             inputs.push(self.input(message));
@@ -296,6 +287,12 @@ impl<J: Storage> Driver<J> {
         match message {
             Message::Deliver(delivery, answer) => Input::Arrived { delivery, ticket: self.ticket(answer) },
             Message::Command(command, answer) => Input::Commanded { command, ticket: self.ticket(answer) },
+            Message::Configure(configuration, installer) => {
+                let settings = configuration.settings.clone();
+                self.next = Some(*configuration);
+                self.installers.push(installer);
+                Input::Configured(settings)
+            }
             Message::Hint(image) => Input::Hinted { image },
         }
     }
@@ -325,7 +322,7 @@ impl<J: Storage> Driver<J> {
                 self.calls.spawn(effects::observe(self.backends.clone(), image, question));
             }
             Effect::AskHeads { remote, question } => {
-                self.calls.spawn(effects::heads(self.remotes.clone(), remote, question));
+                self.calls.spawn(effects::heads(self.rules.borrow().clone(), remote, question));
             }
             Effect::Cancel { image, build, backend_id } => {
                 self.calls.spawn(effects::cancel(self.backends.clone(), image, build, backend_id));
@@ -351,7 +348,7 @@ impl<J: Storage> Driver<J> {
                 break;
             }
             tokio::select! {
-                Some(answer) = self.calls.join_next() => self.answers.extend(effects::outcome(answer)),
+                Some(answer) = self.calls.join_next() => self.answers.extend(effects::outcome(answer, self.clock.ahead())),
                 () = limit.as_mut() => break,
             }
         }

@@ -200,6 +200,13 @@ pub enum Verdict {
     },
 }
 
+impl Verdict {
+    /// Whether the event was taken as a wish for a build, whatever becomes of that.
+    pub fn asks_for_build(&self) -> bool {
+        matches!(self, Self::Opened | Self::AlreadyBuilt | Self::DuplicateOf { .. })
+    }
+}
+
 /// An event's id in a stored row: its text.
 pub type EventIdText = String;
 

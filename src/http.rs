@@ -8,7 +8,7 @@
 //! - `middleware`: what every request passes: time limit, problem documents, metrics
 //! - `body`, `fields`, `query`: what a request says, within limits
 //! - `auth`: who may do what at `/v1`
-//! - `ingest`, `commands`, `queries`: the routes
+//! - `ingest`, `commands`, `queries`, `reload`: the routes
 
 mod auth;
 mod body;
@@ -22,6 +22,7 @@ mod middleware;
 mod problem;
 mod queries;
 mod query;
+mod reload;
 mod stall;
 
 use std::sync::Arc;
@@ -29,14 +30,16 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{any, get, post};
+use tokio_util::sync::CancellationToken;
 
 pub use connection::Drained;
 pub use listener::{BindError, Listeners};
 pub use problem::Problem;
 
-use crate::config::{Config, Secret};
+use crate::config::{Rules, Secret};
 use crate::driver::Handle;
 use crate::model::ImageName;
+use crate::reload::Reloader;
 use body::BodyBudget;
 use connection::Limits;
 use metrics::Metrics;
@@ -44,10 +47,14 @@ use metrics::Metrics;
 /// What the routes need of the daemon.
 #[derive(Clone)]
 pub struct App {
-    pub config: Arc<Config>,
+    /// Also the way to the rules in force: no part of them is kept here.
     pub handle: Handle,
     /// The token of clients on this machine: it may do all, under the name `local`.
     pub local_token: Option<Secret>,
+    /// None: the configuration can't be read again.
+    pub reloader: Option<Arc<Reloader>>,
+    /// The most connections at once.
+    pub connections_max: usize,
 }
 
 /// The state of one serving daemon: the app, and what its requests share.
@@ -55,22 +62,18 @@ struct Shared {
     app: App,
     bodies: BodyBudget,
     metrics: Metrics,
-    ending: middleware::Ending,
+    /// Cancelled when the daemon has been asked to end.
+    ending: CancellationToken,
 }
 
-/// Serves until `shutdown` resolves, then lets the requests under way end, for at most 10 s.
-pub async fn serve(listeners: Listeners, app: App, shutdown: impl Future<Output = ()>) -> Drained {
-    let limits = Limits { connections: app.config.fixed.connections_max, ..Limits::DEFAULT };
-    let ending = middleware::Ending::default();
+/// Serves until `ending` is cancelled, then lets the requests under way end, for at most 10 s.
+pub async fn serve(listeners: Listeners, app: App, ending: CancellationToken) -> Drained {
+    let limits = Limits { connections: app.connections_max, ..Limits::DEFAULT };
     let router = router(app, ending.clone());
-    let noted = async {
-        shutdown.await;
-        ending.begin();
-    };
-    connection::serve(listeners, limits, router, noted).await
+    connection::serve(listeners, limits, router, ending).await
 }
 
-fn router(app: App, ending: middleware::Ending) -> Router {
+fn router(app: App, ending: CancellationToken) -> Router {
     let shared = Arc::new(Shared { app, bodies: BodyBudget::default(), metrics: Metrics::default(), ending });
     Router::new()
         .route("/hooks/{source}", post(ingest::hook))
@@ -79,6 +82,7 @@ fn router(app: App, ending: middleware::Ending) -> Router {
         .route("/v1/images/{namespace}/{name}/{verb}", post(commands::on_image))
         .route("/v1/pause", post(commands::pause_all))
         .route("/v1/resume", post(commands::resume_all))
+        .route("/v1/reload", post(reload::reload))
         .route("/v1/images", get(queries::images))
         .route("/v1/images/{namespace}/{name}", get(queries::image))
         .route("/v1/events", get(queries::events))
@@ -96,9 +100,7 @@ fn router(app: App, ending: middleware::Ending) -> Router {
 
 /// The image at an address, if it is configured and the caller reaches it. Both refusals look the same, so that
 /// a limited token can't find out what else there is.
-fn image_of(app: &App, caller: &auth::Caller<'_>, namespace: &str, name: &str) -> Result<ImageName, Problem> {
+fn image_of(rules: &Rules, caller: &auth::Caller<'_>, namespace: &str, name: &str) -> Result<ImageName, Problem> {
     let image: Option<ImageName> = format!("{namespace}/{name}").parse().ok();
-    image
-        .filter(|image| app.config.rules.images.contains_key(image) && caller.reaches(image))
-        .ok_or_else(Problem::unknown_image)
+    image.filter(|image| rules.images.contains_key(image) && caller.reaches(image)).ok_or_else(Problem::unknown_image)
 }

@@ -47,6 +47,8 @@ pub(crate) fn manual() -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use crate::config::Effective;
 
     use super::*;
@@ -69,7 +71,7 @@ mod tests {
                 assert!(shown.contains(&format!("{key} = \"(secret)\"")), "{key} in {shown}");
             }
             assert!(!shown.contains("SECRET"), "{shown}");
-            assert_eq!(backend::Backend::for_images(&config.rules).expect("connected").len(), 1);
+            assert_eq!(backend::Backend::for_images(&config.rules, &BTreeMap::new()).expect("connected").len(), 1);
             assert!(manual().contains(&format!("kind = \"{name}\"")));
         }
     }

@@ -10,6 +10,7 @@
 //! - `backend`: what builds
 //! - `status`: what is shown
 //! - `simulate`: the scheduler in virtual time
+//! - `reload`: the configuration read again while all of it runs
 //! - `config`, `cli`, `daemon`, `telemetry`: around it; `emulator`: a Docker Hub to try it against
 
 // Tests wait for real sockets and processes; the wall around the clock is checked where the crate is built for use.
@@ -34,6 +35,7 @@ pub mod notice;
 pub mod random;
 pub mod reason;
 pub mod refs;
+pub mod reload;
 pub mod scheduler;
 pub mod simulate;
 pub mod source;

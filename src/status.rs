@@ -187,6 +187,17 @@ pub struct BuildView {
     pub note: Option<String>,
 }
 
+/// What a reload of the configuration changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reloaded {
+    /// What is in force now and was not before, one line for each table of the file.
+    pub changes: Vec<String>,
+    /// The keys that changed, too, and take effect after a restart only.
+    pub needs_restart: Vec<String>,
+    /// What is allowed but unwise.
+    pub warnings: Vec<String>,
+}
+
 /// What `/health` says.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Health {

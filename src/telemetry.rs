@@ -38,6 +38,20 @@ pub fn ready(status: &str) {
     notify(&[NotifyState::Ready, NotifyState::Status(status)]);
 }
 
+/// Tells the service manager that the configuration is being read again.
+pub fn reloading() {
+    // The moment tells it which reload is meant; only where it watches does the clock matter.
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => notify(&[NotifyState::Reloading, now]),
+        Err(error) => tracing::debug!("failed to read the clock for the service manager: {error}"),
+    }
+}
+
+/// Tells the service manager that the reload is over, whatever became of it.
+pub fn reloaded() {
+    notify(&[NotifyState::Ready]);
+}
+
 /// Tells the service manager that we end.
 pub fn stopping() {
     notify(&[NotifyState::Stopping]);

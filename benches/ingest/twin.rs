@@ -1,18 +1,15 @@
 //! The daemon without its store: all of its parts, but the journal is the twin that keeps its rows in memory. Before each
 //! answer it may append them to a file, which is about the least that a disk costs.
 
-use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 
-use coalesced::backend::Backend;
 use coalesced::config::{Config, Listen};
-use coalesced::driver::{Driver, HistoryLimit, Parts};
+use coalesced::driver::{Configuration, Driver, HistoryLimit, Parts};
 use coalesced::http::{self, App, Listeners};
 use coalesced::journal::{MemoryJournal, Storage};
-use coalesced::refs::Remotes;
-use coalesced::scheduler::{Settings, Snapshot};
+use coalesced::scheduler::Snapshot;
 use coalesced::telemetry;
+use tokio_util::sync::CancellationToken;
 
 use super::appended::Appended;
 
@@ -36,33 +33,24 @@ async fn serve(rows: MemoryJournal, journal: impl Storage + Sync) {
     telemetry::init();
     let text = super::configuration();
     let config = Config::parse(&text, "bench.toml", Path::new("."), &|_| None).expect("a configuration");
-    let config = Arc::new(config);
     let listeners = Listeners::bind(&config.fixed.listen).expect("bound");
     let addresses = listeners.addresses();
     let Some(Listen::Tcp(address)) = addresses.first() else { panic!("it listens at {addresses:?}") };
-    let policies: BTreeMap<_, _> =
-        config.rules.images.iter().map(|(image, rules)| (image.clone(), rules.policy.clone())).collect();
     let (driver, handle, first_step) = Driver::new(Parts {
         reader: rows.reader(),
         journal,
         snapshot: Snapshot::default(),
-        settings: Settings {
-            policies,
-            account_limits: config.rules.accounts.limits(),
-            button_fold: Settings::BUTTON_FOLD,
-            seed: 1,
-        },
-        backends: Backend::for_images(&config.rules).expect("back-ends"),
-        remotes: Remotes::of(&config.rules),
+        configuration: Configuration::new(config.rules, 1).expect("back-ends"),
         history: HistoryLimit { age: config.fixed.history, events: u64::from(config.fixed.history_events) },
         receipts_url: format!("http://{address}/v1/events"),
         watchdog: None,
     });
     println!("{address}");
     let driver = tokio::spawn(driver.drive(first_step, std::future::pending()));
-    let app = App { config, handle, local_token: None };
+    let connections_max = config.fixed.connections_max;
+    let app = App { handle, local_token: None, reloader: None, connections_max };
     tokio::select! {
         ended = driver => panic!("the driver ended: {ended:?}"),
-        _ = http::serve(listeners, app, std::future::pending()) => {}
+        _ = http::serve(listeners, app, CancellationToken::new()) => {}
     }
 }

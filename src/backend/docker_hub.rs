@@ -23,7 +23,7 @@ use super::client::{Call, CallError, Client, Reach};
 use super::redaction::Redaction;
 use super::{Backend, BackendError, Calls, Configured, Kind};
 use crate::build::{BackendBuildId, BuildRequest, CancelAnswer, Observation, ObserveError, TriggerAnswer};
-use crate::config::backend::docker_hub::{DockerHubAccount, DockerHubKeys, DockerHubKind};
+use crate::config::backend::docker_hub::{DockerHubAccount, DockerHubKeys, DockerHubKind, Login};
 use crate::model::{ImageName, RefKind};
 use actions::History;
 use login::Session;
@@ -54,16 +54,18 @@ pub(super) static KIND: DockerHubKind = DockerHubKind;
 impl Kind for DockerHubKind {
     fn connect(&self, configured: &Configured<'_>) -> Result<BTreeMap<ImageName, Backend>, BackendError> {
         let account: &DockerHubAccount = configured.account()?;
-        let hubs = DockerHub::for_images(account, configured.images()?)?;
+        let hubs = DockerHub::for_images(account, configured.images()?, configured.before())?;
         Ok(hubs.into_iter().map(|(image, hub)| (image, Backend::new(hub))).collect())
     }
 }
 
 impl DockerHub {
-    /// The back-ends of these images, with one client for all and one session for each login.
+    /// The back-ends of these images, with one client for all and one session for each login: that of a back-end
+    /// `before`, where it had the same.
     pub(super) fn for_images<'a>(
         account: &DockerHubAccount,
         images: impl IntoIterator<Item = (&'a ImageName, &'a DockerHubKeys)>,
+        before: impl IntoIterator<Item = &'a Self>,
     ) -> Result<BTreeMap<ImageName, Self>, BackendError> {
         let api = account.api.trim_end_matches('/');
         let api_url =
@@ -77,16 +79,16 @@ impl DockerHub {
             .collect::<Result<Vec<_>, _>>()?;
         let client = Client::new(reach(std::iter::once(&api_url).chain(images.iter().map(|(.., url)| url))))?;
 
-        // The token is part of the key: an image whose token is wrong must not live on another's.
-        let mut sessions = BTreeMap::<(&str, &str), Arc<Session>>::new();
+        let of_before = before.into_iter().filter(|hub| *hub.api == *api).filter_map(|hub| hub.session.as_ref());
+        let mut sessions: BTreeMap<(&str, &str), Arc<Session>> =
+            of_before.map(|session| (key(session.login()), Arc::clone(session))).collect();
         let mut hubs = BTreeMap::new();
         for (image, backend, trigger_url) in images {
             let mut redaction = Redaction::of_trigger_url(backend.trigger_url.expose(), &trigger_url);
             let session = backend.login.as_ref().map(|login| {
                 redaction.add(login.token.expose());
                 let open = || Arc::new(Session::new(client.clone(), api, login.clone()));
-                let key = (login.username.as_str(), login.token.expose());
-                Arc::clone(sessions.entry(key).or_insert_with(open))
+                Arc::clone(sessions.entry(key(login)).or_insert_with(open))
             });
             let hub = Self { client: client.clone(), api: api.into(), trigger_url, redaction, session };
             hubs.insert(image.clone(), hub);
@@ -170,6 +172,11 @@ impl Calls for DockerHub {
             _ => CancelAnswer::Failed { detail: answer.description(&self.redaction) },
         }
     }
+}
+
+/// The token is part of the key: an image whose token is wrong must not live on another's.
+fn key(login: &Login) -> (&str, &str) {
+    (&login.username, login.token.expose())
 }
 
 fn reach<'a>(urls: impl Iterator<Item = &'a Url>) -> Reach {

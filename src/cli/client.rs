@@ -14,7 +14,7 @@ use super::exit;
 use super::locate::Target;
 use crate::config::Secret;
 use crate::model::{BuildId, ImageName};
-use crate::status::{BuildView, LaneView, Receipt};
+use crate::status::{BuildView, LaneView, Receipt, Reloaded};
 
 /// How long a connection may take to come about.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
@@ -131,6 +131,11 @@ impl Client {
         self.call(request.header("idempotency-key", hex::encode(key)).json(body)).await
     }
 
+    /// Makes the daemon read its configuration again.
+    pub(super) async fn reload(&self) -> Result<Answer<Reloaded>, ClientError> {
+        self.call(self.request(Method::POST, "/v1/reload", &[])?).await
+    }
+
     /// Does a verb to one image, or to all.
     pub(super) async fn act(
         &self,
@@ -197,6 +202,10 @@ impl Client {
     /// What an answer that is no success says; `application/problem+json` says it in words.
     fn refusal(&self, status: StatusCode, text: &str) -> ClientError {
         let problem: Problem = serde_json::from_str(text).unwrap_or_default();
+        if !problem.mistakes.is_empty() {
+            let lines: Vec<_> = problem.mistakes.iter().map(|mistake| super::render::text::plain(mistake)).collect();
+            return ClientError::Misconfigured { mistakes: lines.join("\n") };
+        }
         let detail = problem.detail.or(problem.title).unwrap_or_else(|| format!("HTTP {status}"));
         let detail = super::render::text::plain(&detail);
         let url = self.url.clone();
@@ -220,6 +229,8 @@ impl Client {
 struct Problem {
     title: Option<String>,
     detail: Option<String>,
+    #[serde(default)]
+    mistakes: Vec<String>,
 }
 
 /// Whether the address is one of this machine, to which no proxy leads.
@@ -255,6 +266,9 @@ pub enum ClientError {
     NotFound { detail: String },
     #[error("{detail}")]
     Refused { detail: String },
+    /// The daemon's configuration: one line for each mistake, as `file:line:column: what`.
+    #[error("{mistakes}")]
+    Misconfigured { mistakes: String },
     #[error("failed to prepare the call: {detail}")]
     SetUp { detail: String },
 }
@@ -265,6 +279,7 @@ impl ClientError {
             Self::Unreachable { .. } | Self::Unavailable { .. } | Self::Strange { .. } => exit::UNREACHABLE,
             Self::NotAllowed { .. } => exit::NOT_ALLOWED,
             Self::NotFound { .. } | Self::Refused { .. } => exit::FAILED,
+            Self::Misconfigured { .. } => exit::CONFIG,
             Self::SetUp { .. } => exit::IO,
         }
     }

@@ -54,7 +54,7 @@ impl CliError {
 
     /// Whether its text begins with a place in a file, which nothing may stand before.
     pub fn names_its_place(&self) -> bool {
-        matches!(self, Self::Config(ConfigError::Mistakes(_)))
+        matches!(self, Self::Config(ConfigError::Mistakes(_)) | Self::Client(ClientError::Misconfigured { .. }))
     }
 
     /// Whether the reader of our output has seen enough, as in `coalesced events | head`: nothing is printed then.

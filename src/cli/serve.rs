@@ -1,11 +1,15 @@
 //! `coalesced serve`: the daemon.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::locate::Reach;
 use super::{CliError, Run};
 use crate::config::Config;
 use crate::daemon::Daemon;
+use crate::reload::Reloader;
 use crate::telemetry;
 
 #[derive(clap::Args, Clone, Debug)]
@@ -32,7 +36,9 @@ impl Run for Args {
             )));
         }
         let ending = shutdown_signal()?;
+        let hangups = signal(SignalKind::hangup()).map_err(no_signals)?;
         let daemon = Daemon::start(config).await?;
+        tokio::spawn(reload_at(hangups, Arc::clone(&daemon.reloader)));
         telemetry::ready(&format!("serving {}", daemon.url));
         Ok(daemon.run(ending).await?)
     }
@@ -48,12 +54,22 @@ fn is_same(named: &Path, configured: &Path) -> bool {
     named.as_os_str().is_empty() || whole(named) == whole(configured)
 }
 
+/// Reads the configuration again at each SIGHUP. The log says what came of it.
+async fn reload_at(mut hangups: Signal, reloader: Arc<Reloader>) {
+    while hangups.recv().await.is_some() {
+        // An error is in the log, and the old configuration stays in force.
+        let _logged = reloader.reload().await;
+    }
+}
+
+fn no_signals(source: std::io::Error) -> CliError {
+    CliError::Io { what: "failed to listen for signals".to_owned(), source }
+}
+
 /// Resolves at the first SIGTERM or SIGINT.
 pub(super) fn shutdown_signal() -> Result<impl Future<Output = ()>, CliError> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let failed = |source| CliError::Io { what: "failed to listen for signals".to_owned(), source };
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
     Ok(async move {
         tokio::select! {
             _ = terminate.recv() => {}

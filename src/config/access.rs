@@ -13,7 +13,7 @@ use super::secret::Secret;
 use crate::model::{GitRef, ImageName};
 
 /// A table `[source.NAME]`, served at `/hooks/NAME`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceConfig {
     /// One of [`crate::source::KINDS`].
     pub kind: &'static str,
@@ -22,7 +22,7 @@ pub struct SourceConfig {
 }
 
 /// A table `[button.NAME]`, served at `/buttons/NAME`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ButtonConfig {
     pub token: Secret,
     pub image: ImageName,

@@ -48,10 +48,25 @@ pub(crate) trait BackendKind: Sync {
     }
 }
 
+/// What a kind read of a table. It alone knows the type; others can tell whether a reload changed it.
+pub(crate) trait Keys: Any + Send + Sync {
+    fn is_same(&self, other: &dyn Keys) -> bool;
+}
+
+impl<T: Any + PartialEq + Send + Sync> Keys for T {
+    fn is_same(&self, other: &dyn Keys) -> bool {
+        downcast(other) == Some(self)
+    }
+}
+
+fn downcast<T: Any>(keys: &dyn Keys) -> Option<&T> {
+    (keys as &dyn Any).downcast_ref()
+}
+
 /// What a kind makes of an image's table.
 pub(crate) struct BackendTable {
-    /// What the kind needs to connect: it alone knows the type.
-    pub(crate) keys: Arc<dyn Any + Send + Sync>,
+    /// What the kind needs to connect.
+    pub(crate) keys: Arc<dyn Keys>,
     /// The keys beside `kind`, with every default and without a secret.
     pub(crate) shown: Shown,
     pub(crate) policy: BackendPolicy,
@@ -88,7 +103,7 @@ pub struct Account {
     pub(crate) name: &'static str,
     pub(crate) concurrent_builds: u32,
     /// What the kind needs to connect.
-    pub(crate) keys: Arc<dyn Any + Send + Sync>,
+    pub(crate) keys: Arc<dyn Keys>,
     pub(crate) shown: Shown,
 }
 
@@ -109,7 +124,7 @@ impl Accounts {
 
     /// What the account's table says, for the kind whose type it is.
     pub(crate) fn keys<T: 'static>(&self, name: &str) -> Option<&T> {
-        self.0.get(name)?.keys.downcast_ref()
+        downcast(&*self.0.get(name)?.keys)
     }
 }
 
@@ -117,12 +132,12 @@ impl Accounts {
 #[derive(Clone)]
 pub struct BackendConfig {
     kind: &'static dyn BackendKind,
-    keys: Arc<dyn Any + Send + Sync>,
+    keys: Arc<dyn Keys>,
     shown: Shown,
 }
 
 impl BackendConfig {
-    pub(crate) fn new(kind: &'static dyn BackendKind, keys: Arc<dyn Any + Send + Sync>, shown: Shown) -> Self {
+    pub(crate) fn new(kind: &'static dyn BackendKind, keys: Arc<dyn Keys>, shown: Shown) -> Self {
         Self { kind, keys, shown }
     }
 
@@ -132,7 +147,7 @@ impl BackendConfig {
 
     /// What the table says, for the kind whose type it is.
     pub(crate) fn keys<T: 'static>(&self) -> Option<&T> {
-        self.keys.downcast_ref()
+        downcast(&*self.keys)
     }
 
     /// The table as it is in force.
@@ -171,6 +186,18 @@ pub(super) fn read(
     section.finish(reader);
     let BackendTable { keys, shown, policy } = table?;
     Some((BackendConfig::new(*kind, keys, shown), policy))
+}
+
+impl PartialEq for BackendConfig {
+    fn eq(&self, other: &Self) -> bool {
+        self.kind() == other.kind() && self.shown == other.shown && self.keys.is_same(&*other.keys)
+    }
+}
+
+impl PartialEq for Account {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && self.shown == other.shown && self.keys.is_same(&*other.keys)
+    }
 }
 
 impl fmt::Debug for BackendConfig {

@@ -39,7 +39,7 @@ pub struct ImageConfig {
 }
 
 /// A repository as Git reaches it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RemoteConfig {
     /// https, http, ssh, git or file; without a password.
     pub url: String,

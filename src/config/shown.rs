@@ -7,7 +7,7 @@ use toml::Value;
 pub(crate) const MASK: &str = "(secret)";
 
 /// A table to be shown. What is not there is left out.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Shown(Vec<(&'static str, Value)>);
 
 impl Shown {

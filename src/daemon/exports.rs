@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::driver::Handle;
 use crate::journal::{JournalError, LiveState, Reader, Shown, Vitals, export};
@@ -24,7 +25,7 @@ const SOON: Duration = Duration::from_secs(5);
 /// Makes the exports of one daemon.
 pub(super) struct Exports {
     task: tokio::task::JoinHandle<Exporter>,
-    stop: oneshot::Sender<()>,
+    stop: CancellationToken,
 }
 
 struct Exporter {
@@ -47,13 +48,13 @@ impl Exports {
         let edition = if is_empty { 0 } else { u64::MAX };
         let data_dir = data_dir.to_owned();
         let exporter = Exporter { data_dir, picture, reader, vitals, edition, is_failing: false };
-        let (stop, stopped) = oneshot::channel();
-        Self { task: tokio::spawn(exporter.run(stopped)), stop }
+        let stop = CancellationToken::new();
+        Self { task: tokio::spawn(exporter.run(stop.clone())), stop }
     }
 
     /// Writes down what the last step left. To be called when the driver has ended in order.
     pub(super) async fn end(self) {
-        drop(self.stop);
+        self.stop.cancel();
         if let Ok(mut exporter) = self.task.await
             && exporter.picture.borrow().edition != exporter.edition
         {
@@ -64,11 +65,11 @@ impl Exports {
 
 impl Exporter {
     /// Runs until it is stopped. A stop while a file is being written waits for that.
-    async fn run(mut self, mut stopped: oneshot::Receiver<()>) -> Self {
+    async fn run(mut self, stop: CancellationToken) -> Self {
         let mut exported_at: Option<Instant> = None;
         loop {
             let is_due = tokio::select! {
-                _ = &mut stopped => false,
+                () = stop.cancelled() => false,
                 is_due = self.until_due(exported_at) => is_due,
             };
             if !is_due {

@@ -1,18 +1,18 @@
 //! The calls to back-ends, each within a time limit, and what is said of steps in the log.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinError;
 
+use super::configuration::Backends;
 use super::counters::Counters;
-use crate::backend::Backend;
 use crate::build::{BackendBuildId, BuildRequest, CancelAnswer, ObserveError, TriggerAnswer};
+use crate::config::Rules;
 use crate::event::Verdict;
 use crate::model::{BuildId, ImageName};
-use crate::refs::Remotes;
+use crate::refs;
 use crate::scheduler::record::{Changes, Fact};
 use crate::scheduler::{Input, Notice};
 
@@ -22,9 +22,11 @@ const CALL_LIMIT: Duration = Duration::from_secs(45);
 /// The most events of one step that have a line of their own in the log.
 const EVENTS_TOLD_MAX: usize = 4;
 
-type Backends = Arc<BTreeMap<ImageName, Backend>>;
-
-pub(super) async fn trigger(backends: Backends, request: BuildRequest, counters: watch::Sender<Counters>) -> Input {
+pub(super) async fn trigger(
+    backends: Arc<Backends>,
+    request: BuildRequest,
+    counters: watch::Sender<Counters>,
+) -> Input {
     let answer = match backends.get(&request.image) {
         Some(backend) => within(backend.trigger(&request)).await.unwrap_or_else(|| TriggerAnswer::Uncertain {
             detail: format!("no answer within {} s", CALL_LIMIT.as_secs()),
@@ -35,7 +37,7 @@ pub(super) async fn trigger(backends: Backends, request: BuildRequest, counters:
     Input::Answered { image: request.image, build: request.build, answer }
 }
 
-pub(super) async fn observe(backends: Backends, image: ImageName, question: u64) -> Input {
+pub(super) async fn observe(backends: Arc<Backends>, image: ImageName, question: u64) -> Input {
     let late = || Err(ObserveError::Unavailable { detail: format!("no answer within {} s", CALL_LIMIT.as_secs()) });
     let answer = match backends.get(&image) {
         Some(backend) => within(backend.observe(&image)).await.unwrap_or_else(late),
@@ -47,9 +49,9 @@ pub(super) async fn observe(backends: Backends, image: ImageName, question: u64)
     Input::Observed { image, question, answer }
 }
 
-pub(super) async fn heads(remotes: Arc<Remotes>, remote: Arc<str>, question: u64) -> Input {
+pub(super) async fn heads(rules: Arc<Rules>, remote: Arc<str>, question: u64) -> Input {
     let late = || Err(format!("no answer within {} s", CALL_LIMIT.as_secs()));
-    let answer = within(remotes.heads(&remote)).await.unwrap_or_else(late);
+    let answer = within(refs::heads(&rules, &remote)).await.unwrap_or_else(late);
     let answer = answer.map_err(|detail| format!("{remote}: {detail}"));
     if let Err(detail) = &answer {
         tracing::debug!("failed to ask a remote: {detail}");
@@ -57,7 +59,7 @@ pub(super) async fn heads(remotes: Arc<Remotes>, remote: Arc<str>, question: u64
     Input::Heads { remote, question, answer }
 }
 
-pub(super) async fn cancel(backends: Backends, image: ImageName, build: BuildId, row: BackendBuildId) -> Input {
+pub(super) async fn cancel(backends: Arc<Backends>, image: ImageName, build: BuildId, row: BackendBuildId) -> Input {
     let answer = match backends.get(&image) {
         Some(backend) => within(backend.cancel(&row))
             .await
@@ -67,14 +69,20 @@ pub(super) async fn cancel(backends: Backends, image: ImageName, build: BuildId,
     Input::CancelAnswered { image, build, answer }
 }
 
-/// What a call brought; nothing where it was ended with the daemon.
+/// What a call brought; nothing where it was ended with the daemon. Times that a back-end told by the wall clock are moved
+/// `ahead`, to our clock.
 ///
 /// # Panics
 ///
 /// If the call panicked: its lane would wait for ever, so the process must end.
-pub(super) fn outcome(answer: Result<Input, JoinError>) -> Option<Input> {
+pub(super) fn outcome(answer: Result<Input, JoinError>, ahead: Duration) -> Option<Input> {
     match answer {
-        Ok(input) => Some(input),
+        Ok(mut input) => {
+            if let Input::Observed { answer: Ok(observation), .. } = &mut input {
+                observation.to_clock_ahead_by(ahead);
+            }
+            Some(input)
+        }
         Err(error) if error.is_cancelled() => None,
         Err(error) => std::panic::resume_unwind(error.into_panic()),
     }

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::counters::{self, Counters};
-use super::{Acceptance, CommandError, Message, Unavailable};
+use super::{Configuration, Message};
 use crate::clock::wall;
 use crate::command::Command;
-use crate::event::{Closure, Delivery, End, Event};
+use crate::config::Rules;
+use crate::event::{Closure, Delivery, Disposition, End, Event};
 use crate::journal::{BuildQuery, EventQuery, Fate, HistoryError, JournalError, LIST_LIMIT_MAX, Reader, Vitals};
 use crate::model::{BuildId, EventId, ImageName, Seq};
 use crate::scheduler::Decision;
@@ -19,11 +20,41 @@ use crate::status::{self, BuildView, Health, HealthStatus, LaneView, Picture, Re
 #[derive(Clone)]
 pub struct Handle {
     inbox: mpsc::Sender<Message>,
+    rules: watch::Receiver<Arc<Rules>>,
     picture: watch::Receiver<Picture>,
     counters: watch::Receiver<Counters>,
     reader: Reader,
     vitals: Arc<Vitals>,
     receipts_url: String,
+}
+
+/// A delivery that is on disk.
+#[derive(Clone, Debug)]
+pub struct Acceptance {
+    /// One receipt a wish, in order.
+    pub receipts: Vec<Receipt>,
+    /// It had come before: these are the first receipts again.
+    pub repeated: bool,
+    /// Something of it was taken as a wish for a build, whatever became of that.
+    pub builds: bool,
+}
+
+/// Why nothing was accepted. Both are a 503 outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unavailable {
+    #[error("too many requests wait to be written; try again in a second")]
+    Full,
+    #[error("the daemon is ending")]
+    Ending,
+}
+
+/// Why a command changed nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CommandError {
+    #[error("no image '{0}' is configured")]
+    UnknownImage(ImageName),
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
 }
 
 /// The most ids of events that a build shows.
@@ -32,12 +63,13 @@ const BUILD_EVENTS_MAX: usize = 200;
 impl Handle {
     pub(super) fn new(
         inbox: mpsc::Sender<Message>,
+        rules: watch::Receiver<Arc<Rules>>,
         picture: watch::Receiver<Picture>,
         counters: watch::Receiver<Counters>,
         (reader, vitals): (Reader, Arc<Vitals>),
         receipts_url: String,
     ) -> Self {
-        Self { inbox, picture, counters, reader, vitals, receipts_url }
+        Self { inbox, rules, picture, counters, reader, vitals, receipts_url }
     }
 
     /// What is published after each step, for whoever writes all of it down.
@@ -47,19 +79,23 @@ impl Handle {
 
     /// Hands a delivery in and waits until it is on disk.
     pub async fn accept(&self, delivery: Delivery) -> Result<Acceptance, Unavailable> {
+        let asks = delivery.new_events.iter().any(|new| matches!(new.disposition, Disposition::Build { .. }));
         match self.ask(|answer| Message::Deliver(delivery, answer)).await? {
             Decision::Recorded { events } => {
                 let (picture, now) = (self.picture.borrow(), wall());
                 let receipt = |event: &Event| status::receipt(event, None, None, &picture, &self.receipts_url, now);
-                Ok(Acceptance { receipts: events.iter().map(|event| receipt(event)).collect(), repeated: false })
+                let receipts = events.iter().map(|event| receipt(event)).collect();
+                let builds = events.iter().any(|event| event.verdict.asks_for_build());
+                Ok(Acceptance { receipts, repeated: false, builds })
             }
             Decision::Repeated { first, count } => {
                 let numbers: Vec<Seq> = (0..u64::from(count)).map(|n| Seq(first.0 + n)).collect();
-                let receipts = self.read(move |handle| handle.receipts_of(&numbers)).await;
-                Ok(Acceptance { receipts: receipts.unwrap_or_default(), repeated: true })
+                let first = self.read(move |handle| handle.first_time(&numbers)).await;
+                let (receipts, asked) = first.unwrap_or_default();
+                Ok(Acceptance { receipts, repeated: true, builds: asks || asked })
             }
             Decision::Executed { .. } | Decision::UnknownImage(_) => {
-                Ok(Acceptance { receipts: Vec::new(), repeated: false })
+                Ok(Acceptance { receipts: Vec::new(), repeated: false, builds: false })
             }
         }
     }
@@ -71,6 +107,18 @@ impl Handle {
             Decision::UnknownImage(image) => Err(CommandError::UnknownImage(image)),
             Decision::Recorded { .. } | Decision::Repeated { .. } => Ok(Vec::new()),
         }
+    }
+
+    /// The rules in force.
+    pub fn rules(&self) -> Arc<Rules> {
+        self.rules.borrow().clone()
+    }
+
+    /// Puts a configuration in force, and waits until it is.
+    pub async fn configure(&self, configuration: Configuration) -> Result<(), Unavailable> {
+        let (installer, installed) = oneshot::channel();
+        self.send(Message::Configure(Box::new(configuration), installer))?;
+        installed.await.map_err(|_| Unavailable::Ending)
     }
 
     /// Says that something changed at the back-end. Lost when the inbox is full: it is only a hint.
@@ -149,12 +197,16 @@ impl Handle {
 
     async fn ask(&self, message: impl FnOnce(oneshot::Sender<Decision>) -> Message) -> Result<Decision, Unavailable> {
         let (answer, decision) = oneshot::channel();
-        self.inbox.try_send(message(answer)).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => Unavailable::Full,
-            mpsc::error::TrySendError::Closed(_) => Unavailable::Ending,
-        })?;
+        self.send(message(answer))?;
         // The driver drops the ticket only when it ends without having written the step.
         decision.await.map_err(|_| Unavailable::Ending)
+    }
+
+    fn send(&self, message: Message) -> Result<(), Unavailable> {
+        self.inbox.try_send(message).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => Unavailable::Full,
+            mpsc::error::TrySendError::Closed(_) => Unavailable::Ending,
+        })
     }
 
     /// Reads the history on a thread that may block.
@@ -170,14 +222,18 @@ impl Handle {
         }
     }
 
-    fn receipts_of(&self, numbers: &[Seq]) -> Result<Vec<Receipt>, JournalError> {
+    /// The receipts of a delivery that had come before, as far as they are remembered, and whether any of them asks for a
+    /// build.
+    fn first_time(&self, numbers: &[Seq]) -> Result<(Vec<Receipt>, bool), JournalError> {
         let mut receipts = Vec::with_capacity(numbers.len());
+        let mut asked = false;
         for seq in numbers {
             if let Some(event) = self.reader.event(*seq)? {
+                asked |= event.verdict.asks_for_build();
                 receipts.push(self.receipt_of(&event)?);
             }
         }
-        Ok(receipts)
+        Ok((receipts, asked))
     }
 
     fn receipt_of(&self, event: &Event) -> Result<Receipt, JournalError> {

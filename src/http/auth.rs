@@ -11,7 +11,7 @@ use globset::GlobSet;
 
 use super::App;
 use super::problem::Problem;
-use crate::config::{Secret, TokenConfig, TokenScope};
+use crate::config::{Rules, Secret, TokenConfig, TokenScope};
 use crate::model::ImageName;
 
 /// The name under which clients on this machine act.
@@ -27,8 +27,8 @@ pub(super) struct Caller<'a> {
 
 impl<'a> Caller<'a> {
     /// The caller of a request that asks for what `needed` allows.
-    pub(super) fn of(app: &'a App, headers: &HeaderMap, needed: TokenScope) -> Result<Self, Problem> {
-        Self::among(&app.config.rules.tokens, app.local_token.as_ref(), headers, needed)
+    pub(super) fn of(rules: &'a Rules, app: &'a App, headers: &HeaderMap, needed: TokenScope) -> Result<Self, Problem> {
+        Self::among(&rules.tokens, app.local_token.as_ref(), headers, needed)
     }
 
     fn among(
@@ -67,6 +67,14 @@ impl<'a> Caller<'a> {
     /// Whether it reaches what belongs to no image, and all images there may ever be.
     pub(super) fn reaches_all(&self) -> bool {
         self.images.is_none()
+    }
+
+    /// What concerns all images is not for tokens that reach some only.
+    pub(super) fn must_reach_all(&self) -> Result<(), Problem> {
+        if self.reaches_all() {
+            return Ok(());
+        }
+        Err(Problem::new(StatusCode::FORBIDDEN, "this token reaches some images only, and this concerns all"))
     }
 
     fn must_have(&self, needed: TokenScope) -> Result<(), Problem> {

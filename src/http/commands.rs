@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::{Path, Request, State};
-use axum::http::StatusCode;
 
 use super::auth::Caller;
 use super::body::BODY_BYTES_MAX;
@@ -27,8 +26,9 @@ pub(super) async fn on_image(
     request: Request,
 ) -> Result<Json<LaneView>, Problem> {
     let (parts, body) = request.into_parts();
-    let caller = Caller::of(&shared.app, &parts.headers, TokenScope::Trigger)?;
-    let image = image_of(&shared.app, &caller, &namespace, &name)?;
+    let rules = shared.app.handle.rules();
+    let caller = Caller::of(&rules, &shared.app, &parts.headers, TokenScope::Trigger)?;
+    let image = image_of(&rules, &caller, &namespace, &name)?;
     let body = shared.bodies.read(&parts.headers, body, BODY_BYTES_MAX).await?;
     let request = CommandRequest::read(&word, &parts.headers, &body.bytes)?;
     let lanes = shared.app.handle.command(request.to(Scope::Image(image), caller.name)).await?;
@@ -51,10 +51,9 @@ async fn on_all(
     request: Request,
 ) -> Result<Json<Vec<LaneView>>, Problem> {
     let (parts, body) = request.into_parts();
-    let caller = Caller::of(&shared.app, &parts.headers, TokenScope::Admin)?;
-    if !caller.reaches_all() {
-        return Err(Problem::new(StatusCode::FORBIDDEN, "this token reaches some images only, and this concerns all"));
-    }
+    let rules = shared.app.handle.rules();
+    let caller = Caller::of(&rules, &shared.app, &parts.headers, TokenScope::Admin)?;
+    caller.must_reach_all()?;
     let body = shared.bodies.read(&parts.headers, body, BODY_BYTES_MAX).await?;
     let request = CommandRequest::read(word, &parts.headers, &body.bytes)?;
     Ok(Json(shared.app.handle.command(request.to(Scope::All, caller.name)).await?))
@@ -104,7 +103,7 @@ fn shortened(reason: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::HeaderMap;
+    use axum::http::{HeaderMap, StatusCode};
 
     use super::*;
 

@@ -17,6 +17,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use super::listener::{Listener, Listeners};
 use super::stall::StallLimit;
@@ -63,13 +64,9 @@ pub enum Drained {
     CutOff,
 }
 
-/// Serves until `shutdown` resolves; then accepts no more and lets the requests under way end.
-pub(super) async fn serve(
-    listeners: Listeners,
-    limits: Limits,
-    router: Router,
-    shutdown: impl Future<Output = ()>,
-) -> Drained {
+/// Serves until `ending` is cancelled; then accepts no more and lets the requests under way end.
+pub(super) async fn serve(listeners: Listeners, limits: Limits, router: Router, ending: CancellationToken) -> Drained {
+    // hyper's own tracker, and not `TaskTracker`: it also tells idle connections to close.
     let graceful = Arc::new(GracefulShutdown::new());
     let acceptor = Acceptor {
         limits,
@@ -81,7 +78,7 @@ pub(super) async fn serve(
     for listener in listeners.into_each() {
         accepting.spawn(acceptor.clone().accept_all(listener, Arc::clone(&graceful)));
     }
-    shutdown.await;
+    ending.cancelled().await;
     accepting.shutdown().await;
     // The accepting tasks have ended, so that this is the last holder; connections hold only their watchers.
     let Some(graceful) = Arc::into_inner(graceful) else { return Drained::CutOff };

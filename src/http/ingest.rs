@@ -23,7 +23,7 @@ use crate::event::{Cause, CauseKind, Delivery, Disposition, NewEvent};
 use crate::model::{GitRef, ImageName, RefKind};
 use crate::source::button::{self, Tap};
 use crate::source::{self, Reading, fingerprint};
-use crate::status::{EventState, Receipt};
+use crate::status::Receipt;
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
@@ -37,7 +37,8 @@ pub(super) async fn hook(
     request: Request,
 ) -> Result<Response, Problem> {
     let app = &shared.app;
-    let source = app.config.rules.sources.get(&name).ok_or_else(|| Problem::not_found("no source of this name"))?;
+    let rules = app.handle.rules();
+    let source = rules.sources.get(&name).ok_or_else(|| Problem::not_found("no source of this name"))?;
     let (parts, body) = request.into_parts();
     let body = shared.bodies.read(&parts.headers, body, HOOK_BYTES_MAX).await?;
     let request = source::Request {
@@ -47,9 +48,9 @@ pub(super) async fn hook(
         query: parts.uri.query().unwrap_or_default(),
         body: &body.bytes,
     };
-    let reading = source::read(&name, source, &app.config.rules.images, &request)?;
+    let reading = source::read(&name, source, &rules.images, &request)?;
     // Whoever waits for the disk holds no more than the delivery.
-    drop((parts, body));
+    drop((parts, body, rules));
     match reading {
         Reading::Hint(image) => {
             let reason = format!("the back-end of {image} will be asked");
@@ -58,13 +59,8 @@ pub(super) async fn hook(
         }
         Reading::Nothing { reason } => Ok(Json(HookAnswer::nothing(reason)).into_response()),
         Reading::Delivery(delivery) => {
-            let wants =
-                |of: fn(&Disposition) -> bool| delivery.new_events.iter().any(|new_event| of(&new_event.disposition));
-            let builds = wants(|disposition| matches!(disposition, Disposition::Build { .. }));
-            let may_build = wants(|disposition| matches!(disposition, Disposition::Outside { .. }));
             let acceptance = app.handle.accept(delivery).await?;
-            let builds = builds || may_build && acceptance.receipts.iter().any(is_to_be_built);
-            Ok(hook_answer(builds, acceptance))
+            Ok(hook_answer(acceptance))
         }
     }
 }
@@ -84,7 +80,7 @@ pub(super) async fn button(
         query: parts.uri.query().unwrap_or_default(),
         body: &body.bytes,
     };
-    let delivery = button::read(&name, app.config.rules.buttons.get(&name), tap)?;
+    let delivery = button::read(&name, app.handle.rules().buttons.get(&name), tap)?;
     let receipt = only_receipt(app.handle.accept(delivery).await?)?;
     Ok(button_answer(&parts.headers, receipt))
 }
@@ -97,9 +93,10 @@ pub(super) async fn build(
 ) -> Result<Response, Problem> {
     let app = &shared.app;
     let (parts, body) = request.into_parts();
-    let caller = Caller::of(app, &parts.headers, TokenScope::Trigger)?;
-    let image = image_of(app, &caller, &namespace, &name)?;
-    let config = app.config.rules.images.get(&image).ok_or_else(Problem::unknown_image)?;
+    let rules = app.handle.rules();
+    let caller = Caller::of(&rules, app, &parts.headers, TokenScope::Trigger)?;
+    let image = image_of(&rules, &caller, &namespace, &name)?;
+    let config = rules.images.get(&image).ok_or_else(Problem::unknown_image)?;
     let body = shared.bodies.read(&parts.headers, body, BODY_BYTES_MAX).await?;
     let delivery = build_delivery(caller.name, image, config, &parts.headers, &body.bytes)?;
     let receipt = only_receipt(app.handle.accept(delivery).await?)?;
@@ -165,15 +162,10 @@ impl HookAnswer {
     }
 }
 
-fn hook_answer(builds: bool, Acceptance { receipts, repeated }: Acceptance) -> Response {
+fn hook_answer(Acceptance { receipts, repeated, builds }: Acceptance) -> Response {
     let (status, reason) =
         if builds { (StatusCode::ACCEPTED, None) } else { (StatusCode::OK, Some(reasons(&receipts))) };
     (status, Json(HookAnswer { receipts, reason, repeated })).into_response()
-}
-
-/// Whether it was taken as a wish for a build, whatever became of that.
-fn is_to_be_built(receipt: &Receipt) -> bool {
-    !matches!(receipt.state, EventState::Skipped | EventState::Ignored | EventState::RefDeleted)
 }
 
 /// What the receipts say, each thing once.
@@ -207,7 +199,7 @@ fn button_answer(headers: &HeaderMap, receipt: Receipt) -> Response {
 /// One wish has one receipt.
 fn only_receipt(acceptance: Acceptance) -> Result<Receipt, Problem> {
     acceptance.receipts.into_iter().next().ok_or_else(|| {
-        tracing::error!("a delivery of one new_event was accepted without a receipt");
+        tracing::error!("a delivery of one event was accepted without a receipt");
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the event was accepted, but its receipt is missing")
     })
 }

@@ -1,8 +1,7 @@
 //! What every request passes: the time limit, the form of errors, the metrics.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
@@ -12,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::Shared;
 use super::problem::{PROBLEM_JSON, Problem};
+use crate::clock::Stopwatch;
 
 /// How long a request may take, from the end of its header to the beginning of its answer.
 const REQUEST_TIME_MAX: Duration = Duration::from_secs(30);
@@ -19,23 +19,8 @@ const REQUEST_TIME_MAX: Duration = Duration::from_secs(30);
 /// The route of a request that matches none.
 const NO_ROUTE: &str = "none";
 
-/// Whether the daemon has been asked to end.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Ending(Arc<AtomicBool>);
-
-impl Ending {
-    pub(super) fn begin(&self) {
-        self.0.store(true, Ordering::Release);
-    }
-
-    pub(super) fn has_begun(&self) -> bool {
-        self.0.load(Ordering::Acquire)
-    }
-}
-
-#[expect(clippy::disallowed_methods, reason = "measures how long a request takes; nothing is decided by it")]
 pub(super) async fn pass(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
-    let began = Instant::now();
+    let began = Stopwatch::start();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let answer = tokio::time::timeout(REQUEST_TIME_MAX, next.run(request)).await;
     let response = as_problem(

@@ -25,12 +25,14 @@ const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
 pub struct Problem {
     pub status: StatusCode,
     pub detail: Cow<'static, str>,
+    /// Where a text with places in it was refused: each mistake, as `file:line:column: what`.
+    pub mistakes: Vec<String>,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Problem {
     pub fn new(status: StatusCode, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { status, detail: detail.into(), headers: Vec::new() }
+        Self { status, detail: detail.into(), mistakes: Vec::new(), headers: Vec::new() }
     }
 
     pub(super) fn bad_request(detail: impl Into<Cow<'static, str>>) -> Self {
@@ -54,6 +56,10 @@ impl Problem {
         Self::new(StatusCode::UNAUTHORIZED, detail).with(WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
     }
 
+    pub(super) fn with_mistakes(self, mistakes: Vec<String>) -> Self {
+        Self { mistakes, ..self }
+    }
+
     /// The request was not read to its end, so that nothing more can be read from the connection.
     pub(super) fn and_close(self) -> Self {
         self.with(CONNECTION, HeaderValue::from_static("close"))
@@ -72,6 +78,8 @@ struct Document<'a> {
     title: &'a str,
     status: u16,
     detail: &'a str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    mistakes: &'a [String],
 }
 
 impl IntoResponse for Problem {
@@ -81,6 +89,7 @@ impl IntoResponse for Problem {
             title: self.status.canonical_reason().unwrap_or("Error"),
             status: self.status.as_u16(),
             detail: &self.detail,
+            mistakes: &self.mistakes,
         };
         let mut response = (self.status, Json(document)).into_response();
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));

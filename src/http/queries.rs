@@ -26,7 +26,8 @@ pub(super) async fn images(
     State(shared): State<Arc<Shared>>,
     headers: HeaderMap,
 ) -> Result<Json<Vec<LaneView>>, Problem> {
-    let caller = Caller::of(&shared.app, &headers, TokenScope::Read)?;
+    let rules = shared.app.handle.rules();
+    let caller = Caller::of(&rules, &shared.app, &headers, TokenScope::Read)?;
     Ok(Json(shared.app.handle.lanes().into_iter().filter(|lane| caller.reaches(&lane.image)).collect()))
 }
 
@@ -36,8 +37,9 @@ pub(super) async fn image(
     Path((namespace, name)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Json<LaneView>, Problem> {
-    let caller = Caller::of(&shared.app, &headers, TokenScope::Read)?;
-    let image = image_of(&shared.app, &caller, &namespace, &name)?;
+    let rules = shared.app.handle.rules();
+    let caller = Caller::of(&rules, &shared.app, &headers, TokenScope::Read)?;
+    let image = image_of(&rules, &caller, &namespace, &name)?;
     shared.app.handle.lane(&image).map(Json).ok_or_else(Problem::unknown_image)
 }
 
@@ -47,7 +49,8 @@ pub(super) async fn events(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Json<Vec<Receipt>>, Problem> {
-    let caller = Caller::of(&shared.app, &headers, TokenScope::Read)?;
+    let rules = shared.app.handle.rules();
+    let caller = Caller::of(&rules, &shared.app, &headers, TokenScope::Read)?;
     let query = event_query(query.as_deref().unwrap_or_default())?;
     let handle = &shared.app.handle;
     if caller.reaches_all() {
@@ -68,7 +71,8 @@ pub(super) async fn event(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Json<Receipt>, Problem> {
-    let caller = Caller::of(&shared.app, &headers, TokenScope::Read)?;
+    let rules = shared.app.handle.rules();
+    let caller = Caller::of(&rules, &shared.app, &headers, TokenScope::Read)?;
     let unknown = || Problem::not_found("no event has this id");
     let id = id.parse().map_err(|_| unknown())?;
     let receipt = shared.app.handle.event(id).await?;
@@ -81,7 +85,8 @@ pub(super) async fn builds(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Json<Vec<BuildView>>, Problem> {
-    let caller = Caller::of(&shared.app, &headers, TokenScope::Read)?;
+    let rules = shared.app.handle.rules();
+    let caller = Caller::of(&rules, &shared.app, &headers, TokenScope::Read)?;
     let query = build_query(query.as_deref().unwrap_or_default())?;
     let handle = &shared.app.handle;
     if caller.reaches_all() {
@@ -101,7 +106,8 @@ pub(super) async fn build(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Json<BuildView>, Problem> {
-    let caller = Caller::of(&shared.app, &headers, TokenScope::Read)?;
+    let rules = shared.app.handle.rules();
+    let caller = Caller::of(&rules, &shared.app, &headers, TokenScope::Read)?;
     let unknown = || Problem::not_found("no build has this id");
     let id = id.parse().map(BuildId).map_err(|_| unknown())?;
     let build = shared.app.handle.build(id).await?;
@@ -133,7 +139,7 @@ pub(super) async fn metrics(State(shared): State<Arc<Shared>>) -> impl IntoRespo
 }
 
 fn must_not_be_ending(shared: &Shared) -> Result<(), Problem> {
-    if shared.ending.has_begun() { Err(Problem::unavailable("the daemon is ending")) } else { Ok(()) }
+    if shared.ending.is_cancelled() { Err(Problem::unavailable("the daemon is ending")) } else { Ok(()) }
 }
 
 /// An event of no image is for those who see everything.

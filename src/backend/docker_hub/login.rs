@@ -65,6 +65,10 @@ impl Session {
         Self { client, api: api.to_owned(), login, state: Mutex::default() }
     }
 
+    pub(super) fn login(&self) -> &Login {
+        &self.login
+    }
+
     /// Sends the call with the session's token; where a token that was good is refused, once more with a new
     /// one.
     pub(super) async fn send(&self, call: impl Fn() -> Call) -> Result<Answer, ObserveError> {

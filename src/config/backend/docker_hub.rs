@@ -30,6 +30,7 @@ const NAME: &str = "docker_hub";
 pub(crate) struct DockerHubKind;
 
 /// `[image.NAME.backend]` of this kind.
+#[derive(PartialEq, Eq)]
 pub(crate) struct DockerHubKeys {
     /// Of the old or the new form; it is a password.
     pub(crate) trigger_url: Secret,
@@ -37,13 +38,14 @@ pub(crate) struct DockerHubKeys {
     pub(crate) login: Option<Login>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Login {
     pub(crate) username: String,
     pub(crate) token: Secret,
 }
 
 /// `[docker_hub]`.
+#[derive(PartialEq, Eq)]
 pub(crate) struct DockerHubAccount {
     /// Without a slash at the end.
     pub(crate) api: String,

@@ -6,7 +6,6 @@ use std::os::unix::net::UnixStream;
 use std::time::Instant;
 
 use axum::routing::get;
-use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::*;
@@ -18,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 struct Server {
     address: SocketAddr,
-    end: oneshot::Sender<()>,
+    end: CancellationToken,
     served: JoinHandle<Drained>,
 }
 
@@ -32,8 +31,8 @@ fn start(limits: Limits) -> Server {
             "slow"
         }),
     );
-    let (end, ended) = oneshot::channel();
-    let served = tokio::spawn(serve(listeners, limits, router, async { ended.await.unwrap_or_default() }));
+    let end = CancellationToken::new();
+    let served = tokio::spawn(serve(listeners, limits, router, end.clone()));
     Server { address, end, served }
 }
 
@@ -63,7 +62,7 @@ async fn a_request_is_answered_and_the_end_is_graceful() {
         exchange(server.address, "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.ends_with("hello")
     );
     tokio::time::sleep(SHORT).await;
-    server.end.send(()).expect("told to end");
+    server.end.cancel();
     assert!(slow.await.expect("ended").ends_with("slow"), "the request under way got its answer");
     assert_eq!(server.served.await.expect("ended"), Drained::Whole);
     assert!(TcpStream::connect(server.address).is_err(), "nobody listens any more");
@@ -74,7 +73,7 @@ async fn a_request_longer_than_the_drain_is_cut_off() {
     let server = start(Limits { drain: SHORT / 3, ..Limits::DEFAULT });
     let slow = tokio::spawn(exchange(server.address, "GET /slow HTTP/1.1\r\nhost: x\r\n\r\n"));
     tokio::time::sleep(SHORT).await;
-    server.end.send(()).expect("told to end");
+    server.end.cancel();
     assert_eq!(server.served.await.expect("ended"), Drained::CutOff);
     slow.await.expect("ended");
 }
@@ -137,9 +136,9 @@ async fn a_unix_socket_is_for_its_group_replaces_a_stale_one_and_goes_with_the_d
     assert_eq!(std::fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o660);
     assert!(Listeners::of(&[Listen::Unix(path.clone())]).is_err(), "a live one is not replaced");
 
-    let (end, ended) = oneshot::channel::<()>();
+    let end = CancellationToken::new();
     let router = Router::new().route("/", get("hello"));
-    let served = tokio::spawn(serve(listeners, Limits::DEFAULT, router, async { ended.await.unwrap_or_default() }));
+    let served = tokio::spawn(serve(listeners, Limits::DEFAULT, router, end.clone()));
     let talk_path = path.clone();
     let talk = move || {
         let mut stream = UnixStream::connect(talk_path).expect("connected");
@@ -149,7 +148,7 @@ async fn a_unix_socket_is_for_its_group_replaces_a_stale_one_and_goes_with_the_d
         answer
     };
     assert!(tokio::task::spawn_blocking(talk).await.expect("ended").ends_with("hello"));
-    end.send(()).expect("told to end");
+    end.cancel();
     served.await.expect("ended");
     assert!(!path.exists());
 }

@@ -83,19 +83,20 @@ fn an_order_that_is_not_clear_is_refused() {
 
 #[tokio::test]
 async fn a_webhook_is_told_its_receipts_and_why_nothing_is_built() {
-    let waiting = Acceptance { receipts: vec![receipt(EventState::Waiting, "quiet for 23 s more")], repeated: false };
-    let response = hook_answer(true, waiting.clone());
+    let receipts = vec![receipt(EventState::Waiting, "quiet for 23 s more")];
+    let waiting = Acceptance { receipts, repeated: false, builds: true };
+    let response = hook_answer(waiting.clone());
     assert_eq!(response.status(), StatusCode::ACCEPTED);
     let body: serde_json::Value = serde_json::from_str(&text_of(response).await).expect("JSON");
     assert_eq!((body.get("reason"), body.get("repeated")), (None, None));
     assert_eq!(body["receipts"][0]["state"], "waiting");
 
-    let repeated = hook_answer(true, Acceptance { repeated: true, ..waiting });
+    let repeated = hook_answer(Acceptance { repeated: true, ..waiting });
     assert_eq!(repeated.status(), StatusCode::ACCEPTED);
     assert!(text_of(repeated).await.contains("\"repeated\":true"));
 
     let skipped = ["a", "b", "a"].map(|why| receipt(EventState::Skipped, why)).to_vec();
-    let response = hook_answer(false, Acceptance { receipts: skipped, repeated: false });
+    let response = hook_answer(Acceptance { receipts: skipped, repeated: false, builds: false });
     assert_eq!(response.status(), StatusCode::OK);
     assert!(text_of(response).await.contains("\"reason\":\"a; b\""));
 }

@@ -104,13 +104,13 @@ async fn images_with_the_same_login_share_it_and_others_do_not() {
     };
     let names: Vec<ImageName> = ["a/one", "a/two"].map(|name| name.parse().expect("an image")).to_vec();
     let same = [backend(fake::PASSWORD), backend(fake::PASSWORD)];
-    let hubs = DockerHub::for_images(&account, names.iter().zip(&same)).expect("back-ends");
+    let hubs = DockerHub::for_images(&account, names.iter().zip(&same), []).expect("back-ends");
     for (image, backend) in &hubs {
         backend.observe(image).await.expect("an observation");
     }
     assert_eq!(counts(&hub), (1, 2));
     let different = [backend(fake::PASSWORD), backend("test-token-other")];
-    let hubs = DockerHub::for_images(&account, names.iter().zip(&different)).expect("back-ends");
+    let hubs = DockerHub::for_images(&account, names.iter().zip(&different), []).expect("back-ends");
     let sessions: Vec<_> = hubs.values().filter_map(|hub| hub.session.as_ref()).collect();
     assert!(!Arc::ptr_eq(sessions[0], sessions[1]));
 }
