@@ -17,7 +17,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
-use crate::daemon::{BINARY, BUTTON, PATIENCE, Push, SECRET, TOKEN, Wanted, client, sign};
+use crate::binary::{found, serve};
+use crate::daemon::{BUTTON, PATIENCE, Push, SECRET, TOKEN, Wanted, client, sign};
 
 /// The work that is interrupted: pushes to two branches, a tag and taps, with pauses in which builds run.
 const WORK: [Step; 16] = [
@@ -210,13 +211,12 @@ struct Process {
 
 impl Process {
     fn start(directory: &Path, dies_at: Option<usize>) -> Self {
-        let mut command = Command::new("strace");
-        command.args(["-f", "-qq", "-e", "trace=fdatasync", "-o", "syncs"]);
+        let mut strace = ["strace", "-f", "-qq", "-e", "trace=fdatasync", "-o", "syncs"].map(str::to_owned).to_vec();
         if let Some(boundary) = dies_at {
-            command.args(["-e", &format!("inject=fdatasync:signal=SIGKILL:when={boundary}")]);
+            strace.extend(["-e".to_owned(), format!("inject=fdatasync:signal=SIGKILL:when={boundary}")]);
         }
-        let child = command.args([BINARY, "serve", "--config", "coalesced.toml"]);
-        Self { child: quietly(child, directory), url: String::new(), killed: false }
+        let child = serve(directory, &strace).spawn().expect("it starts");
+        Self { child, url: String::new(), killed: false }
     }
 
     /// Makes sure that a daemon answers, starting it again if it has died.
@@ -226,12 +226,10 @@ impl Process {
             if self.child.try_wait().expect("it was ours").is_some() {
                 self.killed = true;
                 self.url.clear();
-                let mut command = Command::new(BINARY);
-                self.child = quietly(command.args(["serve", "--config", "coalesced.toml"]), directory);
+                self.child = serve(directory, &[]).spawn().expect("it starts");
             }
-            let found = std::fs::read_to_string(directory.join("data/client.json")).unwrap_or_default();
-            if let Ok(found) = serde_json::from_str::<Value>(&found) {
-                found["url"].as_str().expect("an address").clone_into(&mut self.url);
+            if let Some((url, _)) = found(directory) {
+                self.url = url;
                 if client.get(format!("{}/ready", self.url)).send().await.is_ok() {
                     return;
                 }
@@ -243,23 +241,11 @@ impl Process {
 
     /// How many syncs the first process made, and whether it was killed.
     fn end(mut self, directory: &Path) -> (usize, bool) {
-        let found = std::fs::read_to_string(directory.join("data/client.json")).unwrap_or_default();
-        let pid = serde_json::from_str::<Value>(&found).map(|found| found["pid"].to_string()).unwrap_or_default();
-        let asked = Command::new("kill").args(["-TERM", &pid]).status().expect("kill");
+        let (_, pid) = found(directory).expect("it has listened");
+        let asked = Command::new("kill").args(["-TERM", &pid.to_string()]).status().expect("kill");
         assert!(asked.success());
         self.child.wait().expect("it was ours");
         let syncs = std::fs::read_to_string(directory.join("syncs")).unwrap_or_default();
         (syncs.lines().filter(|line| line.contains("fdatasync(")).count(), self.killed)
     }
-}
-
-fn quietly(command: &mut Command, directory: &Path) -> Child {
-    command
-        .current_dir(directory)
-        .env_remove("NOTIFY_SOCKET")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("it starts")
 }

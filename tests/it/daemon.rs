@@ -3,7 +3,7 @@
 //! Tests wait for states, never for durations; the only wall-clock time is the quiet periods.
 
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,8 @@ use hmac::{KeyInit, Mac};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_coalesced");
+use crate::binary::{BINARY, found, serve};
+
 pub(crate) const SECRET: &str = "test-secret-of-the-github-hook";
 pub(crate) const BUTTON: &str = "test-token-of-the-phone-button";
 pub(crate) const TOKEN: &str = "test-token-of-the-api-for-admins";
@@ -112,18 +113,16 @@ impl Daemon {
     }
 
     async fn await_ready(&mut self) {
-        let file = self.directory.path().join("data/client.json");
         let begun = Instant::now();
         loop {
             assert!(begun.elapsed() < PATIENCE, "not ready in time: {}", self.log());
             if let Some(status) = self.child.try_wait().expect("it was ours") {
                 panic!("it ended with {status}: {}", self.log());
             }
-            if let Ok(text) = std::fs::read_to_string(&file)
-                && let Ok(found) = serde_json::from_str::<Value>(&text)
-                && found["pid"] == json!(self.child.id())
+            if let Some((url, pid)) = found(self.directory.path())
+                && pid == self.child.id()
             {
-                found["url"].as_str().expect("an address").clone_into(&mut self.url);
+                self.url = url;
                 if self.client.get(format!("{}/ready", self.url)).send().await.is_ok() {
                     return;
                 }
@@ -236,23 +235,11 @@ pub(crate) fn text(bytes: &[u8]) -> String {
 }
 
 fn spawn(directory: &Path, wanted: &Wanted) -> Child {
-    let log: PathBuf = directory.join("log");
-    let log = std::fs::OpenOptions::new().create(true).append(true).open(log).expect("a log");
-    let mut line = wanted.under.clone();
-    line.extend([BINARY, "serve", "--config", "coalesced.toml"].map(str::to_owned));
-    let mut command = Command::new(&line[0]);
+    let mut command = serve(directory, &wanted.under);
     if !wanted.log.is_empty() {
         command.env("COALESCED_LOG", wanted.log);
     }
-    command
-        .args(&line[1..])
-        .current_dir(directory)
-        .env_remove("NOTIFY_SOCKET")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(log)
-        .spawn()
-        .expect("the binary runs")
+    command.spawn().expect("the binary runs")
 }
 
 pub(crate) fn client() -> reqwest::Client {

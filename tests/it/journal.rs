@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::daemon::{BINARY, PATIENCE, Push, Stage, Wanted, builds_take, quiet, run_in, text};
+use crate::binary::BINARY;
+use crate::daemon::{PATIENCE, Push, Stage, Wanted, builds_take, quiet, run_in, text};
 
 fn data(stage: &Stage) -> PathBuf {
     stage.daemon.directory.path().join("data")

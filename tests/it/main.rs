@@ -5,6 +5,7 @@
 // One binary, many modules: `pub` is how they share.
 #![allow(unreachable_pub)]
 
+mod binary;
 mod boundaries;
 mod buttons;
 mod coalesce;

@@ -1,13 +1,13 @@
 //! Missed pushes come back: the real program, the real `git`, and real repositories behind real servers.
 
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use coalesced::emulator::{EmulatedHub, HubSettings};
 use coalesced::model::ImageName;
 use serde_json::Value;
 
-use crate::daemon::{BINARY, Daemon, PATIENCE, Push, Wanted};
+use crate::binary::{found, serve};
+use crate::daemon::{Daemon, PATIENCE, Push, Wanted};
 use crate::remote::{Repository, Server};
 
 const TOKEN: &str = "test-token-of-the-git-remote";
@@ -165,18 +165,9 @@ async fn without_git_it_warns_once_and_works() {
     let directory = tempfile::tempdir().expect("a directory");
     let text = wanted(&hub, "file:///nowhere", "").to_toml();
     std::fs::write(directory.path().join("coalesced.toml"), text).expect("a configuration");
-    let log = std::fs::File::create(directory.path().join("log")).expect("a log");
-    let mut child = Command::new(BINARY)
-        .args(["serve", "--config", "coalesced.toml"])
-        .current_dir(directory.path())
-        .env("PATH", "/nowhere")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(log)
-        .spawn()
-        .expect("the binary runs");
+    let mut child = serve(directory.path(), &[]).env("PATH", "/nowhere").spawn().expect("the binary runs");
     let begun = Instant::now();
-    while !directory.path().join("data/client.json").exists() && begun.elapsed() < PATIENCE {
+    while found(directory.path()).is_none() && begun.elapsed() < PATIENCE {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let running = child.try_wait().expect("it was ours").is_none();

@@ -4,9 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
-
-use crate::daemon::{BINARY, PATIENCE};
+use crate::binary::{found, serve};
+use crate::daemon::PATIENCE;
 
 /// A database that does not answer is given up by the daemon after a minute.
 const START_PATIENCE: Duration = Duration::from_secs(75);
@@ -22,19 +21,8 @@ pub(crate) struct Process {
 impl Process {
     /// Starts it and waits for nothing. `under`: a program that starts it in its own place, with its arguments.
     pub(crate) fn spawn(directory: &Path, under: &[String]) -> Self {
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(directory.join("log")).expect("a log");
-        let serve = [BINARY, "serve", "--config", "coalesced.toml"].map(str::to_owned);
-        let line: Vec<&String> = under.iter().chain(&serve).collect();
         let begun = Instant::now();
-        let child = Command::new(line[0])
-            .args(&line[1..])
-            .current_dir(directory)
-            .env_remove("NOTIFY_SOCKET")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .expect("the binary runs");
+        let child = serve(directory, under).spawn().expect("the binary runs");
         Self { directory: directory.to_owned(), url: String::new(), child, begun }
     }
 
@@ -67,12 +55,8 @@ impl Process {
 
     /// The file for clients is written when it listens.
     fn is_ready(&mut self) -> bool {
-        let Ok(text) = std::fs::read_to_string(self.directory.join("data/client.json")) else { return false };
-        let Ok(found) = serde_json::from_str::<Value>(&text) else { return false };
-        if found["pid"] != json!(self.pid()) {
-            return false;
-        }
-        found["url"].as_str().expect("an address").clone_into(&mut self.url);
+        let Some((url, _)) = found(&self.directory).filter(|(_, pid)| *pid == self.pid()) else { return false };
+        self.url = url;
         true
     }
 
