@@ -35,15 +35,16 @@ struct Mutant {
 const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a time-out counts as refused",
-        from: "TriggerAnswer::Uncertain { detail } => { \
-               self.lane.apply(Fact::BecameUncertain { build, at: now, detail, pending: false }, changes);",
-        to: "TriggerAnswer::Uncertain { detail } => { self.refused(build, None, detail, jitter, now, work);",
+        from: "let reason = UncertainReason::Answer { detail }; \
+               self.lane.apply(Fact::BecameUncertain { build, at: turn.now, reason }, &mut turn.changes);",
+        to: "self.refused(build, None, RefusalReason::Answer { detail }, turn);",
     },
     Mutant {
         name: "after a restart nothing was called",
-        from: "self.lane.apply(Fact::BecameUncertain { build, at: now, detail, pending: false }, &mut work.changes);",
-        to: "self.lane.apply(Fact::Refused { build, at: now, detail, again_at: now, blocked: false }, \
-             &mut work.changes);",
+        from: "let reason = UncertainReason::DaemonEnded; \
+               self.lane.apply(Fact::BecameUncertain { build, at: turn.now, reason }, &mut turn.changes);",
+        to: "let (reason, again_at) = (crate::reason::RefusalReason::PendingNotShown, turn.now); \
+             self.lane.apply(Fact::Refused { build, at: turn.now, reason, again_at, blocked: false }, &mut turn.changes);",
     },
     Mutant {
         name: "stale answers are believed",
@@ -93,8 +94,8 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a refused trigger takes its events along",
         from: "self.reopen(&mut live, changes); \
-               live.end(*at, Outcome::NotStarted, Some(format!(\"the trigger was refused: {detail}\")));",
-        to: "live.end(*at, Outcome::NotStarted, Some(format!(\"the trigger was refused: {detail}\")));",
+               live.end(*at, Outcome::NotStarted, Some(reason));",
+        to: "live.end(*at, Outcome::NotStarted, Some(reason));",
     },
     Mutant {
         name: "a build that never started takes its events along",

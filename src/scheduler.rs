@@ -35,6 +35,7 @@ use self::turn::{Ids, Turn};
 use crate::build::{BuildRequest, CancelAnswer};
 use crate::command::{Command, Hold, Scope, Verb};
 use crate::model::{BuildId, GitRef, ImageName, Seq, Timestamp};
+use crate::reason::{EndReason, RefusalReason};
 
 /// A blocked image is tried again this often.
 pub const PROBE_EVERY: Duration = Duration::from_mins(30);
@@ -88,12 +89,12 @@ impl Account {
 pub enum Notice {
     /// Triggers are refused and repeating them changes nothing.
     Blocked {
-        detail: String,
+        reason: RefusalReason,
     },
     /// Triggers have been refused for long.
     StillRefused {
         since: Timestamp,
-        detail: String,
+        reason: EndReason,
     },
     Unblocked,
     /// A build ended red.
@@ -107,7 +108,7 @@ pub enum Notice {
     /// A build vanished or was given up.
     Lost {
         build: BuildId,
-        detail: String,
+        reason: EndReason,
     },
     /// Nobody could say whether a trigger had its effect, so it is repeated unverified.
     Unverified {

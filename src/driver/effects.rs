@@ -15,6 +15,7 @@ use crate::model::{BuildId, ImageName};
 use crate::refs;
 use crate::scheduler::record::{Changes, Fact};
 use crate::scheduler::{Input, Notice};
+use crate::status::sentences::reasons;
 
 /// No call takes longer, whatever the client below it thinks.
 const CALL_LIMIT: Duration = Duration::from_secs(45);
@@ -117,17 +118,21 @@ pub(super) fn log(changes: &Changes) {
             }
             Fact::Intended { build, git_ref, .. } => tracing::info!(%image, %build, %git_ref, "triggering a build"),
             Fact::Accepted { build, .. } => tracing::info!(%image, %build, "the trigger was accepted"),
-            Fact::BecameUncertain { build, detail, .. } => {
-                tracing::warn!(%image, %build, "it is not known whether the trigger had its effect: {detail}");
+            Fact::BecameUncertain { build, reason, .. } => {
+                let why = reasons::uncertain(reason);
+                tracing::warn!(%image, %build, "it is not known whether the trigger had its effect: {why}");
             }
-            Fact::Refused { build, detail, again_at, .. } => {
-                tracing::warn!(%image, %build, %again_at, "the trigger was refused: {detail}");
+            Fact::Refused { build, reason, again_at, .. } => {
+                let why = reasons::refused(reason);
+                tracing::warn!(%image, %build, %again_at, "the trigger was refused: {why}");
             }
             Fact::Started { build, cover, .. } => {
                 let commit = cover.commit.as_ref().map(ToString::to_string).unwrap_or_default();
                 tracing::info!(%image, %build, commit, "the build has begun");
             }
-            Fact::NeverStarted { build, note, .. } => tracing::warn!(%image, %build, "the build never began: {note}"),
+            Fact::NeverStarted { build, reason, .. } => {
+                tracing::warn!(%image, %build, "the build never began: {}", reasons::ended(reason));
+            }
             Fact::Finished { build, outcome, reopened, .. } => {
                 tracing::info!(%image, %build, ?outcome, reopened, "the build has ended");
             }
@@ -139,16 +144,20 @@ pub(super) fn log(changes: &Changes) {
 /// Tells the operator, for now in the log.
 pub(super) fn tell(image: &ImageName, notice: &Notice) {
     match notice {
-        Notice::Blocked { detail } => {
+        Notice::Blocked { reason } => {
+            let detail = reasons::refused(reason);
             tracing::error!(%image, "blocked: the back-end refuses triggers and only you can change that: {detail}");
         }
-        Notice::StillRefused { since, detail } => {
+        Notice::StillRefused { since, reason } => {
+            let detail = reasons::in_vain(reason);
             tracing::error!(%image, %since, "triggers have been refused for long: {detail}");
         }
         Notice::Unblocked => tracing::info!(%image, "triggers are accepted again"),
         Notice::Failed { build } => tracing::warn!(%image, %build, "the build failed"),
         Notice::Recovered { build } => tracing::info!(%image, %build, "builds succeed again"),
-        Notice::Lost { build, detail } => tracing::error!(%image, %build, "the build was lost: {detail}"),
+        Notice::Lost { build, reason } => {
+            tracing::error!(%image, %build, "the build was lost: {}", reasons::ended(reason));
+        }
         Notice::Unverified { build } => {
             tracing::error!(%image, %build, "nobody could say whether the build started; it is asked for again");
         }

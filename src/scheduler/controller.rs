@@ -23,6 +23,7 @@ use crate::build::{BackendBuildId, Outcome};
 use crate::command::{Command, Hold, Verb};
 use crate::event::End;
 use crate::model::{BuildId, GitRef, ImageName, Seq, Timestamp};
+use crate::reason::EndReason;
 
 /// One image: its rules, its stored state, and what is only known while we run.
 #[derive(Clone, Debug)]
@@ -115,8 +116,7 @@ impl ImageController {
             self.watch.next_at = Some(turn.now);
         } else if let Some(running) = &self.lane.running {
             let build = running.live.record.id;
-            let note = Some("the back-end reported an image; the end is taken from that".to_owned());
-            self.end(build, Outcome::Success, turn.now, None, note, turn);
+            self.end(build, Outcome::Success, turn.now, None, Some(EndReason::ImageReported), turn);
         }
     }
 
@@ -140,8 +140,7 @@ impl ImageController {
             && running.assumed_until.map_or(!self.policy.capabilities.observes(), |until| until <= turn.now)
         {
             let build = running.live.record.id;
-            let note = Some("the end is assumed: the back-end can't be asked".to_owned());
-            self.end(build, Outcome::Success, turn.now, None, note, turn);
+            self.end(build, Outcome::Success, turn.now, None, Some(EndReason::Assumed), turn);
         }
     }
 

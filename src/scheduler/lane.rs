@@ -16,6 +16,7 @@ use super::record::{BuildRecord, Foreign, Tap};
 use crate::build::{BackendBuildId, BuildState};
 use crate::command::Hold;
 use crate::model::{BuildId, CommitId, GitRef, ImageName, Seq, Timestamp};
+use crate::reason::{BuildNote, EndReason};
 
 /// More keys than this an image has only while more of them are open: every tag is a key of its own.
 pub const KEYS_MAX: usize = 64;
@@ -155,7 +156,9 @@ pub struct Refusal {
     pub since: Timestamp,
     /// Not before this moment again.
     pub again_at: Timestamp,
-    pub detail: String,
+    /// Why the last try came to nothing.
+    #[serde(alias = "detail")]
+    pub reason: EndReason,
     /// Only an operator can change it; tries go on at long intervals.
     pub blocked: bool,
 }
@@ -230,7 +233,7 @@ impl Lane {
             span: None,
             events: 0,
             log_url: foreign.log_url.clone(),
-            note: foreign.label.as_ref().map(|label| format!("started by somebody else, for {label}")),
+            note: foreign.label.clone().map(|label| BuildNote::Foreign { label }),
         }
     }
 

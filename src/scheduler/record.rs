@@ -10,6 +10,7 @@ use crate::build::{BackendBuildId, BuildState, Outcome};
 use crate::command::Hold;
 use crate::event::{Closure, End, Event, Fingerprint, Touches};
 use crate::model::{BuildId, CommitId, GitRef, ImageName, Seq, Timestamp};
+use crate::reason::{BuildNote, EndReason, RefusalReason, UncertainReason};
 
 /// One fact about one image.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,15 +57,13 @@ pub enum Fact {
     BecameUncertain {
         build: BuildId,
         at: Timestamp,
-        detail: String,
-        /// The back-end's words were that one is pending already.
-        pending: bool,
+        reason: UncertainReason,
     },
     /// The trigger had no effect. The events are open again; the next try is at `again_at` at the earliest.
     Refused {
         build: BuildId,
         at: Timestamp,
-        detail: String,
+        reason: RefusalReason,
         again_at: Timestamp,
         blocked: bool,
     },
@@ -103,7 +102,7 @@ pub enum Fact {
         build: BuildId,
         at: Timestamp,
         outcome: Outcome,
-        note: String,
+        reason: EndReason,
         /// A person cancelled it: the events handed out with it end as cancelled by them.
         cancelled_by: Option<String>,
         /// The next try is at this moment at the earliest.
@@ -114,7 +113,7 @@ pub enum Fact {
         at: Timestamp,
         outcome: Outcome,
         log_url: Option<String>,
-        note: Option<String>,
+        reason: Option<EndReason>,
         /// Its events are open again, once: it was lost, or a failure is to be tried again.
         reopened: bool,
     },
@@ -234,7 +233,7 @@ pub struct BuildRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_url: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub note: Option<String>,
+    pub note: Option<BuildNote>,
 }
 
 /// All that one step changed, for the journal: everything in it is written, or nothing.

@@ -25,11 +25,11 @@ pub(super) fn waits(standing: &Standing, now: Timestamp) -> String {
         }
         Standing::Quiet { until, at_the_latest } => quiet(*until, *at_the_latest, now),
         Standing::PlaceTaken { build, how } => place_taken(*build, *how),
-        Standing::Blocked { again_at, detail } => {
-            format!("blocked: {detail}; next try at {}", clock(now, *again_at))
+        Standing::Blocked { again_at, reason } => {
+            format!("blocked: {}; next try at {}", reasons::in_vain(reason), clock(now, *again_at))
         }
-        Standing::BackingOff { again_at, detail } => {
-            format!("retrying in {}: {detail}", remaining(again_at.since(now)))
+        Standing::BackingOff { again_at, reason } => {
+            format!("retrying in {}: {}", remaining(again_at.since(now)), reasons::in_vain(reason))
         }
         Standing::AccountLimit => "the account's limit of concurrent builds is reached".to_owned(),
         Standing::Ready => "starting its build".to_owned(),

@@ -1,6 +1,7 @@
 //! From the picture and the journal to the shapes of the API.
 
 use super::picture::{Picture, Place, overlaps};
+use super::sentences::reasons;
 use super::{BuildView, EventState, HoldView, KeyView, LaneView, Receipt, sentences};
 use crate::build::{BuildState, Outcome};
 use crate::command::Hold;
@@ -45,8 +46,8 @@ pub fn receipt(
     match &event.verdict {
         Verdict::Opened => opened(&mut receipt, event, closure, build, picture, now),
         Verdict::AlreadyBuilt => receipt.decide(EventState::Built, sentences::ALREADY_BUILT.to_owned()),
-        Verdict::Skipped { evidence } => receipt.decide(EventState::Skipped, sentences::reasons::skipped(evidence)),
-        Verdict::Ignored { reason } => receipt.decide(EventState::Ignored, sentences::reasons::ignored(reason)),
+        Verdict::Skipped { evidence } => receipt.decide(EventState::Skipped, reasons::skipped(evidence)),
+        Verdict::Ignored { reason } => receipt.decide(EventState::Ignored, reasons::ignored(reason)),
         Verdict::RefDeleted => receipt.decide(EventState::RefDeleted, sentences::DELETES_REF.to_owned()),
         Verdict::DuplicateOf { event: first } => {
             receipt.decide(EventState::Duplicate, sentences::duplicate(first, event.accepted_at));
@@ -184,7 +185,11 @@ pub fn lane_view(image: &ImageName, picture: &Picture, now: Timestamp) -> Option
     Some(LaneView {
         image: image.clone(),
         held: all.or(own),
-        blocked: lane.refusal.as_ref().filter(|refusal| refusal.blocked).map(|refusal| refusal.detail.clone()),
+        blocked: lane
+            .refusal
+            .as_ref()
+            .filter(|refusal| refusal.blocked)
+            .map(|refusal| reasons::in_vain(&refusal.reason)),
         running: lane.running.as_ref().map(|running| live_view(&running.live, picture)),
         queued: queued.map(|view| if overlaps(lane) { noted_overlap(view) } else { view }),
         foreign: lane.foreign.iter().map(|foreign| foreign_view(foreign, lane, picture)).collect(),
@@ -236,7 +241,7 @@ pub fn build_view(record: &BuildRecord, events: Vec<String>, picture: &Picture) 
         events,
         events_total: record.events,
         log_url: record.log_url.clone(),
-        note: record.note.clone(),
+        note: record.note.as_ref().map(reasons::note),
     }
 }
 

@@ -15,7 +15,7 @@ use coalesced::command::{Command, Scope, Verb};
 use coalesced::event::{Cause, CauseKind, Delivery, Disposition, Fingerprint, NewEvent, Touches};
 use coalesced::journal::MemoryJournal;
 use coalesced::model::{BuildId, GitRef, ImageName, Seq, Timestamp};
-use coalesced::reason::SkipEvidence;
+use coalesced::reason::{EndReason, SkipEvidence};
 use coalesced::scheduler::policy::Policy;
 use coalesced::scheduler::record::Fact;
 use coalesced::scheduler::{Decision, Effect, Input, Settings, Step, Ticket};
@@ -201,9 +201,9 @@ impl History {
             match &record.fact {
                 Fact::Opened { .. } => self.opened += 1,
                 // A silent discard, or a row that vanished, is a call whose effect nobody knew.
-                Fact::NeverStarted { note, .. } => {
+                Fact::NeverStarted { reason, .. } => {
                     self.uncertain_calls += 1;
-                    self.unverified |= note.starts_with("unverified");
+                    self.unverified |= *reason == EndReason::Unverified;
                 }
                 Fact::BecameUncertain { .. } | Fact::Refused { .. } | Fact::Finished { reopened: true, .. } => {
                     self.uncertain_calls += 1;

@@ -3,6 +3,7 @@
 use super::ImageController;
 use crate::build::Outcome;
 use crate::model::{BuildId, Timestamp};
+use crate::reason::EndReason;
 use crate::scheduler::Notice;
 use crate::scheduler::lane::Phase;
 use crate::scheduler::record::Fact;
@@ -17,7 +18,7 @@ impl ImageController {
         outcome: Outcome,
         at: Timestamp,
         log_url: Option<String>,
-        note: Option<String>,
+        reason: Option<EndReason>,
         turn: &mut Turn,
     ) {
         let live = self.lane.live(build).expect("it ends because it lived");
@@ -33,30 +34,30 @@ impl ImageController {
             Outcome::Success if red_before => self.notify(Notice::Recovered { build }, turn),
             _ => {}
         }
-        self.lane.apply(Fact::Finished { build, at, outcome, log_url, note, reopened }, &mut turn.changes);
+        self.lane.apply(Fact::Finished { build, at, outcome, log_url, reason, reopened }, &mut turn.changes);
     }
 
     /// The build in the waiting place ends without having begun. `jitter`: wait before the next try.
-    pub(super) fn never_started(&mut self, outcome: Outcome, note: String, jitter: Option<u64>, turn: &mut Turn) {
+    pub(super) fn never_started(&mut self, outcome: Outcome, reason: EndReason, jitter: Option<u64>, turn: &mut Turn) {
         let live = &self.lane.queued.as_ref().expect("a build that never started is in the waiting place").live;
         let build = live.record.id;
         let cancelled_by = live.cancelled_by.clone().filter(|_| outcome == Outcome::Cancelled);
         let times = self.lane.refusal.as_ref().map_or(0, |refusal| refusal.times);
         let again_at = jitter.map(|jitter| turn.now.plus(back_off(times, jitter)));
         self.lane.apply(
-            Fact::NeverStarted { build, at: turn.now, outcome, note, cancelled_by, again_at },
+            Fact::NeverStarted { build, at: turn.now, outcome, reason, cancelled_by, again_at },
             &mut turn.changes,
         );
         self.notice_long_refusal(turn);
     }
 
-    pub(super) fn lose(&mut self, build: BuildId, note: String, turn: &mut Turn) {
-        self.notify(Notice::Lost { build, detail: note.clone() }, turn);
+    pub(super) fn lose(&mut self, build: BuildId, reason: EndReason, turn: &mut Turn) {
+        self.notify(Notice::Lost { build, reason: reason.clone() }, turn);
         let started = self.lane.live(build).expect("it is lost because it lived").record.started_at.is_some();
         if started {
-            self.end(build, Outcome::Lost, turn.now, None, Some(note), turn);
+            self.end(build, Outcome::Lost, turn.now, None, Some(reason), turn);
         } else {
-            self.never_started(Outcome::NotStarted, note, Some(0), turn);
+            self.never_started(Outcome::NotStarted, reason, Some(0), turn);
         }
     }
 
@@ -70,8 +71,8 @@ impl ImageController {
         });
         let overdue: Vec<BuildId> = overdue.map(|live| live.record.id).collect();
         for build in overdue {
-            let note = format!("given up: no end was seen within {}", humantime::format_duration(deadline));
-            self.lose(build, note, turn);
+            let deadline_ms = u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX);
+            self.lose(build, EndReason::Overdue { deadline_ms }, turn);
         }
     }
 
@@ -89,9 +90,8 @@ impl ImageController {
 
     pub(super) fn give_up_uncertain(&mut self, turn: &mut Turn) {
         let build = self.lane.queued.as_ref().expect("looked up by the caller").live.record.id;
-        let note = "unverified: nobody could say whether it started, so its events are open again".to_owned();
         self.notify(Notice::Unverified { build }, turn);
-        self.never_started(Outcome::NotStarted, note, None, turn);
+        self.never_started(Outcome::NotStarted, EndReason::Unverified, None, turn);
     }
 
     /// Only time in which we could have seen a build counts: not that before a restart, nor what a clock set forward

@@ -4,6 +4,7 @@ use super::matching::{CLOCK_TOLERANCE, accepted_surely_before, fits_label, match
 use super::{ImageController, Question};
 use crate::build::{BackendBuild, BackendBuildId, BackendBuildState, Observation, ObserveError, Outcome, SourceTaken};
 use crate::model::{BuildId, CommitId, Seq, Timestamp};
+use crate::reason::{EndReason, RefusalReason};
 use crate::scheduler::coverage::cover;
 use crate::scheduler::lane::{Lane, Live, Phase, Running};
 use crate::scheduler::record::Fact;
@@ -73,8 +74,7 @@ impl ImageController {
         let called_at = live.record.triggered_at.unwrap_or(turn.now);
         let reaches_back = observation.complete_since.is_none_or(|since| since <= called_at.minus(CLOCK_TOLERANCE));
         if reaches_back && self.grace_is_over(called_at, asked.at) {
-            let note = "the back-end shows no build of this trigger, so it never started".to_owned();
-            self.never_started(Outcome::NotStarted, note, Some(turn.jitter(asked.id)), turn);
+            self.never_started(Outcome::NotStarted, EndReason::NotShown, Some(turn.jitter(asked.id)), turn);
         } else if !reaches_back {
             self.give_up_if_uncertain_for_long(turn);
         }
@@ -128,10 +128,10 @@ impl ImageController {
             // It was there before our call: by time it covers nothing that we know of.
             self.lane.apply(Fact::Attached { build, backend_ids, only_through: Some(Seq(0)) }, &mut turn.changes);
         } else {
-            let detail = "the back-end says that a build is pending already, and shows none".to_owned();
+            let reason = RefusalReason::PendingNotShown;
             let times = self.lane.refusal.as_ref().map_or(0, |refusal| refusal.times);
             let again_at = turn.now.plus(back_off(times, turn.jitter(asked.id)));
-            self.lane.apply(Fact::Refused { build, at: turn.now, detail, again_at, blocked: false }, &mut turn.changes);
+            self.lane.apply(Fact::Refused { build, at: turn.now, reason, again_at, blocked: false }, &mut turn.changes);
         }
     }
 
@@ -170,15 +170,15 @@ impl ImageController {
             Sight::Ended { outcome, commit, started_at, finished_at, log_url, ever_ran } => {
                 let at = finished_at.unwrap_or(turn.now).min(turn.now);
                 if !started && outcome == Outcome::Cancelled && !ever_ran {
-                    let note = "it was cancelled before it began".to_owned();
-                    self.never_started(Outcome::Cancelled, note, None, turn);
+                    let reason = EndReason::CancelledBeforeStart;
+                    self.never_started(Outcome::Cancelled, reason, None, turn);
                     return;
                 }
                 self.begun(build, commit.as_ref(), started_at, turn);
                 let begun_at = self.lane.live(build).and_then(|live| live.record.started_at).unwrap_or(at);
                 if outcome == Outcome::Cancelled && self.policy.capabilities.is_over_limit(at.since(begun_at)) {
-                    let note = "the back-end ended it at its own time limit".to_owned();
-                    self.end(build, Outcome::Lost, at, log_url, Some(note), turn);
+                    let reason = EndReason::BackendTimeLimit;
+                    self.end(build, Outcome::Lost, at, log_url, Some(reason), turn);
                 } else {
                     self.end(build, outcome, at, log_url, None, turn);
                 }
@@ -219,8 +219,7 @@ impl ImageController {
         match live.missing_since {
             None => self.lane.apply(Fact::Missing { build, since: Some(turn.now) }, &mut turn.changes),
             Some(since) if self.grace_is_over(since, turn.now) => {
-                let note = "it vanished from the back-end's history".to_owned();
-                self.lose(build, note, turn);
+                self.lose(build, EndReason::Vanished, turn);
             }
             Some(_) => {}
         }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{ImageController, Watch};
 use crate::build::Outcome;
+use crate::reason::UncertainReason;
 use crate::scheduler::lane::{Lane, Phase};
 use crate::scheduler::policy::Policy;
 use crate::scheduler::record::{Fact, Foreign};
@@ -23,8 +24,8 @@ impl ImageController {
         }
         if let Some(queued) = self.lane.queued.as_ref().filter(|queued| queued.phase == Phase::Triggering) {
             let build = queued.live.record.id;
-            let detail = "the daemon ended while the trigger was being called".to_owned();
-            self.lane.apply(Fact::BecameUncertain { build, at: turn.now, detail, pending: false }, &mut turn.changes);
+            let reason = UncertainReason::DaemonEnded;
+            self.lane.apply(Fact::BecameUncertain { build, at: turn.now, reason }, &mut turn.changes);
         }
         self.give_up_what_is_unseen(turn);
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::ImageController;
 use crate::build::TriggerAnswer;
 use crate::model::BuildId;
+use crate::reason::{RefusalReason, UncertainReason};
 use crate::scheduler::lane::Phase;
 use crate::scheduler::record::{Cover, Fact};
 use crate::scheduler::turn::Turn;
@@ -31,24 +32,29 @@ impl ImageController {
                 }
             }
             TriggerAnswer::AlreadyPending { detail } if self.policy.capabilities.observes() => {
-                self.lane
-                    .apply(Fact::BecameUncertain { build, at: turn.now, detail, pending: true }, &mut turn.changes);
+                self.lane.apply(
+                    Fact::BecameUncertain { build, at: turn.now, reason: UncertainReason::AlreadyPending { detail } },
+                    &mut turn.changes,
+                );
             }
             TriggerAnswer::Uncertain { detail } => {
-                self.lane
-                    .apply(Fact::BecameUncertain { build, at: turn.now, detail, pending: false }, &mut turn.changes);
+                let reason = UncertainReason::Answer { detail };
+                self.lane.apply(Fact::BecameUncertain { build, at: turn.now, reason }, &mut turn.changes);
             }
-            TriggerAnswer::AlreadyPending { detail } => self.refused(build, None, detail, turn),
+            TriggerAnswer::AlreadyPending { detail } => {
+                self.refused(build, None, RefusalReason::AlreadyPending { detail }, turn)
+            }
             TriggerAnswer::RefusedForNow { retry_after, detail } => {
-                self.refused(build, retry_after, detail, turn);
+                self.refused(build, retry_after, RefusalReason::Answer { detail }, turn);
             }
             TriggerAnswer::Refused { detail } => {
                 let blocked_before = self.lane.refusal.as_ref().is_some_and(|refusal| refusal.blocked);
                 let again_at = turn.now.plus(PROBE_EVERY);
-                let fact = Fact::Refused { build, at: turn.now, detail: detail.clone(), again_at, blocked: true };
+                let reason = RefusalReason::Answer { detail };
+                let fact = Fact::Refused { build, at: turn.now, reason: reason.clone(), again_at, blocked: true };
                 self.lane.apply(fact, &mut turn.changes);
                 if !blocked_before {
-                    self.notify(Notice::Blocked { detail }, turn);
+                    self.notify(Notice::Blocked { reason }, turn);
                 }
             }
         }
@@ -58,20 +64,20 @@ impl ImageController {
         self.watch.wait = self.policy.observe_every;
     }
 
-    fn refused(&mut self, build: BuildId, retry_after: Option<Duration>, detail: String, turn: &mut Turn) {
+    fn refused(&mut self, build: BuildId, retry_after: Option<Duration>, reason: RefusalReason, turn: &mut Turn) {
         let times = self.lane.refusal.as_ref().map_or(0, |refusal| refusal.times);
         let again_at = turn.now.plus(retry_after.unwrap_or_else(|| back_off(times, turn.jitter(build.0))));
-        self.lane.apply(Fact::Refused { build, at: turn.now, detail, again_at, blocked: false }, &mut turn.changes);
+        self.lane.apply(Fact::Refused { build, at: turn.now, reason, again_at, blocked: false }, &mut turn.changes);
         self.notice_long_refusal(turn);
     }
 
     /// Tells once that tries have been in vain for long.
     pub(super) fn notice_long_refusal(&mut self, turn: &mut Turn) {
         let Some(refusal) = self.lane.refusal.as_ref().filter(|refusal| !refusal.blocked) else { return };
-        let (since, detail) = (refusal.since, refusal.detail.clone());
+        let (since, reason) = (refusal.since, refusal.reason.clone());
         if turn.now.since(since) >= REFUSED_NOTICE_AFTER && !self.noticed {
             self.noticed = true;
-            self.notify(Notice::StillRefused { since, detail }, turn);
+            self.notify(Notice::StillRefused { since, reason }, turn);
         }
     }
 

@@ -7,6 +7,7 @@ use super::{HEADS_MAX, Key, Lane, Live, Phase, Queued, Refusal, Running};
 use crate::build::{BackendBuildId, BuildState, Outcome};
 use crate::event::{Closure, End};
 use crate::model::{BuildId, GitRef, Seq, Timestamp};
+use crate::reason::{BuildNote, EndReason, UncertainReason};
 use crate::scheduler::open::Open;
 use crate::scheduler::record::{BuildRecord, Changes, Cover, Fact, Record};
 
@@ -70,21 +71,23 @@ impl Lane {
                 queued.live.record.backend_ids.extend(backend_id.clone());
                 changes.write(&queued.live.record);
             }
-            Fact::BecameUncertain { at, detail, pending, .. } => {
+            Fact::BecameUncertain { at, reason, .. } => {
                 let queued = self.queued.as_mut().expect("only a build in the waiting place is triggered");
-                queued.phase = Phase::Uncertain { since: *at, pending: *pending };
+                queued.phase =
+                    Phase::Uncertain { since: *at, pending: matches!(reason, UncertainReason::AlreadyPending { .. }) };
                 queued.live.record.state = BuildState::Uncertain;
-                queued.live.record.note = Some(detail.clone());
+                queued.live.record.note = Some(BuildNote::Uncertain(reason.clone()));
                 changes.write(&queued.live.record);
             }
-            Fact::Refused { at, detail, again_at, blocked, .. } => {
+            Fact::Refused { at, reason, again_at, blocked, .. } => {
+                let reason = EndReason::Refused(reason.clone());
                 let times = self.refusal.as_ref().map_or(0, |refusal| refusal.times) + 1;
                 let since = self.refusal.as_ref().map_or(*at, |refusal| refusal.since);
                 self.refusal =
-                    Some(Refusal { times, since, again_at: *again_at, detail: detail.clone(), blocked: *blocked });
+                    Some(Refusal { times, since, again_at: *again_at, reason: reason.clone(), blocked: *blocked });
                 let mut live = self.queued.take().expect("only a build in the waiting place is refused").live;
                 self.reopen(&mut live, changes);
-                live.end(*at, Outcome::NotStarted, Some(format!("the trigger was refused: {detail}")));
+                live.end(*at, Outcome::NotStarted, Some(reason));
                 self.archive(live, changes);
             }
             Fact::Attached { build, backend_ids, only_through } => {
@@ -110,7 +113,7 @@ impl Lane {
             Fact::Started { at, cover, assumed_until, .. } => self.start(*at, cover, *assumed_until, changes),
             Fact::CoverChanged { build, at, cover } => self.recompute_coverage(*build, *at, cover, changes),
             Fact::Missing { build, since } => self.live_mut(*build).missing_since = *since,
-            Fact::NeverStarted { at, outcome, note, cancelled_by, again_at, .. } => {
+            Fact::NeverStarted { at, outcome, reason, cancelled_by, again_at, .. } => {
                 let mut live = self.queued.take().expect("a build that never started is in the waiting place").live;
                 if let (Some(actor), Some(git_ref), Some(carries)) =
                     (cancelled_by, live.record.git_ref.clone(), &live.carries)
@@ -124,13 +127,13 @@ impl Lane {
                     let times = self.refusal.as_ref().map_or(0, |refusal| refusal.times) + 1;
                     let since = self.refusal.as_ref().map_or(*at, |refusal| refusal.since);
                     self.refusal =
-                        Some(Refusal { times, since, again_at: *again_at, detail: note.clone(), blocked: false });
+                        Some(Refusal { times, since, again_at: *again_at, reason: reason.clone(), blocked: false });
                 }
-                live.end(*at, *outcome, Some(note.clone()));
+                live.end(*at, *outcome, Some(reason.clone()));
                 self.archive(live, changes);
             }
-            Fact::Finished { build, at, outcome, log_url, note, reopened } => {
-                self.finish(*build, *at, *outcome, log_url.as_ref(), note.as_ref(), *reopened, changes);
+            Fact::Finished { build, at, outcome, log_url, reason, reopened } => {
+                self.finish(*build, *at, *outcome, log_url.as_ref(), reason.as_ref(), *reopened, changes);
             }
             Fact::CancelAsked { build, actor } => self.live_mut(*build).cancelled_by = Some(actor.clone()),
             Fact::Overlapped => self.overlaps = true,
@@ -338,7 +341,7 @@ impl Lane {
         at: Timestamp,
         outcome: Outcome,
         log_url: Option<&String>,
-        note: Option<&String>,
+        reason: Option<&EndReason>,
         reopened: bool,
         changes: &mut Changes,
     ) {
@@ -376,7 +379,7 @@ impl Lane {
             self.learn_build_time(at.since(started_at));
         }
         live.record.log_url = log_url.cloned().or(live.record.log_url.take());
-        live.end(at, outcome, note.cloned());
+        live.end(at, outcome, reason.cloned());
         self.archive(live, changes);
     }
 
@@ -456,12 +459,12 @@ impl Live {
         }
     }
 
-    fn end(&mut self, at: Timestamp, outcome: Outcome, note: Option<String>) {
+    fn end(&mut self, at: Timestamp, outcome: Outcome, reason: Option<EndReason>) {
         self.record.state = BuildState::Finished;
         self.record.outcome = Some(outcome);
         self.record.finished_at = Some(at);
-        if note.is_some() {
-            self.record.note = note;
+        if let Some(reason) = reason {
+            self.record.note = Some(BuildNote::Ended(reason));
         }
     }
 }

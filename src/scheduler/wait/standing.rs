@@ -2,6 +2,7 @@
 
 use crate::command::Hold;
 use crate::model::{BuildId, GitRef, Timestamp};
+use crate::reason::EndReason;
 use crate::scheduler::lane::{Key, Lane, Phase};
 use crate::scheduler::open::Open;
 use crate::scheduler::policy::Policy;
@@ -32,12 +33,12 @@ pub enum Standing {
     /// The back-end refused; only an operator can change it.
     Blocked {
         again_at: Timestamp,
-        detail: String,
+        reason: EndReason,
     },
     /// The back-end refused for now.
     BackingOff {
         again_at: Timestamp,
-        detail: String,
+        reason: EndReason,
     },
     /// The account builds as much as it may.
     AccountLimit,
@@ -80,7 +81,7 @@ pub fn standing(
     }
     let refusal = lane.refusal.as_ref().filter(|refusal| refusal.again_at > now);
     if let Some(refusal) = refusal.filter(|refusal| refusal.blocked) {
-        return Standing::Blocked { again_at: refusal.again_at, detail: refusal.detail.clone() };
+        return Standing::Blocked { again_at: refusal.again_at, reason: refusal.reason.clone() };
     }
     let due = open.due(policy.quiet, policy.max_wait);
     if due > now {
@@ -90,7 +91,7 @@ pub fn standing(
         return Standing::PlaceTaken { build, how };
     }
     if let Some(refusal) = refusal {
-        return Standing::BackingOff { again_at: refusal.again_at, detail: refusal.detail.clone() };
+        return Standing::BackingOff { again_at: refusal.again_at, reason: refusal.reason.clone() };
     }
     Standing::Ready
 }

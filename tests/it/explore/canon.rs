@@ -134,7 +134,7 @@ impl Canon<'_> {
             self.backend_id(&backend_id.0);
             self.flag(*started);
         }
-        self.option(refusal.as_ref(), |canon, Refusal { times, since: _, again_at, detail: _, blocked }| {
+        self.option(refusal.as_ref(), |canon, Refusal { times, since: _, again_at, reason: _, blocked }| {
             canon.byte(*times);
             canon.ahead(*again_at);
             canon.flag(*blocked);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use coalesced::build::Outcome;
 use coalesced::emulator::Fault;
 use coalesced::event::{End, Verdict};
-use coalesced::reason::SkipEvidence;
+use coalesced::reason::{EndReason, RefusalReason, SkipEvidence, UncertainReason};
 use coalesced::scheduler::lane::Phase;
 use coalesced::scheduler::record::Fact;
 use coalesced::scheduler::{Notice, Scheduler};
@@ -272,13 +272,11 @@ impl Marks {
             Fact::Intended { .. } => "fact: intended",
             Fact::Accepted { backend_id: Some(_), .. } => "fact: accepted by name",
             Fact::Accepted { .. } => "fact: accepted",
-            Fact::BecameUncertain { pending: true, .. } => "fact: uncertain, pending",
-            Fact::BecameUncertain { detail, .. } if detail.starts_with("the daemon") => {
-                "fact: uncertain since a restart"
-            }
+            Fact::BecameUncertain { reason: UncertainReason::AlreadyPending { .. }, .. } => "fact: uncertain, pending",
+            Fact::BecameUncertain { reason: UncertainReason::DaemonEnded, .. } => "fact: uncertain since a restart",
             Fact::BecameUncertain { .. } => "fact: uncertain",
             Fact::Refused { blocked: true, .. } => "fact: refused, blocked",
-            Fact::Refused { detail, .. } if detail.contains("shows none") => "fact: refused, pending and none shown",
+            Fact::Refused { reason: RefusalReason::PendingNotShown, .. } => "fact: refused, pending and none shown",
             Fact::Refused { .. } => "fact: refused for now",
             Fact::Attached { only_through: Some(through), .. } if through.0 == 0 => {
                 "fact: attached, riding on a pending one"
@@ -295,11 +293,11 @@ impl Marks {
             Fact::Missing { .. } => "fact: there again",
             Fact::NeverStarted { cancelled_by: Some(_), .. } => "fact: never started, cancelled by a person",
             Fact::NeverStarted { outcome: Outcome::Cancelled, .. } => "fact: never started, cancelled by others",
-            Fact::NeverStarted { note, .. } if note.starts_with("unverified") => "fact: never started, unverified",
-            Fact::NeverStarted { note, .. } if note.contains("vanished") => "fact: never started, vanished",
-            Fact::NeverStarted { note, .. } if note.starts_with("given up") => "fact: never started, given up",
+            Fact::NeverStarted { reason: EndReason::Unverified, .. } => "fact: never started, unverified",
+            Fact::NeverStarted { reason: EndReason::Vanished, .. } => "fact: never started, vanished",
+            Fact::NeverStarted { reason: EndReason::Overdue { .. }, .. } => "fact: never started, given up",
             Fact::NeverStarted { .. } => "fact: never started, not shown",
-            Fact::Finished { outcome, reopened, note, .. } => finished(*outcome, *reopened, note.as_deref()),
+            Fact::Finished { outcome, reopened, reason, .. } => finished(*outcome, *reopened, reason.as_ref()),
             Fact::CancelAsked { .. } => "fact: cancel asked",
             Fact::Overlapped => "fact: two at once",
             Fact::Held(Some(_)) => "fact: paused",
@@ -317,15 +315,13 @@ impl Marks {
     }
 }
 
-fn finished(outcome: Outcome, reopened: bool, note: Option<&str>) -> &'static str {
+fn finished(outcome: Outcome, reopened: bool, reason: Option<&EndReason>) -> &'static str {
     match (outcome, reopened) {
         (Outcome::Success, _) => "fact: finished well",
         (Outcome::Failure, true) => "fact: finished red, to be tried again",
         (Outcome::Failure, false) => "fact: finished red",
         (Outcome::Cancelled, _) => "fact: finished cancelled",
-        (Outcome::Lost, _) if note.is_some_and(|note| note.contains("own time limit")) => {
-            "fact: finished lost at its own limit"
-        }
+        (Outcome::Lost, _) if reason == Some(&EndReason::BackendTimeLimit) => "fact: finished lost at its own limit",
         (Outcome::Lost, true) => "fact: finished lost, open again",
         (Outcome::Lost | Outcome::NotStarted, false) => "fact: finished lost",
         (Outcome::NotStarted, true) => unreachable!("only what has begun is opened again at its end"),

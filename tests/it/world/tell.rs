@@ -63,7 +63,7 @@ pub(super) fn tell_fact(fact: &Fact) -> Option<String> {
         Fact::Missing { build, since } => {
             format!("build {build} {}", if since.is_some() { "is missing" } else { "is there again" })
         }
-        Fact::NeverStarted { build, note, .. } => format!("build {build} never began: {note}"),
+        Fact::NeverStarted { build, reason, .. } => format!("build {build} never began: {}", reasons::ended(reason)),
         Fact::Finished { build, outcome, reopened, .. } => {
             format!("build {build} ended: {outcome:?}{}", if *reopened { ", open again" } else { "" })
         }

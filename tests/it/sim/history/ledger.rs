@@ -6,7 +6,7 @@ use coalesced::build::Outcome;
 use coalesced::emulator::TrueBuild;
 use coalesced::event::Verdict;
 use coalesced::model::{BuildId, ImageName};
-use coalesced::reason::SkipEvidence;
+use coalesced::reason::{EndReason, SkipEvidence};
 use coalesced::scheduler::Step;
 use coalesced::scheduler::lane::Live;
 use coalesced::scheduler::record::Fact;
@@ -27,7 +27,7 @@ impl History<'_> {
                 self.excuse(&record.image, "not judged: I3, a build that was given up may go on");
             }
             match &record.fact {
-                Fact::NeverStarted { build, note, .. } if note.starts_with("given up") => {
+                Fact::NeverStarted { build, reason: EndReason::Overdue { .. }, .. } => {
                     self.overdue.insert(*build);
                     self.given_up.insert(*build);
                 }
@@ -35,10 +35,10 @@ impl History<'_> {
                     self.uncertain += 1;
                     self.unclear_calls.insert(*build);
                 }
-                Fact::NeverStarted { build, outcome: Outcome::NotStarted, note, .. } => {
+                Fact::NeverStarted { build, outcome: Outcome::NotStarted, reason, .. } => {
                     self.given_up.insert(*build);
                     // Lists that are cut off before it, or can't be read, until its time is up.
-                    if note.starts_with("unverified") && self.unclear_calls.insert(*build) {
+                    if *reason == EndReason::Unverified && self.unclear_calls.insert(*build) {
                         self.uncertain += 1;
                     }
                 }
@@ -210,12 +210,8 @@ impl History<'_> {
 /// A build that nobody could see any more is given up, and may go on.
 pub(super) fn gives_up(fact: &Fact) -> bool {
     match fact {
-        Fact::NeverStarted { outcome: Outcome::NotStarted, note, .. } => {
-            !note.contains("shows no build of this trigger")
-        }
-        Fact::Finished { outcome: Outcome::Lost, note, .. } => {
-            !note.as_ref().is_some_and(|note| note.contains("own time limit"))
-        }
+        Fact::NeverStarted { outcome: Outcome::NotStarted, reason, .. } => *reason != EndReason::NotShown,
+        Fact::Finished { outcome: Outcome::Lost, reason, .. } => *reason != Some(EndReason::BackendTimeLimit),
         _ => false,
     }
 }
