@@ -9,7 +9,7 @@ use crate::config::{self, Config, ConfigError, Kinds};
 use crate::{backend, source};
 
 /// Every kind that a configuration may name.
-fn kinds() -> Kinds {
+pub(crate) fn kinds() -> Kinds {
     Kinds {
         backends: backend::KINDS.iter().map(|kind| *kind as _).collect(),
         sources: source::KINDS.iter().map(|kind| kind.name).collect(),

@@ -72,7 +72,7 @@ pub(super) fn buttons(
     images: &Images,
 ) -> BTreeMap<String, ButtonConfig> {
     named(reader, top, "button", |reader, _, section| {
-        section.require(reader, "token", "write the token that presses this button");
+        section.require(reader, "token", "write the token for this button");
         let token = secrets::read(reader, section, "token");
         section.require(reader, "image", "write the image that this button builds");
         let image = section.string(reader, "image").and_then(|name| known_image(reader, name, images));
@@ -105,7 +105,7 @@ pub(super) fn tokens(reader: &mut Reader<'_>, top: &mut Section<'_>, images: &Im
         if let Some((set, _)) = &globs
             && !images.named.iter().any(|image| set.is_match(image.as_str()))
         {
-            let text = "'images' matches no image that is configured, so this token reaches nothing";
+            let text = "'images' matches no configured image, so this token has no access to anything";
             reader.report.warn(section.key_at("images"), text);
         }
         let (images, image_globs) = globs.unzip();
@@ -125,7 +125,8 @@ fn named<'a, T>(
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
         let fits = (1..=NAME_BYTES_MAX).contains(&name.text.len()) && name.text.bytes().all(allowed);
         if !fits {
-            let text = "is no name here, write up to 64 letters, digits, '.', '_' and '-': it becomes part of a path";
+            let text =
+                "is not allowed as a name, write up to 64 letters, digits, '.', '_' and '-': it becomes part of a path";
             reader.report.mistake(name.at, format!("'{}' {text}", name.text.escape_debug()));
         }
         let mut section = Section::new(table, name.at);
@@ -151,11 +152,11 @@ fn source_kind(
     let shown = word.text.escape_debug();
     let form = with_kind(kinds);
     let text = if reserved::SOURCE_KINDS.contains(&word.text) {
-        format!("not in this version yet: a source of kind \"{shown}\"; write {form}, or take it out")
+        format!("a source of kind \"{shown}\" is not supported in this version yet; write {form}, or remove it")
     } else if given {
         format!("there is no kind of source called '{shown}', {}", nearest(word.text, kinds))
     } else {
-        format!("'kind' is missing here, and the name '{shown}' is no kind, write {form}")
+        format!("'kind' is missing, and the name '{shown}' is not a kind, write {form}")
     };
     reader.report.mistake(word.at, text);
     None
@@ -200,7 +201,7 @@ fn button_ref(
     let branch = section.string(reader, "branch");
     let tag = section.string(reader, "tag");
     if section.has("branch") && section.has("tag") {
-        let text = "'branch' and 'tag' stand beside each other, write one of them";
+        let text = "'branch' and 'tag' are both set, write one of them";
         reader.report.mistake(section.key_at("tag"), text);
         return None;
     }
@@ -215,7 +216,7 @@ fn button_ref(
                 section.require(
                     reader,
                     "branch",
-                    "write branch = \"…\" or tag = \"…\": the image has not just one branch",
+                    "write branch = \"…\" or tag = \"…\": the image doesn't have exactly one branch",
                 );
                 return None;
             };

@@ -175,7 +175,7 @@ pub(super) fn read(
     let Some(kind) = kinds.iter().find(|kind| kind.name() == word.text) else {
         let shown = word.text.escape_debug();
         let text = if reserved::BACKEND_KINDS.contains(&word.text) {
-            format!("not in this version yet: a back-end of kind \"{shown}\"; write {}", with_kind(&names))
+            format!("a back-end of kind \"{shown}\" is not supported in this version yet; write {}", with_kind(&names))
         } else {
             format!("there is no kind of back-end called '{shown}', {}", nearest(word.text, &names))
         };

@@ -100,7 +100,7 @@ fn never_matches(pattern: &str, key: &str) -> Option<String> {
     if from_top != pattern {
         Some(format!("'{shown}' matches no file: paths start at the top of the repository, write \"{bare}\""))
     } else if pattern.ends_with('/') {
-        Some(format!("'{shown}' matches no file, write \"{bare}/**\" for all that is below it"))
+        Some(format!("'{shown}' matches no file, write \"{bare}/**\" for everything below it"))
     } else {
         None
     }
@@ -117,7 +117,7 @@ pub(super) fn ignore_authors(reader: &mut Reader<'_>, section: &mut Section<'_>)
         } else if author.text.len() > AUTHOR_BYTES_MAX {
             reader.report.mistake(author.at, format!("an author is longer than {AUTHOR_BYTES_MAX} bytes, {form}"));
         } else if author.text.trim() != author.text {
-            reader.report.mistake(author.at, format!("'{shown}' has white space around it, {form}"));
+            reader.report.mistake(author.at, format!("'{shown}' has white space at its ends, {form}"));
         } else if author.text.contains('@') {
             reader.report.mistake(author.at, format!("'{shown}' is an address, {form}"));
         }

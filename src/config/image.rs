@@ -130,7 +130,7 @@ fn read(
     let rules = policy::read(reader, &mut section, defaults);
     for key in ["history", "history_events"] {
         if section.value(key).is_some() {
-            let text = format!("'{key}' is one for all images, write it under [defaults]");
+            let text = format!("'{key}' applies to all images, write it under [defaults]");
             reader.report.mistake(section.key_at(key), text);
         }
     }
@@ -187,7 +187,7 @@ fn remote(reader: &mut Reader<'_>, section: &mut Section<'_>, repository: Option
     };
     if section.has("remote_token") && !url.as_deref().is_some_and(address::takes_token) {
         let text =
-            "'remote_token' needs an https address to be shown to, write 'repository', or 'remote' = \"https://…\"";
+            "'remote_token' needs an https address to be sent to, write 'repository', or 'remote' = \"https://…\"";
         reader.report.mistake(section.key_at("remote_token"), text);
     }
     Some(RemoteConfig { url: url?, token })

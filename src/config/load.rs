@@ -106,7 +106,7 @@ pub(crate) fn parse(
 /// What the parser says, and the cure for the mistake that image names invite.
 fn not_toml(message: &str) -> String {
     let names = if message.contains("unquoted key") {
-        "; a name with '/' stands in quotes, as in [image.\"namespace/name\"]"
+        "; put a name with '/' in quotes, as in [image.\"namespace/name\"]"
     } else {
         ""
     };
@@ -129,7 +129,7 @@ fn top(reader: &mut Reader<'_>, kinds: &Kinds, mut section: Section<'_>) -> Conf
     if images.named.is_empty() {
         reader.report.warn(0, "no image is configured, so nothing will be built; write [image.\"NAMESPACE/NAME\"]");
     } else if sources.is_empty() && images.whole.values().any(|image| image.repository.is_some()) {
-        reader.report.warn(0, "no source is configured, so no push can come in; write [source.github]");
+        reader.report.warn(0, "no source is configured, so no push can arrive; write [source.github]");
     }
     section.finish(reader);
     Config {
@@ -154,7 +154,7 @@ fn listen(reader: &mut Reader<'_>, section: &mut Section<'_>) -> Vec<Listen> {
             // Port 0 is a new port every time.
             Ok(address) if !seen.insert(text.text) && !matches!(&address, Listen::Tcp(tcp) if tcp.port() == 0) => {
                 let shown = text.text.escape_debug();
-                reader.report.mistake(text.at, format!("'{shown}' stands in 'listen' twice, write it once"));
+                reader.report.mistake(text.at, format!("'{shown}' is in 'listen' twice, write it once"));
             }
             Ok(address) => addresses.push(address),
             Err(why) => reader.report.mistake(text.at, why),
@@ -166,7 +166,7 @@ fn listen(reader: &mut Reader<'_>, section: &mut Section<'_>) -> Vec<Listen> {
 fn data_dir(reader: &mut Reader<'_>, section: &mut Section<'_>) -> PathBuf {
     if let Some(path) = section.string(reader, "data_dir") {
         if path.text.is_empty() {
-            reader.report.mistake(path.at, "'data_dir' is empty, write a directory, or take it out for the default");
+            reader.report.mistake(path.at, "'data_dir' is empty, write a directory, or remove it for the default");
         }
         return reader.base_dir.join(path.text);
     }

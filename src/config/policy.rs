@@ -89,7 +89,7 @@ fn set<T>(field: &mut T, value: Option<T>) {
 fn quiet(reader: &mut Reader<'_>, section: &mut Section<'_>) -> Option<Duration> {
     let value = section.value("quiet")?;
     if value.get_ref().as_str() == Some(reserved::QUIET_AUTO) {
-        let text = "not in this version yet: quiet = \"auto\"; write a length of time such as \"30s\"";
+        let text = "quiet = \"auto\" is not supported in this version yet; write a duration such as \"30s\"";
         reader.report.mistake(value.span().start, text);
         return None;
     }

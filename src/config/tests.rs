@@ -300,7 +300,7 @@ fn what_can_not_work_is_warned_about() {
         (String::new(), "c.toml:1:1: no image is configured"),
         (image, "c.toml:1:1: no source is configured"),
         (IMAGE.to_owned(), "c.toml:2:14: no login: builds can't be observed"),
-        (format!("{token}{IMAGE}"), "c.toml:3:1: 'images' matches no image"),
+        (format!("{token}{IMAGE}"), "c.toml:3:1: 'images' matches no configured image"),
     ] {
         let warnings = parsed(&text).warnings;
         assert!(warnings.iter().any(|warning| warning.starts_with(expected)), "{warnings:?}");

@@ -96,7 +96,7 @@ impl BackendKind for DockerHubKind {
         let labels = section.table(reader, "image_tags").map(|(table, _)| labels(reader, table)).unwrap_or_default();
         let login = login?;
         if login.is_none() {
-            let text = "no login: builds can't be observed, so their starts and ends are estimated by \
+            let text = "no login: builds can't be observed, so their start and end are estimated by \
                         expected_build_time; set 'username' and 'token'";
             reader.report.warn(section.at, text);
         }
@@ -163,12 +163,11 @@ fn login(reader: &mut Reader<'_>, section: &mut Section<'_>) -> Option<Option<Lo
     match (section.has("username"), section.has("token")) {
         (false, false) => return Some(None),
         (true, false) => {
-            let text =
-                "'username' needs a 'token' beside it, write an access token of this user, or take 'username' out";
+            let text = "'username' needs a 'token', write an access token of this user, or remove 'username'";
             reader.report.mistake(section.key_at("username"), text);
         }
         (false, true) => {
-            let text = "'token' needs a 'username' beside it, write whose token it is, or take 'token' out";
+            let text = "'token' needs a 'username', write the user of the token, or remove 'token'";
             reader.report.mistake(section.key_at("token"), text);
         }
         (true, true) => {}
@@ -192,8 +191,8 @@ fn labels(reader: &mut Reader<'_>, table: &DeTable<'_>) -> Vec<LabelRule> {
         if is_label(label.text) {
             rules.push((refs.at, LabelRule { refs: glob.compile_matcher(), label: label.text.to_owned() }));
         } else {
-            let form = "write a name such as \"latest\", in which {tag} or {branch} stands for the ref's name";
-            reader.report.mistake(label.at, format!("'{}' is no image tag, {form}", label.text.escape_debug()));
+            let form = "write a name such as \"latest\"; {tag} and {branch} stand for the ref's name";
+            reader.report.mistake(label.at, format!("'{}' is not an image tag, {form}", label.text.escape_debug()));
         }
     }
     rules.sort_by_key(|(at, _)| *at);
@@ -210,7 +209,7 @@ fn is_label(text: &str) -> bool {
 /// The base of Docker Hub's API, without a slash at its end.
 fn api(text: &str) -> Result<String, String> {
     let form = "write \"https://hub.docker.com\"";
-    let url = Url::parse(text).map_err(|_| format!("'api' is no URL, {form}"))?;
+    let url = Url::parse(text).map_err(|_| format!("'api' is not a URL, {form}"))?;
     if !is_private_way(&url) {
         return Err(format!("'api' must be https (http only to this machine), {form}"));
     }
@@ -227,7 +226,7 @@ pub(crate) fn trigger_url(text: &str, image: Option<&ImageName>) -> Result<Optio
         );
     }
     let url = Url::parse(text)
-        .map_err(|_| "'trigger_url' is no URL, paste what Docker Hub shows under Build triggers".to_owned())?;
+        .map_err(|_| "'trigger_url' is not a URL, paste what Docker Hub shows under Build triggers".to_owned())?;
     if !is_private_way(&url) {
         return Err("'trigger_url' must begin with https:// (http only to this machine): it is a password".to_owned());
     }
@@ -242,11 +241,11 @@ pub(crate) fn trigger_url(text: &str, image: Option<&ImageName>) -> Result<Optio
             if !source.is_empty() && !trigger.is_empty() => {}
         ["u", namespace, name, "trigger", token, ""] if !token.is_empty() => {
             if image.is_some_and(|image| image.namespace() != *namespace || image.name() != *name) {
-                return unusual("is that of another image");
+                return unusual("belongs to another image");
             }
         }
-        ["api", "build", .., "call"] | ["u", _, _, "trigger", _] => return unusual("lacks the slash at its end"),
-        _ => return unusual("has a form that is not known here"),
+        ["api", "build", .., "call"] | ["u", _, _, "trigger", _] => return unusual("lacks the slash at the end"),
+        _ => return unusual("has an unknown form"),
     }
     let host = url.host_str().unwrap_or_default();
     if !is_this_machine(&url) && host != "docker.com" && !host.ends_with(".docker.com") {

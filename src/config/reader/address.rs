@@ -30,9 +30,9 @@ pub(crate) fn repository(text: &str) -> Result<String, String> {
         && bare.chars().all(allowed);
     let shown = text.escape_debug();
     if !formed {
-        Err(format!("'{shown}' is no repository, write host/owner/name, such as \"github.com/owner/name\""))
+        Err(format!("'{shown}' is not a repository, write host/owner/name, such as \"github.com/owner/name\""))
     } else if bare != lower {
-        Err(format!("'{shown}' is more than host/owner/name, write \"{bare}\""))
+        Err(format!("'{shown}' has more than host/owner/name, write \"{bare}\""))
     } else {
         Ok(lower)
     }
@@ -43,17 +43,17 @@ pub(crate) fn remote(text: &str) -> Result<String, String> {
     const SCHEMES: [&str; 5] = ["https", "ssh", "http", "git", "file"];
     let form = "write one such as \"https://github.com/owner/name.git\" or \"ssh://git@host/owner/name.git\"";
     if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
-        return Err(format!("'remote' has white space in it, {form}"));
+        return Err(format!("'remote' contains white space, {form}"));
     }
-    let url = Url::parse(text).map_err(|_| format!("'remote' is no URL, {form}"))?;
+    let url = Url::parse(text).map_err(|_| format!("'remote' is not a URL, {form}"))?;
     if !SCHEMES.contains(&url.scheme()) {
-        return Err(format!("'remote' is none of {}, {form}", SCHEMES.join(", ")));
+        return Err(format!("'remote' must begin with one of {}, {form}", SCHEMES.join(", ")));
     }
     if url.password().is_some() {
-        return Err("'remote' has a password in it, write it as 'remote_token' beside it".to_owned());
+        return Err("'remote' contains a password, write it as 'remote_token' instead".to_owned());
     }
     if url.query().is_some() || url.fragment().is_some() || url.path().len() < 2 {
-        return Err(format!("'remote' names no repository, {form}"));
+        return Err(format!("'remote' does not name a repository, {form}"));
     }
     Ok(text.to_owned())
 }
@@ -68,7 +68,7 @@ pub(crate) fn listen(text: &str, base_dir: &Path) -> Result<Listen, String> {
     let shown = text.escape_debug();
     if let Some(path) = text.strip_prefix(UNIX_PREFIX) {
         return if path.is_empty() {
-            Err("'unix:' names no socket, write \"unix:/run/coalesced/http.sock\"".to_owned())
+            Err("'unix:' needs a path, write \"unix:/run/coalesced/http.sock\"".to_owned())
         } else {
             Ok(Listen::Unix(base_dir.join(path)))
         };
@@ -86,13 +86,13 @@ pub(crate) fn listen(text: &str, base_dir: &Path) -> Result<Listen, String> {
         Some(format!("{host}:{port}"))
     });
     let instead = instead.unwrap_or_else(|| "127.0.0.1:8484".to_owned());
-    Err(format!("'{shown}' is no address of a number and a port, write \"{instead}\", or \"unix:/path\""))
+    Err(format!("'{shown}' is not an IP address and a port, write \"{instead}\", or \"unix:/path\""))
 }
 
 /// The address under which others reach the daemon, without a slash at its end.
 pub(crate) fn public_url(text: &str) -> Result<String, String> {
     let form = "write one such as \"https://builds.example.org\"";
-    let url = Url::parse(text).map_err(|_| format!("'public_url' is no URL, {form}"))?;
+    let url = Url::parse(text).map_err(|_| format!("'public_url' is not a URL, {form}"))?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(format!("'public_url' is neither https nor http, {form}"));
     }
@@ -102,10 +102,10 @@ pub(crate) fn public_url(text: &str) -> Result<String, String> {
 /// A URL to which paths can be appended.
 pub(crate) fn plain_base(url: &Url, text: &str, key: &str, form: &str) -> Result<String, String> {
     if url.query().is_some() || url.fragment().is_some() {
-        return Err(format!("'{key}' must have no '?' and no '#', {form}"));
+        return Err(format!("'{key}' must not contain '?' or '#', {form}"));
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(format!("'{key}' must have no user or password in it, {form}"));
+        return Err(format!("'{key}' must not contain a user name or a password, {form}"));
     }
     Ok(text.trim_end_matches('/').to_owned())
 }

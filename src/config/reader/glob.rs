@@ -30,7 +30,7 @@ pub(crate) fn glob(reader: &mut Reader<'_>, text: Text<'_>) -> Option<Glob> {
             let (shown, why) = (text.text.escape_debug(), why.kind());
             reader.report.mistake(
                 text.at,
-                format!("'{shown}' is no glob ({why}), write a name or a pattern such as \"release/*\""),
+                format!("'{shown}' is not a glob ({why}), write a name or a pattern such as \"release/*\""),
             );
             None
         }

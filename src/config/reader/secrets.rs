@@ -3,7 +3,7 @@
 //! Nothing here may put a secret's text into a mistake or a warning; names of variables and files may be shown.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -35,9 +35,7 @@ pub(crate) fn read_value(reader: &mut Reader<'_>, key: &str, value: &Value<'_>) 
             if reader.exposed {
                 reader.report.warn(
                     at,
-                    format!(
-                        "'{key}' stands in a file that others can read; run chmod 600 on this file, or move the secret"
-                    ),
+                    format!("'{key}' is in a world-readable file; use mode 0600, or 0640 with the service's group"),
                 );
             }
             text.clone().into_owned()
@@ -56,7 +54,7 @@ pub(crate) fn read_value(reader: &mut Reader<'_>, key: &str, value: &Value<'_>) 
         return None;
     }
     if text.chars().count() < SECRET_CHARS_ADVISED {
-        let advice = format!("'{key}' is shorter than {SECRET_CHARS_ADVISED} characters, take a longer one");
+        let advice = format!("'{key}' is shorter than {SECRET_CHARS_ADVISED} characters, use a longer one");
         reader.report.warn(at, advice);
     }
     Some(Secret::new(text))
@@ -90,10 +88,7 @@ fn variable(reader: &mut Reader<'_>, key: &str, name: Text<'_>) -> Option<String
     let value = (reader.variable)(name.text);
     if value.is_none() {
         let name_shown = name.text.escape_debug();
-        reader.report.mistake(
-            name.at,
-            format!("'{key}' is to come from the environment variable '{name_shown}', which is not set; set it"),
-        );
+        reader.report.mistake(name.at, format!("'{key}': the environment variable '{name_shown}' is not set; set it"));
     }
     value
 }
@@ -101,14 +96,16 @@ fn variable(reader: &mut Reader<'_>, key: &str, name: Text<'_>) -> Option<String
 fn from_systemd(reader: &mut Reader<'_>, key: &str, name: Text<'_>) -> Option<String> {
     let shown = name.text.escape_debug();
     if name.text.is_empty() || name.text.contains('/') || name.text.starts_with('.') {
-        reader.report.mistake(name.at, format!("'{shown}' is no credential's name, write the name in LoadCredential="));
+        reader
+            .report
+            .mistake(name.at, format!("'{shown}' is not the name of a credential, write the name in LoadCredential="));
         return None;
     }
     let Some(directory) = (reader.variable)(CREDENTIALS_VARIABLE) else {
         reader.report.mistake(
             name.at,
             format!(
-                "'{key}' is to come from the credential '{shown}', but {CREDENTIALS_VARIABLE} is not set; \
+                "'{key}': {CREDENTIALS_VARIABLE} is not set, so there is no credential '{shown}'; \
                  start this under systemd with LoadCredential={shown}:FILE"
             ),
         );
@@ -131,12 +128,12 @@ fn content(reader: &mut Reader<'_>, key: &str, path: &Path, at: usize, guard: Gu
             if guard == Guard::WarnIfReadable && mode & READABLE_BY_GROUP_OR_OTHERS != 0 {
                 reader
                     .report
-                    .warn(at, format!("the secret file {shown} can be read by others; run: chmod 600 {shown}"));
+                    .warn(at, format!("the secret file {shown} is readable by its group or by everyone; use mode 0600: chmod 600 {shown}"));
             }
             Some(text)
         }
         Err(why) => {
-            reader.report.mistake(at, format!("'{key}' is to come from the file {shown}, {why}"));
+            reader.report.mistake(at, format!("'{key}': the file {shown} {why}"));
             None
         }
     }
@@ -144,19 +141,23 @@ fn content(reader: &mut Reader<'_>, key: &str, path: &Path, at: usize, guard: Gu
 
 /// The text of a file without the newline at its end, and the file's permissions.
 fn read_file(path: &Path) -> Result<(String, u32), String> {
-    let unreadable = |source: std::io::Error| format!("which can't be read ({source}); make it readable to this user");
+    let unreadable = |source: std::io::Error| match source.kind() {
+        ErrorKind::NotFound => "does not exist; create it".to_owned(),
+        ErrorKind::PermissionDenied => "can't be read by this user; change its owner or its mode".to_owned(),
+        _ => format!("can't be read: {source}"),
+    };
     // Asked before it is opened: opening a pipe waits for its other end.
     let metadata = std::fs::metadata(path).map_err(unreadable)?;
     if !metadata.is_file() {
-        return Err("which is no regular file; name one".to_owned());
+        return Err("is not a regular file; name one".to_owned());
     }
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(unreadable)?;
     file.take(SECRET_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > SECRET_BYTES_MAX {
-        return Err("which is larger than 64 KiB; name the file of the secret alone".to_owned());
+        return Err("is larger than 64 KiB; name a file that holds the secret alone".to_owned());
     }
-    let mut text = String::from_utf8(bytes).map_err(|_| "which is not UTF-8; write the secret as text".to_owned())?;
+    let mut text = String::from_utf8(bytes).map_err(|_| "is not UTF-8; write the secret as text".to_owned())?;
     if text.ends_with('\n') {
         text.pop();
         if text.ends_with('\r') {

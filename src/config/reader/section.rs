@@ -172,7 +172,7 @@ impl<'a> Section<'a> {
     /// Says that a key is missing and what to write; only where it is.
     pub(crate) fn require(&self, reader: &mut Reader<'_>, key: &str, what_to_write: &str) {
         if !self.has(key) {
-            reader.report.mistake(self.at, format!("'{key}' is missing here, {what_to_write}"));
+            reader.report.mistake(self.at, format!("'{key}' is missing, {what_to_write}"));
         }
     }
 
@@ -184,7 +184,7 @@ impl<'a> Section<'a> {
                 continue;
             }
             if self.reserved.contains(&name) {
-                reader.report.mistake(at, format!("not in this version yet: '{name}'; take it out"));
+                reader.report.mistake(at, format!("'{name}' is not supported in this version yet; remove it"));
             } else {
                 let hint = nearest(name, &self.known);
                 reader.report.mistake(at, format!("unknown key '{}', {hint}", name.escape_debug()));
@@ -206,11 +206,11 @@ pub(crate) fn duration(reader: &mut Reader<'_>, key: &str, value: &Value<'_>, le
     let at = value.span().start;
     let form = "write a number and its unit, such as \"30s\", \"10m\" or \"4h10m\"";
     let Some(text) = value.get_ref().as_str() else {
-        reader.report.mistake(at, format!("'{key}' must be a string with a length of time, {form}"));
+        reader.report.mistake(at, format!("'{key}' must be a duration in quotes, {form}"));
         return None;
     };
     match humantime::parse_duration(text) {
-        Err(_) => reader.report.mistake(at, format!("'{key}' is no length of time, {form}")),
+        Err(_) => reader.report.mistake(at, format!("'{key}' is not a duration, {form}")),
         Ok(given) if given < least => {
             let least = length::written(least);
             reader.report.mistake(at, format!("'{key}' is too short, write \"{least}\" or more"));
@@ -243,7 +243,7 @@ pub(crate) fn nearest(name: &str, known: &[&str]) -> String {
     // Half of the word may be wrong; beyond that a guess would mislead.
     let reach = (name.chars().count() / 2).max(1);
     let Some((distance, word)) = known.iter().map(|word| (distance(name, word), word)).min() else {
-        return "take it out".to_owned();
+        return "remove it".to_owned();
     };
     if distance <= reach {
         format!("write '{word}' instead")

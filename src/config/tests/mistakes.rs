@@ -1,6 +1,7 @@
 //! Every mistake, with the very line that it draws.
 
 use super::*;
+use crate::config::reader::section::with_kind;
 
 const BACKEND: &str = "[image.\"a/b\".backend]\nkind = \"docker_hub\"\ntrigger_url = \"https://hub.docker.com/u/a/b/trigger/test-token-x/\"\n";
 
@@ -14,14 +15,23 @@ fn refused(text: &str) -> Vec<String> {
 
 fn assert_refused(cases: &[(&str, &str)]) {
     for (text, expected) in cases {
-        assert_eq!(refused(text), [format!("c.toml:{expected}")], "{text}");
+        assert_eq!(refused(text), [in_file(expected)], "{text}");
     }
+}
+
+/// The line that is expected, with the kinds that there are.
+fn in_file(expected: &str) -> String {
+    let kinds = crate::kinds::kinds();
+    let backends: Vec<&str> = kinds.backends.iter().map(|kind| kind.name()).collect();
+    let expected = expected.replace("BACKEND_KIND", &with_kind(&backends));
+    let expected = expected.replace("SOURCE_KIND", &with_kind(&kinds.sources));
+    format!("c.toml:{expected}")
 }
 
 /// The cases in a file that has an image.
 fn assert_refused_after_image(cases: &[(&str, &str)]) {
     for (text, expected) in cases {
-        assert_eq!(refused(&format!("{text}\n{IMAGE}")), [format!("c.toml:{expected}")], "{text}");
+        assert_eq!(refused(&format!("{text}\n{IMAGE}")), [in_file(expected)], "{text}");
     }
 }
 
@@ -54,27 +64,21 @@ fn the_top() {
         ),
         (
             "listen = \"localhost:80\"",
-            "1:10: 'localhost:80' is no address of a number and a port, write \"127.0.0.1:80\", or \"unix:/path\"",
+            "1:10: 'localhost:80' is not an IP address and a port, write \"127.0.0.1:80\", or \"unix:/path\"",
         ),
-        (
-            "listen = [\":80\"]",
-            "1:11: ':80' is no address of a number and a port, write \"0.0.0.0:80\", or \"unix:/path\"",
-        ),
-        ("listen = \"unix:\"", "1:10: 'unix:' names no socket, write \"unix:/run/coalesced/http.sock\""),
+        ("listen = [\":80\"]", "1:11: ':80' is not an IP address and a port, write \"0.0.0.0:80\", or \"unix:/path\""),
+        ("listen = \"unix:\"", "1:10: 'unix:' needs a path, write \"unix:/run/coalesced/http.sock\""),
         ("listen = []", "1:1: 'listen' is empty, write \"127.0.0.1:8484\""),
         ("listen = 8484", "1:10: 'listen' must be a string or a list of strings, not an integer"),
-        (
-            "listen = [\"127.0.0.1:80\",\n \"127.0.0.1:80\"]",
-            "2:2: '127.0.0.1:80' stands in 'listen' twice, write it once",
-        ),
+        ("listen = [\"127.0.0.1:80\",\n \"127.0.0.1:80\"]", "2:2: '127.0.0.1:80' is in 'listen' twice, write it once"),
         (
             "public_url = \"https://x.example/?a=b\"",
-            "1:14: 'public_url' must have no '?' and no '#', write one such as \"https://builds.example.org\"",
+            "1:14: 'public_url' must not contain '?' or '#', write one such as \"https://builds.example.org\"",
         ),
-        ("public_url = \"x\"", "1:14: 'public_url' is no URL, write one such as \"https://builds.example.org\""),
+        ("public_url = \"x\"", "1:14: 'public_url' is not a URL, write one such as \"https://builds.example.org\""),
         (
             "public_url = \"https://me:test-token@x.example\"",
-            "1:14: 'public_url' must have no user or password in it, write one such as \"https://builds.example.org\"",
+            "1:14: 'public_url' must not contain a user name or a password, write one such as \"https://builds.example.org\"",
         ),
         ("connections_max = 0", "1:19: 'connections_max' must be from 1 to 100000"),
         ("docker_hub = { concurrent_builds = 0 }", "1:36: 'concurrent_builds' must be from 1 to 1000"),
@@ -86,8 +90,8 @@ fn the_top() {
             "docker_hub.api = \"http://hub.docker.com\"",
             "1:18: 'api' must be https (http only to this machine), write \"https://hub.docker.com\"",
         ),
-        ("data_dir = \"\"", "1:12: 'data_dir' is empty, write a directory, or take it out for the default"),
-        ("[notify.phone]\nkind = \"ntfy\"", "1:2: not in this version yet: 'notify'; take it out"),
+        ("data_dir = \"\"", "1:12: 'data_dir' is empty, write a directory, or remove it for the default"),
+        ("[notify.phone]\nkind = \"ntfy\"", "1:2: 'notify' is not supported in this version yet; remove it"),
         ("source = 1", "1:10: 'source' must be a table, not an integer"),
         ("source.github = 1", "1:8: 'source' holds tables only: write [source.NAME] and put the keys below it"),
     ]);
@@ -97,9 +101,12 @@ fn the_top() {
 fn the_policy() {
     let form = "write a number and its unit, such as \"30s\", \"10m\" or \"4h10m\"";
     let cases = [
-        ("quiet = \"5 parsecs\"", "2:9: 'quiet' is no length of time, FORM"),
-        ("quiet = 30", "2:9: 'quiet' must be a string with a length of time, FORM"),
-        ("quiet = \"auto\"", "2:9: not in this version yet: quiet = \"auto\"; write a length of time such as \"30s\""),
+        ("quiet = \"5 parsecs\"", "2:9: 'quiet' is not a duration, FORM"),
+        ("quiet = 30", "2:9: 'quiet' must be a duration in quotes, FORM"),
+        (
+            "quiet = \"auto\"",
+            "2:9: quiet = \"auto\" is not supported in this version yet; write a duration such as \"30s\"",
+        ),
         (
             "quiet = \"11m\"",
             "2:1: quiet (11m) is longer than max_wait (10m), write a shorter quiet or a longer max_wait",
@@ -115,7 +122,7 @@ fn the_policy() {
         ("retry_failed = -1", "2:16: 'retry_failed' must be from 0 to 100"),
         ("retry_failed = 1.5", "2:16: 'retry_failed' must be a whole number, not a float"),
         ("reconcile_every = \"0s\"", "2:19: 'reconcile_every' is too short, write \"1s\" or more"),
-        ("reconcile_every = \"of\"", "2:19: 'reconcile_every' is no length of time, FORM"),
+        ("reconcile_every = \"of\"", "2:19: 'reconcile_every' is not a duration, FORM"),
         ("quite = \"1m\"", "2:1: unknown key 'quite', write 'quiet' instead"),
     ];
     for (line, expected) in cases {
@@ -135,43 +142,43 @@ fn an_image() {
         ("brunches = []", "2:1: unknown key 'brunches', write 'branches' instead"),
         (
             "branches = [\"a[\"]",
-            "2:13: 'a[' is no glob (unclosed character class; missing ']'), write a name or a pattern such as \"release/*\"",
+            "2:13: 'a[' is not a glob (unclosed character class; missing ']'), write a name or a pattern such as \"release/*\"",
         ),
         ("tags = [\"\"]", "2:9: a glob is empty, write a name or a pattern such as \"release/*\""),
         ("branches = [1]", "2:13: 'branches' must be a string, not an integer"),
         (
             "repository = \"blog\"",
-            "2:14: 'blog' is no repository, write host/owner/name, such as \"github.com/owner/name\"",
+            "2:14: 'blog' is not a repository, write host/owner/name, such as \"github.com/owner/name\"",
         ),
         (
             "repository = \"https://GitHub.com/a/B.git\"",
-            "2:14: 'https://GitHub.com/a/B.git' is more than host/owner/name, write \"github.com/a/b\"",
+            "2:14: 'https://GitHub.com/a/B.git' has more than host/owner/name, write \"github.com/a/b\"",
         ),
         (
             "repository = \"github.com/a/b/c\"",
-            "2:14: 'github.com/a/b/c' is no repository, write host/owner/name, such as \"github.com/owner/name\"",
+            "2:14: 'github.com/a/b/c' is not a repository, write host/owner/name, such as \"github.com/owner/name\"",
         ),
         (
             "remote = \"ext::sh -c id\"",
-            "2:10: 'remote' has white space in it, write one such as \"https://github.com/owner/name.git\" or \"ssh://git@host/owner/name.git\"",
+            "2:10: 'remote' contains white space, write one such as \"https://github.com/owner/name.git\" or \"ssh://git@host/owner/name.git\"",
         ),
         (
             "remote = \"ext://id\"",
-            "2:10: 'remote' is none of https, ssh, http, git, file, write one such as \"https://github.com/owner/name.git\" or \"ssh://git@host/owner/name.git\"",
+            "2:10: 'remote' must begin with one of https, ssh, http, git, file, write one such as \"https://github.com/owner/name.git\" or \"ssh://git@host/owner/name.git\"",
         ),
         (
             "remote = \"git@github.com:a/b.git\"",
-            "2:10: 'remote' is no URL, write one such as \"https://github.com/owner/name.git\" or \"ssh://git@host/owner/name.git\"",
+            "2:10: 'remote' is not a URL, write one such as \"https://github.com/owner/name.git\" or \"ssh://git@host/owner/name.git\"",
         ),
         (
             "remote = \"https://me:test-token-x@github.com/a/b.git\"",
-            "2:10: 'remote' has a password in it, write it as 'remote_token' beside it",
+            "2:10: 'remote' contains a password, write it as 'remote_token' instead",
         ),
         (
             "remote = \"http://example.org/a/b.git\"\nremote_token = \"test-token-0123456789\"",
-            "3:1: 'remote_token' needs an https address to be shown to, write 'repository', or 'remote' = \"https://…\"",
+            "3:1: 'remote_token' needs an https address to be sent to, write 'repository', or 'remote' = \"https://…\"",
         ),
-        ("history = \"1d\"", "2:1: 'history' is one for all images, write it under [defaults]"),
+        ("history = \"1d\"", "2:1: 'history' applies to all images, write it under [defaults]"),
         (
             "paths = [\"**\"]",
             "2:9: 'paths' must be a table, write paths = { include = [\"**\"], exclude = [\"drafts/**\"] }",
@@ -200,11 +207,11 @@ fn an_image() {
         ),
         (
             "paths = { exclude = [\"drafts/\"] }",
-            "2:22: 'drafts/' matches no file, write \"drafts/**\" for all that is below it",
+            "2:22: 'drafts/' matches no file, write \"drafts/**\" for everything below it",
         ),
         (
             "paths = { exclude = [\"a[\"] }",
-            "2:22: 'a[' is no glob (unclosed character class; missing ']'), write a name or a pattern such as \"release/*\"",
+            "2:22: 'a[' is not a glob (unclosed character class; missing ']'), write a name or a pattern such as \"release/*\"",
         ),
         ("ignore_authors = [7]", "2:19: 'ignore_authors' must be a string, not an integer"),
         (
@@ -217,7 +224,7 @@ fn an_image() {
         ),
         (
             "ignore_authors = [\"bot \"]",
-            "2:19: 'bot ' has white space around it, write the name of an account, such as \"renovate[bot]\"",
+            "2:19: 'bot ' has white space at its ends, write the name of an account, such as \"renovate[bot]\"",
         ),
     ];
     for (line, expected) in cases {
@@ -226,7 +233,7 @@ fn an_image() {
     assert_refused(&[
         (
             "[image.\"a/b\"]",
-            "1:8: 'backend' is missing here, write a table [image.\"NAMESPACE/NAME\".backend] with kind = \"docker_hub\"",
+            "1:8: 'backend' is missing, write a table [image.\"NAMESPACE/NAME\".backend] with BACKEND_KIND",
         ),
         (
             &IMAGE.replace("a/b", "blog"),
@@ -241,35 +248,35 @@ fn a_back_end() {
     let url = "trigger_url = \"https://hub.docker.com/u/a/b/trigger/test-token-x/\"";
     let hub = |line: &str| with(&format!("kind = \"docker_hub\"\n{url}\n{line}"));
     assert_refused(&[
-        (&with(url), "1:14: 'kind' is missing here, write kind = \"docker_hub\""),
+        (&with(url), "1:14: 'kind' is missing, write BACKEND_KIND"),
         (
             &with("kind = \"docker-hub\""),
             "2:8: there is no kind of back-end called 'docker-hub', write 'docker_hub' instead",
         ),
         (
             &with("kind = \"command\"\nrun = [\"make\"]"),
-            "2:8: not in this version yet: a back-end of kind \"command\"; write kind = \"docker_hub\"",
+            "2:8: a back-end of kind \"command\" is not supported in this version yet; write BACKEND_KIND",
         ),
         (
             &with("kind = \"docker_hub\""),
-            "1:14: 'trigger_url' is missing here, write the URL of the build trigger that Docker Hub shows",
+            "1:14: 'trigger_url' is missing, write the URL of the build trigger that Docker Hub shows",
         ),
         (
             &hub("username = \"me\""),
-            "4:1: 'username' needs a 'token' beside it, write an access token of this user, or take 'username' out",
+            "4:1: 'username' needs a 'token', write an access token of this user, or remove 'username'",
         ),
         (
             &hub("token = \"test-token-0123456789\""),
-            "4:1: 'token' needs a 'username' beside it, write whose token it is, or take 'token' out",
+            "4:1: 'token' needs a 'username', write the user of the token, or remove 'token'",
         ),
         (&hub("user = \"me\""), "4:1: unknown key 'user', write 'username' instead"),
         (
             &hub("image_tags = { master = \"a b\" }"),
-            "4:25: 'a b' is no image tag, write a name such as \"latest\", in which {tag} or {branch} stands for the ref's name",
+            "4:25: 'a b' is not an image tag, write a name such as \"latest\"; {tag} and {branch} stand for the ref's name",
         ),
         (
             &hub("image_tags = { v = \"{sha}\" }"),
-            "4:20: '{sha}' is no image tag, write a name such as \"latest\", in which {tag} or {branch} stands for the ref's name",
+            "4:20: '{sha}' is not an image tag, write a name such as \"latest\"; {tag} and {branch} stand for the ref's name",
         ),
         (
             &with("kind = \"docker_hub\"\ntrigger_url = \"http://hub.docker.com/u/a/b/trigger/test-token-x/\""),
@@ -277,7 +284,7 @@ fn a_back_end() {
         ),
         (
             &with("kind = \"docker_hub\"\ntrigger_url = \"test-token-0123456789\""),
-            "3:1: 'trigger_url' is no URL, paste what Docker Hub shows under Build triggers",
+            "3:1: 'trigger_url' is not a URL, paste what Docker Hub shows under Build triggers",
         ),
     ]);
 }
@@ -288,11 +295,11 @@ fn the_ways_in() {
     let cases = [
         (
             "[source.gitlab]\nsecrets = [SECRET]",
-            "1:9: not in this version yet: a source of kind \"gitlab\"; write kind = \"github\", or take it out",
+            "1:9: a source of kind \"gitlab\" is not supported in this version yet; write SOURCE_KIND, or remove it",
         ),
         (
             "[source.push]\nsecrets = [SECRET]",
-            "1:9: 'kind' is missing here, and the name 'push' is no kind, write kind = \"github\"",
+            "1:9: 'kind' is missing, and the name 'push' is not a kind, write SOURCE_KIND",
         ),
         (
             "[source.push]\nkind = \"gihub\"\nsecrets = [SECRET]",
@@ -300,13 +307,13 @@ fn the_ways_in() {
         ),
         (
             "[source.github]",
-            "1:9: 'secrets' is missing here, write secrets = [\"…\"] with the secret that the sender signs with",
+            "1:9: 'secrets' is missing, write secrets = [\"…\"] with the secret that the sender signs with",
         ),
         ("[source.github]\nsecrets = []", "2:11: 'secrets' is empty, write the secret that the sender signs with"),
         ("[source.github]\nsecrets = [SECRET]\nsecret = SECRET", "3:1: unknown key 'secret', write 'secrets' instead"),
         (
             "[source.\"git/hub\"]\nkind = \"github\"\nsecrets = [SECRET]",
-            "1:9: 'git/hub' is no name here, write up to 64 letters, digits, '.', '_' and '-': it becomes part of a path",
+            "1:9: 'git/hub' is not allowed as a name, write up to 64 letters, digits, '.', '_' and '-': it becomes part of a path",
         ),
         (
             "[button.x]\ntoken = SECRET\nimage = \"a/c\"\nbranch = \"m\"",
@@ -314,11 +321,11 @@ fn the_ways_in() {
         ),
         (
             "[button.x]\ntoken = SECRET\nimage = \"a/b\"",
-            "1:9: 'branch' is missing here, write branch = \"…\" or tag = \"…\": the image has not just one branch",
+            "1:9: 'branch' is missing, write branch = \"…\" or tag = \"…\": the image doesn't have exactly one branch",
         ),
         (
             "[button.x]\ntoken = SECRET\nimage = \"a/b\"\nbranch = \"m\"\ntag = \"v\"",
-            "5:1: 'branch' and 'tag' stand beside each other, write one of them",
+            "5:1: 'branch' and 'tag' are both set, write one of them",
         ),
         (
             "[button.x]\ntoken = SECRET\nimage = \"a/b\"\nbranch = \"a..b\"",
@@ -328,18 +335,15 @@ fn the_ways_in() {
             "[button.x]\ntoken = SECRET\nimage = \"a/b\"\nbranch = \"m\"\nallow_gets = true",
             "5:1: unknown key 'allow_gets', write 'allow_get' instead",
         ),
-        (
-            "[button.x]\nimage = \"a/b\"\nbranch = \"m\"",
-            "1:9: 'token' is missing here, write the token that presses this button",
-        ),
+        ("[button.x]\nimage = \"a/b\"\nbranch = \"m\"", "1:9: 'token' is missing, write the token for this button"),
         (
             "[token.x]\nsecret = SECRET\nscope = \"tigger\"",
             "3:9: 'scope' is not \"read\", \"trigger\" or \"admin\", write 'trigger' instead",
         ),
-        ("[token.x]\nscope = \"read\"", "1:8: 'secret' is missing here, write the secret that a client sends"),
+        ("[token.x]\nscope = \"read\"", "1:8: 'secret' is missing, write the secret that a client sends"),
         (
             "[token.x]\nsecret = SECRET\nimages = [\"{a\"]",
-            "3:11: '{a' is no glob (unclosed alternate group; missing '}' (maybe escape '{' with '[{]'?)), write a name or a pattern such as \"release/*\"",
+            "3:11: '{a' is not a glob (unclosed alternate group; missing '}' (maybe escape '{' with '[{]'?)), write a name or a pattern such as \"release/*\"",
         ),
         ("[token.x]\nsecret = SECRET\nimage = \"a/b\"", "3:1: unknown key 'image', write 'images' instead"),
     ];

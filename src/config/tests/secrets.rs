@@ -59,16 +59,13 @@ fn what_can_not_be_had_is_a_mistake_that_names_it() {
         ("\"\"", "6:10: 'secret' is empty"),
         ("\"  \"", "6:10: 'secret' is empty"),
         ("7", "6:10: 'secret' must be a string, { env"),
-        (
-            "{ env = \"NOWHERE\" }",
-            "6:18: 'secret' is to come from the environment variable 'NOWHERE', which is not set",
-        ),
-        ("{ file = \"nowhere\" }", "6:19: 'secret' is to come from the file DIR/nowhere, which can't be read"),
+        ("{ env = \"NOWHERE\" }", "6:18: 'secret': the environment variable 'NOWHERE' is not set"),
+        ("{ file = \"nowhere\" }", "6:19: 'secret': the file DIR/nowhere does not exist; create it"),
         ("{ file = \"empty\" }", "6:10: 'secret' is empty"),
-        ("{ file = \"large\" }", "6:19: 'secret' is to come from the file DIR/large, which is larger than 64 KiB"),
-        ("{ file = \"folder\" }", "6:19: 'secret' is to come from the file DIR/folder, which is no regular file"),
-        ("{ credential = \"nowhere\" }", "6:25: 'secret' is to come from the file DIR/nowhere, which can't be read"),
-        ("{ credential = \"../x\" }", "6:25: '../x' is no credential's name"),
+        ("{ file = \"large\" }", "6:19: 'secret': the file DIR/large is larger than 64 KiB"),
+        ("{ file = \"folder\" }", "6:19: 'secret': the file DIR/folder is not a regular file"),
+        ("{ credential = \"nowhere\" }", "6:25: 'secret': the file DIR/nowhere does not exist; create it"),
+        ("{ credential = \"../x\" }", "6:25: '../x' is not the name of a credential"),
         (
             "{ fill = \"x\", file = \"large\", env = \"Y\" }",
             "6:10: 'secret' must name one of env, file and credential, not 2",
@@ -92,12 +89,14 @@ fn one_that_others_can_read_or_guess_is_warned_about() {
     write(&path, "test-token-in-a-file\n", 0o640);
     let config = in_directory("{ file = \"open\" }", directory.path()).expect("taken");
     let shown = path.display();
-    let expected = format!("c.toml:6:19: the secret file {shown} can be read by others; run: chmod 600 {shown}");
+    let expected = format!(
+        "c.toml:6:19: the secret file {shown} is readable by its group or by everyone; use mode 0600: chmod 600 {shown}"
+    );
     assert_eq!(warnings(&config), [expected]);
     // Under systemd its permissions are systemd's affair.
     assert_eq!(warnings(&in_directory("{ credential = \"open\" }", directory.path()).expect("taken")), [""; 0]);
     let config = parsed(&token("\"test-token-15ch\""));
-    assert_eq!(warnings(&config), ["c.toml:6:10: 'secret' is shorter than 16 characters, take a longer one"]);
+    assert_eq!(warnings(&config), ["c.toml:6:10: 'secret' is shorter than 16 characters, use a longer one"]);
 }
 
 #[test]
@@ -119,9 +118,9 @@ fn a_trigger_url_of_a_strange_form_is_taken_with_a_warning() {
         ("https://cloud.docker.com/api/build/v1/source/s/trigger/test-token-t/call/", None),
         ("https://registry.hub.docker.com/u/a/b/trigger/test-token-t/", None),
         ("http://127.0.0.1:99/api/build/v1/source/s/trigger/test-token-t/call/", None),
-        ("https://registry.hub.docker.com/u/c/d/trigger/test-token-t/", Some("is that of another image")),
-        ("https://hub.docker.com/api/build/v1/source/s/trigger/test-token-t/call", Some("lacks the slash at its end")),
-        ("https://hub.docker.com/test-token-t", Some("has a form that is not known here")),
+        ("https://registry.hub.docker.com/u/c/d/trigger/test-token-t/", Some("belongs to another image")),
+        ("https://hub.docker.com/api/build/v1/source/s/trigger/test-token-t/call", Some("lacks the slash at the end")),
+        ("https://hub.docker.com/test-token-t", Some("has an unknown form")),
         ("https://ci.example.org/api/build/v1/source/s/trigger/test-token-t/call/", Some("is not at docker.com")),
     ];
     for (url, expected) in cases {
