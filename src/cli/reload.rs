@@ -1,9 +1,10 @@
 //! `coalesced reload`: the daemon reads its configuration again.
 
-use std::fmt::Write as _;
+use std::io::Write as _;
 
 use super::client::Client;
 use super::locate::Reach;
+use super::render::text::plain;
 use super::{CliError, Run, terminal};
 use crate::status::Reloaded;
 
@@ -21,23 +22,26 @@ impl Run for Args {
 
     async fn run(self, reach: &Reach) -> Result<(), CliError> {
         let answer = Client::new(reach.find()?)?.reload().await?;
-        let text = if self.json { answer.text } else { text(&answer.value) };
-        Ok(terminal::print(&text)?)
+        if self.json {
+            return Ok(terminal::print(&answer.text)?);
+        }
+        for warning in &answer.value.warnings {
+            // As `check` does; what changed is printed even where this can't be.
+            let _unwritable = writeln!(std::io::stderr(), "warning: {}", plain(warning));
+        }
+        Ok(terminal::print(&text(&answer.value))?)
     }
 }
 
-fn text(Reloaded { changes, needs_restart, warnings }: &Reloaded) -> String {
-    let mut text = String::new();
-    let mut line = |line: &str| writeln!(text, "{}", super::render::text::plain(line)).expect("a String takes all");
-    warnings.iter().for_each(|warning| line(&format!("warning: {warning}")));
-    changes.iter().for_each(|change| line(change));
+fn text(Reloaded { changes, needs_restart, .. }: &Reloaded) -> String {
+    let mut lines: Vec<String> = changes.iter().map(|change| plain(change)).collect();
     for key in needs_restart {
-        line(&format!("'{key}' changed, too, and takes effect after a restart"));
+        lines.push(format!("'{}' changed, too, and takes effect after a restart", plain(key)));
     }
-    if changes.is_empty() && needs_restart.is_empty() {
-        line("nothing changed");
+    if lines.is_empty() {
+        lines.push("nothing changed".to_owned());
     }
-    text
+    lines.join("\n")
 }
 
 #[cfg(test)]
@@ -46,7 +50,7 @@ mod tests {
 
     #[test]
     fn what_changed_and_what_waits_for_a_restart_is_printed() {
-        assert_eq!(text(&Reloaded::default()), "nothing changed\n");
+        assert_eq!(text(&Reloaded::default()), "nothing changed");
         let reloaded = Reloaded {
             changes: vec!["image a/b changed: quiet".to_owned()],
             needs_restart: vec!["listen".to_owned()],
@@ -54,7 +58,7 @@ mod tests {
         };
         assert_eq!(
             text(&reloaded),
-            "warning: c.toml:1:1: unwise\nimage a/b changed: quiet\n'listen' changed, too, and takes effect after a restart\n"
+            "image a/b changed: quiet\n'listen' changed, too, and takes effect after a restart"
         );
     }
 }

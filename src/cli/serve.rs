@@ -1,15 +1,13 @@
 //! `coalesced serve`: the daemon.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::locate::Reach;
 use super::{CliError, Run};
 use crate::config::Config;
 use crate::daemon::Daemon;
-use crate::reload::Reloader;
 use crate::telemetry;
 
 #[derive(clap::Args, Clone, Debug)]
@@ -20,7 +18,7 @@ pub(super) struct Args {
 }
 
 /// Serves until SIGTERM or SIGINT, then ends in order: requests under way are answered, what was accepted is on
-/// disk.
+/// disk. SIGHUP makes it read the configuration again.
 impl Run for Args {
     const NEEDS_DAEMON: bool = false;
 
@@ -36,9 +34,15 @@ impl Run for Args {
             )));
         }
         let ending = shutdown_signal()?;
-        let hangups = signal(SignalKind::hangup()).map_err(no_signals)?;
+        let mut hangups = signal(SignalKind::hangup()).map_err(no_signals)?;
         let daemon = Daemon::start(config).await?;
-        tokio::spawn(reload_at(hangups, Arc::clone(&daemon.reloader)));
+        let reloader = daemon.reloader.clone();
+        tokio::spawn(async move {
+            while hangups.recv().await.is_some() {
+                // An error is in the log, and the old configuration stays in force.
+                let _logged = reloader.reload().await;
+            }
+        });
         telemetry::ready(&format!("serving {}", daemon.url));
         Ok(daemon.run(ending).await?)
     }
@@ -52,14 +56,6 @@ fn is_same(named: &Path, configured: &Path) -> bool {
         path.ancestors().find_map(|above| Some(above.canonicalize().ok()?.join(path.strip_prefix(above).ok()?)))
     };
     named.as_os_str().is_empty() || whole(named) == whole(configured)
-}
-
-/// Reads the configuration again at each SIGHUP. The log says what came of it.
-async fn reload_at(mut hangups: Signal, reloader: Arc<Reloader>) {
-    while hangups.recv().await.is_some() {
-        // An error is in the log, and the old configuration stays in force.
-        let _logged = reloader.reload().await;
-    }
 }
 
 fn no_signals(source: std::io::Error) -> CliError {

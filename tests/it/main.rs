@@ -27,6 +27,7 @@ mod outcomes;
 mod power;
 mod properties;
 mod refs;
+mod reload;
 mod remote;
 mod restart;
 mod scenarios;
