@@ -1,5 +1,6 @@
 //! Why the journal can't be opened, or went out of use: one sentence an error, with what to do.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -13,11 +14,12 @@ pub enum JournalError {
     #[error("failed to open the journal in '{directory}': {why}")]
     Unreadable { directory: PathBuf, why: String },
     #[error(
-        "the journal in '{directory}' was written by another version of coalesced (schema {found}; this one reads {known}). \
+        "the journal in '{directory}' was written by another version of coalesced (schema {found}; this one reads {} to {}). \
          Stop it there, take its state along with 'coalesced journal export' of that version, move the whole data \
-         directory away, and load it with 'coalesced journal import' of this one"
+         directory away, and load it with 'coalesced journal import' of this one",
+        known.start(), known.end()
     )]
-    OtherSchema { directory: PathBuf, found: u32, known: u32 },
+    OtherSchema { directory: PathBuf, found: u32, known: RangeInclusive<u32> },
     #[error(
         "the journal in '{directory}' is damaged: {why}. There is no whole export in '{exports}' to restore it from, so \
          it was left in its place. Restore the data directory from a copy, or move both away to begin anew"

@@ -26,7 +26,7 @@ use crate::scheduler::lane::{Key, Lane};
 use crate::scheduler::record::Remembered;
 
 /// The version of this format. Raised when an older daemon could misread a newer export.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// Exports that are kept.
 const EXPORTS_KEPT: usize = 3;
 /// The most bytes of a line: rows of the journal are smaller than 8 KiB.
@@ -72,7 +72,8 @@ enum Line<'a> {
         key: Cow<'a, Key>,
     },
     /// Where a ref was seen at the remote.
-    Head {
+    #[serde(alias = "head")]
+    RemoteHead {
         image: Cow<'a, ImageName>,
         #[serde(rename = "ref")]
         git_ref: Cow<'a, GitRef>,
@@ -166,7 +167,7 @@ pub fn write_to(state: &LiveState, made_at: Timestamp, out: &mut impl Write) -> 
         }
         for (git_ref, commit) in lane.heads.as_ref() {
             let (git_ref, commit) = (Cow::Borrowed(git_ref), Cow::Borrowed(commit));
-            lines.write(&Line::Head { image: image.clone(), git_ref, commit })?;
+            lines.write(&Line::RemoteHead { image: image.clone(), git_ref, commit })?;
         }
     }
     for (fingerprint, remembered) in deliveries {
@@ -342,7 +343,7 @@ impl LiveState {
                 let lane = lanes.last_mut().filter(|lane| of(&image, lane)).ok_or_else(no_lane)?;
                 lane.keys.insert(git_ref.into_owned(), key.into_owned());
             }
-            Line::Head { image, git_ref, commit } => {
+            Line::RemoteHead { image, git_ref, commit } => {
                 let lane = lanes.last_mut().filter(|lane| of(&image, lane)).ok_or_else(no_lane)?;
                 std::sync::Arc::make_mut(&mut lane.heads).insert(git_ref.into_owned(), commit.into_owned());
             }

@@ -57,6 +57,7 @@ pub(super) fn open(data_dir: &Path, patience: Duration) -> Result<Opened, Journa
         }
     };
     let Whole { mut store, snapshot, .. } = whole;
+    store.take_over(&snapshot)?;
     store.settle()?;
     let stray_files = store.stray_files()?;
     if stray_files > 0 {

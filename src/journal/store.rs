@@ -22,7 +22,7 @@ use super::history::entries::{MetaEntry, SCHEMA};
 use super::history::keys::{Put, head_key};
 use super::history::retention::{Oldest, Retention};
 use super::lock::Lock;
-use crate::model::{BuildId, Seq};
+use crate::scheduler::Snapshot;
 
 /// Pages that sled keeps in memory, in bytes.
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
@@ -101,9 +101,26 @@ impl Store {
 
     /// A fresh database says what it is before anything else is in it.
     pub(super) fn begin(&mut self) -> Result<(), JournalError> {
-        let head = MetaEntry { schema: SCHEMA, newest: Seq(0), newest_build: BuildId(0), hold: None };
-        let head = serde_json::to_vec(&head).map_err(|error| JournalError::Write(error.to_string()))?;
-        self.apply(BTreeMap::from([(head_key(), Some(head))]))
+        self.write_meta(&Snapshot::default())
+    }
+
+    /// Makes a journal that an older version wrote one of this version's: from here on an older daemon refuses it. All
+    /// other entries are read as they are, and written anew when they change.
+    pub(super) fn take_over(&mut self, snapshot: &Snapshot) -> Result<(), JournalError> {
+        match self.reader.schema()? {
+            Some(found) if found != SCHEMA => {
+                tracing::info!("taking over the journal of an older coalesced: schema {found} becomes {SCHEMA}");
+                self.write_meta(snapshot)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn write_meta(&mut self, snapshot: &Snapshot) -> Result<(), JournalError> {
+        let Snapshot { newest, newest_build, hold, .. } = snapshot;
+        let meta = MetaEntry { schema: SCHEMA, newest: *newest, newest_build: *newest_build, hold: hold.clone() };
+        let meta = serde_json::to_vec(&meta).map_err(|error| JournalError::Write(error.to_string()))?;
+        self.apply(BTreeMap::from([(head_key(), Some(meta))]))
     }
 
     fn apply(&mut self, rows: BTreeMap<Vec<u8>, Option<Vec<u8>>>) -> Result<(), JournalError> {

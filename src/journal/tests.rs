@@ -3,6 +3,7 @@
 mod checks;
 mod damage;
 mod exports;
+mod take_over;
 mod thread;
 
 use std::collections::BTreeMap;

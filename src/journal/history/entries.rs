@@ -9,8 +9,13 @@ use crate::model::{BuildId, Seq};
 use crate::scheduler::Scheduler;
 use crate::scheduler::record::Changes;
 
-/// The version of this layout. Raised when an older daemon could misread a newer journal.
-pub(in crate::journal) const SCHEMA: u32 = 3;
+/// The version of this layout, as it is written. Raised when an older daemon could misread a newer journal.
+///
+/// 4: fields bear other names, and reasons are values. Entries of schema 3 are read as they are (`serde(alias)` at each
+/// renamed field), and written anew only when they change: both kinds lie side by side until the old ones are gone.
+pub(in crate::journal) const SCHEMA: u32 = 4;
+/// The oldest layout that is read.
+pub(in crate::journal) const SCHEMA_OLDEST: u32 = 3;
 /// The most bytes of a value: sled keeps larger ones in files that it never syncs.
 pub(in crate::journal) const VALUE_BYTES_MAX: usize = 8 * 1024;
 

@@ -9,7 +9,7 @@ use super::paths::Places;
 use crate::journal::error::JournalError;
 use crate::journal::export::{self, ExportHeader};
 use crate::journal::files::{copy_directory, io, make_directory, remove_directory, rename};
-use crate::journal::history::entries::SCHEMA;
+use crate::journal::history::entries::{SCHEMA, SCHEMA_OLDEST};
 use crate::journal::lock::{Lock, wait_until_free};
 use crate::journal::store::failure::Unopened;
 use crate::journal::store::{Store, Survey};
@@ -50,10 +50,11 @@ pub(in crate::journal) fn read_whole(directory: &Path, original: &Path, lock: &A
         other => Unopened::Damaged(other.to_string()),
     };
     let store = Store::open(directory, lock.clone())?;
-    // Rows of another layout are no damage.
-    if let Some(found) = store.reader().schema().map_err(damaged)?.filter(|found| *found != SCHEMA) {
+    // Entries of another layout are no damage.
+    let known = SCHEMA_OLDEST..=SCHEMA;
+    if let Some(found) = store.reader().schema().map_err(damaged)?.filter(|found| !known.contains(found)) {
         let directory = original.to_owned();
-        return Err(Unopened::Failed(JournalError::OtherSchema { directory, found, known: SCHEMA }));
+        return Err(Unopened::Failed(JournalError::OtherSchema { directory, found, known }));
     }
     let survey = store.survey().map_err(damaged)?;
     match store.reader().snapshot().map_err(damaged)? {

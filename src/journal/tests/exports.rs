@@ -70,7 +70,7 @@ fn behind_an_export_of_a_newer_version_no_older_one_is_taken() {
     later.snapshot.newest = Seq(4);
     let newest = export::write(directory.path(), &later, &quiet()).expect("written");
     let text = std::fs::read_to_string(&newest).expect("readable");
-    std::fs::write(&newest, text.replacen("\"format\":1", "\"format\":2", 1)).expect("written");
+    std::fs::write(&newest, text.replacen("\"format\":2", "\"format\":3", 1)).expect("written");
     assert!(!export::one_is_whole(&places.exports).expect("listed"));
     assert!(matches!(export::newest_whole(&places.exports), Err(JournalError::NewerExport { .. })));
 }
