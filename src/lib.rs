@@ -2,7 +2,7 @@
 //!
 //! The map, in the order in which things happen (ARCHITECTURE.md has it at length):
 //!
-//! - `model`, `event`, `build`, `command`, `reason`, `notice`: the plain values
+//! - `model`, `event`, `build`, `command`, `reason`, `notice`, `remote`: the plain values
 //! - `http`, `source`: requests come in, are authenticated, parsed and routed
 //! - `driver`: the one owner; takes in what waits, lets it be decided and written, and only then acts
 //! - `scheduler`: decides; pure
@@ -36,6 +36,7 @@ pub mod random;
 pub mod reason;
 pub mod refs;
 pub mod reload;
+pub mod remote;
 pub mod scheduler;
 pub mod simulate;
 pub mod source;

@@ -14,7 +14,7 @@ pub use self::git::{RefsError, is_installed};
 pub use self::lines::Listing;
 use crate::config::{ImageConfig, RemoteConfig, Rules};
 use crate::model::GitRef;
-use crate::scheduler::heads::{Heads, RemoteHead};
+use crate::remote::{Heads, RemoteHead};
 
 /// Asks one remote, and answers with the heads that each of its images watches.
 pub async fn heads(rules: &Rules, remote: &str) -> Heads {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::model::{CommitId, GitRef, RefKind};
-use crate::scheduler::heads::RemoteHead;
+use crate::remote::RemoteHead;
 
 /// Where the refs of a remote point.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

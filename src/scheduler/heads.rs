@@ -15,6 +15,7 @@ use super::turn::Turn;
 use super::{Effect, Notice, Question, Scheduler};
 use crate::event::{Cause, CauseKind, Disposition, NewEvent};
 use crate::model::{CommitId, GitRef, ImageName, RefKind, Seq, Timestamp};
+use crate::remote::{Heads, RemoteHead};
 
 /// The most recovered events that one answer makes for one image; the rest come with the next answer.
 pub const RECOVERED_PER_ANSWER: usize = 256;
@@ -28,17 +29,6 @@ const FAILED_WAIT: Duration = Duration::from_mins(1);
 const FAILED_WAIT_MAX: Duration = Duration::from_hours(1);
 /// What stands in the place of a source's name in recovered events.
 pub const SOURCE: &str = "remote";
-
-/// One ref of a remote.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RemoteHead {
-    pub commit: CommitId,
-    /// The tag object, where the ref is an annotated tag: some senders name it instead of the commit.
-    pub tag_object: Option<CommitId>,
-}
-
-/// The watched heads of each image of a remote, or why they can't be read.
-pub type Heads = Result<BTreeMap<ImageName, BTreeMap<GitRef, RemoteHead>>, String>;
 
 /// One remote: whose heads it holds, and when it is asked. Not stored: after a restart it is asked at once.
 #[derive(Clone, Debug)]

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Notice;
-use super::heads::Heads;
 use super::lane::Lane;
 use super::policy::{AccountName, Policy};
 use super::record::{Changes, Remembered};
@@ -14,6 +13,7 @@ use crate::command::{Command, Hold};
 use crate::event::{Delivery, Event, Fingerprint};
 use crate::journal::Committed;
 use crate::model::{BuildId, ImageName, Seq};
+use crate::remote::Heads;
 
 /// The rules in force. They change only by [`Input::Configured`].
 #[derive(Clone, Debug)]

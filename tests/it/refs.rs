@@ -175,5 +175,5 @@ async fn without_git_it_warns_once_and_works() {
     child.wait().expect("it was ours");
     let log = std::fs::read_to_string(directory.path().join("log")).expect("a log");
     assert!(running, "{log}");
-    assert_eq!(log.matches("there is no 'git' to run").count(), 1, "{log}");
+    assert_eq!(log.matches("'git' is not installed").count(), 1, "{log}");
 }

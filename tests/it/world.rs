@@ -38,7 +38,7 @@ use coalesced::event::{Cause, CauseKind, Delivery, Disposition, End, Fingerprint
 use coalesced::journal::{Fate, MemoryJournal};
 use coalesced::model::{BuildId, ImageName, Seq, Timestamp};
 use coalesced::reason::SkipEvidence;
-use coalesced::scheduler::heads::RemoteHead;
+use coalesced::remote::RemoteHead;
 use coalesced::scheduler::policy::{AccountName, LabelRule, Policy, Reconcile};
 use coalesced::scheduler::wait::standing;
 use coalesced::scheduler::{Decision, Effect, Input, Scheduler, Settings, Step, Ticket};

@@ -15,12 +15,16 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("clock", &["model"]),
     ("reason", &["model"]),
     ("build", &["model"]),
+    ("remote", &["model"]),
     ("event", &["model", "reason"]),
     ("command", &["model"]),
     ("notice", &["model", "reason"]),
     // The proof that a step is on disk, which the core demands and only the journal makes.
     ("journal::committed", &[]),
-    ("scheduler", &["build", "command", "event", "journal::committed", "model", "notice", "random", "reason"]),
+    (
+        "scheduler",
+        &["build", "command", "event", "journal::committed", "model", "notice", "random", "reason", "remote"],
+    ),
     ("config", &["build", "model", "reason", "scheduler"]),
     ("client_file", &["config"]),
     ("journal", &["clock", "command", "event", "journal::committed", "model", "reason", "scheduler"]),
@@ -28,7 +32,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     // What comes in and what goes out.
     ("source", &["config", "event", "model", "reason"]),
     ("backend", &["build", "clock", "config", "model"]),
-    ("refs", &["config", "model", "scheduler"]),
+    ("refs", &["config", "model", "remote"]),
     ("status", &["build", "command", "event", "journal", "model", "notice", "reason", "scheduler"]),
     ("telemetry", &[]),
     (
@@ -49,6 +53,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "telemetry",
         ],
     ),
+    // The configuration is read again while the daemon runs, and handed to the driver.
     ("reload", &["backend", "config", "driver", "refs", "status", "telemetry"]),
     (
         "http",
@@ -98,6 +103,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "journal",
             "kinds",
             "model",
+            "reload",
             "status",
             "telemetry",
         ],
