@@ -36,7 +36,7 @@ use locate::Reach;
 
 use crate::clock::wall as now;
 
-/// Many pushes become few builds, and the last push is never lost.
+/// Debounces pushes into few builds, and never loses the last push.
 #[derive(Debug, clap::Parser)]
 #[command(name = "coalesced", version, arg_required_else_help = true, after_long_help = EXIT_CODES)]
 pub struct Cli {
@@ -47,8 +47,8 @@ pub struct Cli {
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 done; 1 the thing asked for failed (a red build, an unknown event, an unsound journal); 2 usage; \
-69 the daemon is unreachable; 74 input or output failed; 77 not allowed; 78 the configuration is wrong.";
+Exit codes: 0 done; 1 what was asked for failed (a red build, an unknown event, a damaged journal); 2 usage; \
+69 daemon unreachable; 74 input or output failed; 77 not allowed; 78 configuration wrong.";
 
 /// What a line of the table of commands needs.
 trait Run {
@@ -56,6 +56,11 @@ trait Run {
     const NEEDS_DAEMON: bool;
 
     async fn run(self, reach: &Reach) -> Result<(), CliError>;
+}
+
+/// A length of time as the configuration writes it.
+fn duration(text: &str) -> Result<std::time::Duration, &'static str> {
+    humantime::parse_duration(text).map_err(|_| "not a duration; write 30m, 2h or 3d")
 }
 
 /// Makes the table of commands into what clap reads, and into the call of each.

@@ -81,7 +81,7 @@ fn read_at_most(path: &Path, bytes_max: u64) -> io::Result<String> {
 /// Why the file tells nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientFileError {
-    #[error("failed to read {}: {source}; be the daemon's user, or give --url and --token", .path.display())]
+    #[error("failed to read {}: {source}; try sudo, or pass --url and --token", .path.display())]
     Unreadable { path: PathBuf, source: io::Error },
     #[error("{} is not a file that the daemon wrote; start the daemon again, or give --url and --token", .path.display())]
     Garbled { path: PathBuf },

@@ -1,4 +1,4 @@
-//! `coalesced build`: asks for a build, and follows it where that is wanted.
+//! `coalesced build`: requests a build, and with `--wait` follows it.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -18,30 +18,30 @@ pub(super) struct Args {
     /// The image to build: NAMESPACE/NAME
     #[arg(value_name = "IMAGE")]
     image: ImageName,
-    /// The branch to build; without it and --tag, the image's default branch
+    /// The branch to build [default: the only branch that the image's configuration names]
     #[arg(long, value_name = "BRANCH", value_parser = short_branch)]
     branch: Option<String>,
     /// The tag to build
     #[arg(long, value_name = "TAG", conflicts_with = "branch", value_parser = short_tag)]
     tag: Option<String>,
-    /// Don't wait for quiet
+    /// Don't wait for the quiet period
     #[arg(long)]
     now: bool,
-    /// Follow it to its end: exit code 0 on success, 1 on a build that failed
+    /// Follow it to its end: exit code 0 if the build succeeds, 1 if not
     #[arg(long)]
     wait: bool,
-    /// Do nothing where the newest state is built already, or about to be
+    /// Do nothing if no event is waiting: all are in a build already, even if that failed
     #[arg(long)]
     ensure: bool,
-    /// Why, for those who read the history
+    /// Why; shown by 'explain'
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
-    /// Print the receipt as JSON; with --wait, as it is in the end
+    /// Print the receipt as JSON; with --wait, the final one
     #[arg(long)]
     json: bool,
 }
 
-/// The short name, of what is a branch that Git allows.
+/// The short name of a branch that Git allows.
 fn short_branch(text: &str) -> Result<String, NameError> {
     GitRef::branch(text).map(|git_ref| git_ref.short().to_owned())
 }
@@ -96,7 +96,7 @@ struct End {
 /// The waits between two questions: short while things change, longer while they don't.
 const POLL_MIN: Duration = Duration::from_millis(200);
 const POLL_MAX: Duration = Duration::from_secs(2);
-/// How long the daemon may be gone, as it is while it is started again, before following it is given up.
+/// How long the daemon may be gone, for example while it restarts, before `--wait` gives up.
 const OUTAGE_MAX: Duration = Duration::from_mins(1);
 
 #[expect(clippy::disallowed_methods, reason = "how long it takes is shown; nothing is decided by it")]
@@ -137,7 +137,7 @@ async fn follow<W: Write>(
     }
 }
 
-/// Passes over a failure that may well pass, for a while.
+/// Ignores, for a while, a failure that is likely to pass.
 fn tolerate_outage<W: Write>(
     error: ClientError,
     heard_at: Instant,

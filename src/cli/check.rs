@@ -1,4 +1,4 @@
-//! `coalesced check`: is this configuration right, and what does it come to?
+//! `coalesced check`: finds mistakes in the configuration, and prints it with all defaults.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use crate::config::{Config, ConfigError, Diagnostic, Effective};
 
 #[derive(clap::Args, Clone, Debug)]
 pub(super) struct Args {
-    /// The configuration to check [default: coalesced.toml here, else /etc/coalesced/coalesced.toml]
+    /// Configuration file to check [default: coalesced.toml here, else /etc/coalesced/coalesced.toml]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Print JSON instead of TOML

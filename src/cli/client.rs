@@ -157,7 +157,7 @@ impl Client {
     }
 
     fn request(&self, method: Method, path: &str, query: &[(&str, String)]) -> Result<RequestBuilder, ClientError> {
-        let strange = |error| ClientError::SetUp { detail: format!("{} leads nowhere: {error}", self.url) };
+        let strange = |error| ClientError::SetUp { detail: format!("{} is not a usable URL: {error}", self.url) };
         let mut url: Url = format!("{}{path}", self.url).parse().map_err(strange)?;
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
@@ -211,7 +211,7 @@ impl Client {
         let url = self.url.clone();
         match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if self.token.is_none() => {
-                ClientError::NotAllowed { detail: format!("{detail} (no token was shown; give one with --token)") }
+                ClientError::NotAllowed { detail: format!("{detail} (no token was sent; pass one with --token)") }
             }
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => ClientError::NotAllowed { detail },
             StatusCode::NOT_FOUND => ClientError::NotFound { detail },
@@ -254,11 +254,11 @@ fn innermost(error: &reqwest::Error) -> String {
 /// Why a call to the daemon came to nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    #[error("no daemon answers at {url} ({detail}); start it with 'coalesced serve', or name another with --url")]
+    #[error("no daemon answers at {url} ({detail}); start it with 'coalesced serve', or pass another --url")]
     Unreachable { url: String, detail: String },
     #[error("the daemon at {url} can't answer now: {detail}")]
     Unavailable { url: String, detail: String },
-    #[error("{url} does not answer as coalesced does: {detail}")]
+    #[error("{url} does not answer like coalesced: {detail}")]
     Strange { url: String, detail: String },
     #[error("not allowed: {detail}")]
     NotAllowed { detail: String },
@@ -269,7 +269,7 @@ pub enum ClientError {
     /// The daemon's configuration: one line for each mistake, as `file:line:column: what`.
     #[error("{mistakes}")]
     Misconfigured { mistakes: String },
-    #[error("failed to prepare the call: {detail}")]
+    #[error("failed to prepare the request: {detail}")]
     SetUp { detail: String },
 }
 

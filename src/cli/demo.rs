@@ -1,4 +1,4 @@
-//! `coalesced demo`: the main job with no account and no configuration.
+//! `coalesced demo`: what coalesced is for, without an account or a configuration.
 //!
 //! An emulated Docker Hub, the daemon in a temporary directory, and real pushes of a blog, signed as GitHub signs
 //! and sent at their own times, only faster. At the end the emulated Docker Hub says what it truly built, and
@@ -28,13 +28,13 @@ use crate::model::{GitRef, ImageName, Timestamp};
 
 #[derive(clap::Args, Clone, Debug)]
 pub(super) struct Args {
-    /// How much faster than real it goes
+    /// How much faster than in reality, up to 1500
     #[arg(long, default_value_t = 200.0, value_name = "N")]
     speed: f64,
-    /// Print only the outcome
+    /// Print only the result
     #[arg(long)]
     headless: bool,
-    /// Print the outcome as JSON
+    /// Print the result as JSON
     #[arg(long)]
     json: bool,
 }
@@ -53,7 +53,8 @@ const BUILD_TIME: Duration = Duration::from_mins(5);
 /// After the last push everything must have been built within this time, by the clock on the wall.
 const REST_LIMIT: Duration = Duration::from_mins(1);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-const SPEED_MAX: f64 = 2_000.0;
+/// Beyond it a build takes less time than a question about it.
+const SPEED_MAX: f64 = 1_500.0;
 
 /// Runs the demo; fails if a push was lost.
 impl Run for Args {
@@ -113,8 +114,8 @@ impl Demo {
     /// Lets everything happen at its time, waits until nothing is left to do, and looks at the truth.
     async fn play(self, happenings: &[Happening]) -> Result<Outcome, CliError> {
         self.say(&format!(
-            "An emulated Docker Hub at {}, the daemon at {}.\n\
-             Real pushes of a blog, {} times faster; a build takes {} there. Times are those of the real evenings.\n",
+            "Emulated Docker Hub at {}, daemon at {}.\n\
+             Replaying two evenings of real pushes to a blog, {} times faster; a build takes {}. Times are the original ones.\n",
             self.hub.url(),
             self.daemon.url,
             self.speed,
@@ -187,11 +188,11 @@ impl Demo {
             let lanes = self.daemon.handle.lanes();
             if lanes.iter().all(|lane| lane.keys.is_empty() && lane.queued.is_none() && lane.running.is_none()) {
                 let at = wall().since(began).mul_f64(self.speed);
-                self.say(&format!("{}  everything is built\n", clock(at)));
+                self.say(&format!("{}  all builds are done\n", clock(at)));
                 return Ok(());
             }
             if wall().since(since) > REST_LIMIT {
-                return Err(CliError::Failed("the daemon did not come to rest".to_owned()));
+                return Err(CliError::Failed("builds were still waiting or running after a minute".to_owned()));
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
@@ -222,7 +223,7 @@ impl Demo {
 
     fn say(&self, text: &str) {
         if self.talks {
-            // Who closed the terminal doesn't want to hear more.
+            // Whoever closed the terminal has seen enough.
             let _ = std::io::stdout().lock().write_all(text.as_bytes());
         }
     }
@@ -255,7 +256,7 @@ fn configuration(hub: &EmulatedHub, trigger_url: &str, speed: f64) -> String {
 
 /// The body of a 202; anything else is a failure of the demo.
 async fn accepted(request: reqwest::RequestBuilder) -> Result<String, CliError> {
-    let failed = |why: String| CliError::Failed(format!("the daemon did not accept: {why}"));
+    let failed = |why: String| CliError::Failed(format!("the daemon did not accept the request: {why}"));
     let response = request.send().await.map_err(|error| failed(error.to_string()))?;
     let status = response.status();
     let text = response.text().await.map_err(|error| failed(error.to_string()))?;

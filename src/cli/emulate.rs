@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 use super::locate::Reach;
 use super::serve::shutdown_signal;
 use super::{CliError, Run, terminal};
-use crate::emulator::{EmulatedHub, HubSettings, Mode, TakesTip};
+use crate::emulator::{EmulatedHub, HubSettings, Mode, TakesTip, TriggerUrls};
 use crate::model::ImageName;
 
 #[derive(clap::Args, Clone, Debug)]
@@ -37,37 +37,37 @@ impl Run for Args {
 
 #[derive(clap::Args, Clone, Debug)]
 pub(super) struct HubArgs {
-    /// Where to listen
+    /// Address to listen on
     #[arg(long, default_value = "127.0.0.1:8585", value_name = "ADDR")]
     listen: SocketAddr,
-    /// Which Docker Hub: `classic` keeps one running and one queued build and ignores the rest; `current` keeps all
+    /// 'classic' keeps one running and one queued build and ignores other triggers; 'current' keeps all
     #[arg(long, value_enum, default_value = "classic")]
     mode: ModeName,
     /// How long a build takes
-    #[arg(long, default_value = "5m", value_parser = humantime::parse_duration, value_name = "SPAN")]
+    #[arg(long, default_value = "5m", value_parser = super::duration, value_name = "TIME")]
     build_time: Duration,
-    /// When a build takes its branch's tip; Docker never said
+    /// When a build takes the commit that it builds; Docker does not document it
     #[arg(long, value_enum, default_value = "started")]
     takes_tip: TakesTipName,
-    /// How long a new build is missing from the list
-    #[arg(long, default_value = "0s", value_parser = humantime::parse_duration, value_name = "SPAN")]
+    /// How long it takes until a new build appears in the list
+    #[arg(long, default_value = "0s", value_parser = super::duration, value_name = "TIME")]
     visible_after: Duration,
     /// How long a cancelled build stays "Canceling"
-    #[arg(long, default_value = "0s", value_parser = humantime::parse_duration, value_name = "SPAN")]
+    #[arg(long, default_value = "0s", value_parser = super::duration, value_name = "TIME")]
     cancel_sticks_for: Duration,
-    /// How many builds run at once, over all repositories
+    /// How many builds run at once, across all repositories
     #[arg(long, default_value_t = 5, value_name = "N")]
     concurrent_builds: usize,
-    /// How much faster than real it is
+    /// How much faster than in reality
     #[arg(long, default_value_t = 1.0, value_name = "N")]
     speed: f64,
-    /// A repository to know from the start; may be given several times
+    /// A repository that exists from the start; may be repeated
     #[arg(long = "repository", value_name = "NAMESPACE/NAME")]
     repositories: Vec<ImageName>,
-    /// The account that may read the list of builds
+    /// Username of the account that may list builds
     #[arg(long, default_value = "demo")]
     username: String,
-    /// Its password
+    /// Its password or access token
     #[arg(long, default_value = "test-token-of-the-emulated-hub")]
     password: String,
 }
@@ -120,19 +120,68 @@ impl Run for HubArgs {
             TcpListener::bind(self.listen).await.map_err(io(format!("failed to listen on {}", self.listen)))?;
         let hub = EmulatedHub::serve(listener, self.settings(), &self.username, &self.password)
             .map_err(io("failed to serve".to_owned()))?;
-        let mut text = format!("emulated Docker Hub at {}\n", hub.url());
-        for image in &self.repositories {
-            let urls = hub.register(image);
-            writeln!(
-                text,
-                "{image}\n  trigger_url (new form) {}\n  trigger_url (old form) {}",
-                urls.current, urls.legacy
-            )
-            .expect("a String takes all");
-        }
+        let urls = self.repositories.iter().map(|image| (image, hub.register(image)));
+        let text = introduction(hub.url(), urls, &self.username, &self.password);
         terminal::print_raw(text.as_bytes())?;
         ending.await;
         hub.stop().await;
         Ok(())
+    }
+}
+
+/// Where it is, and a configuration to paste.
+fn introduction<'a>(
+    url: &str,
+    repositories: impl Iterator<Item = (&'a ImageName, TriggerUrls)>,
+    username: &str,
+    password: &str,
+) -> String {
+    let quoted = |text: &str| toml::Value::from(text).to_string();
+    let mut text = format!("Emulated Docker Hub at {url}\n");
+    let images: Vec<_> = repositories.collect();
+    if images.is_empty() {
+        text.push_str("It has no repository; restart it with --repository you/blog to get a configuration to paste.\n");
+        return text;
+    }
+    let api = quoted(url);
+    writeln!(text, "To use it, paste this into coalesced.toml:\n\n[docker_hub]\napi = {api}")
+        .expect("a String takes all");
+    for (image, TriggerUrls { legacy, current }) in images {
+        let (current, username, token) = (quoted(&current), quoted(username), quoted(password));
+        write!(
+            text,
+            r#"
+[image."{image}"]
+branches = ["main"]
+
+[image."{image}".backend]
+kind = "docker_hub"
+trigger_url = {current}
+# in the old form: {legacy}
+username = {username}
+token = {token}
+"#
+        )
+        .expect("a String takes all");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    #[test]
+    fn what_is_printed_is_a_configuration() {
+        let image: ImageName = "you/blog".parse().expect("an image");
+        let urls = TriggerUrls {
+            legacy: "http://127.0.0.1:8585/u/you/blog/trigger/test-token-a/".to_owned(),
+            current: "http://127.0.0.1:8585/api/build/v1/source/b/trigger/test-token-a/call/".to_owned(),
+        };
+        let text = introduction("http://127.0.0.1:8585", [(&image, urls)].into_iter(), "demo", "test-token-c");
+        let (_, pasted) = text.split_once("\n\n").expect("an introduction and a configuration");
+        let config = Config::parse(pasted, "c.toml", std::path::Path::new("."), &|_| None).expect("a configuration");
+        assert!(config.rules.images.contains_key(&image));
     }
 }

@@ -1,4 +1,4 @@
-//! `coalesced explain`: what became of a push or a tap, and why.
+//! `coalesced explain`: what happened to a push or a button press, and why.
 
 use std::collections::BTreeMap;
 
@@ -13,10 +13,10 @@ use crate::status::{BuildView, Receipt};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// The event's id, a commit (7 digits or more), or the id of a delivery
-    #[arg(value_name = "EVENT|SHA|DELIVERY-ID")]
+    /// An event's id, a commit (7 digits or more), or the id of a webhook delivery
+    #[arg(value_name = "EVENT|SHA|DELIVERY-ID", value_parser = clap::builder::NonEmptyStringValueParser::new())]
     name: String,
-    /// Print the API's JSON: one receipt for an event's id, else the list of those that match
+    /// Print JSON as the API sends it: one receipt for an event's id, otherwise a list
     #[arg(long)]
     json: bool,
 }
@@ -28,7 +28,7 @@ impl Run for Args {
         let client = Client::new(reach.find()?)?;
         let Some(found) = find(&client, &self.name).await? else {
             let name = plain(&self.name);
-            return Err(CliError::Failed(format!("no event, commit or delivery '{name}' is known here")));
+            return Err(CliError::Failed(format!("no event, commit or delivery '{name}' found")));
         };
         if self.json {
             return Ok(terminal::print(&found.text)?);
@@ -41,7 +41,7 @@ impl Run for Args {
     }
 }
 
-/// What the name means: an event before a commit before a delivery, as the stranger ones are the longer guess.
+/// What the name means: first as an event, then as a commit, then as a delivery, which may have any name.
 async fn find(client: &Client, name: &str) -> Result<Option<Answer<Vec<Receipt>>>, ClientError> {
     if name.parse::<EventId>().is_ok() {
         match client.event(name).await {

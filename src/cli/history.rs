@@ -15,7 +15,7 @@ use crate::model::{BuildId, EventId, GitRef, ImageName, NameError, Timestamp};
 pub(super) struct EventArgs {
     #[command(flatten)]
     filter: Filter,
-    /// Only events older than this one: the next page
+    /// Only events older than this one, to page through
     #[arg(long, value_name = "EVENT")]
     before: Option<EventId>,
 }
@@ -24,7 +24,7 @@ pub(super) struct EventArgs {
 pub(super) struct BuildArgs {
     #[command(flatten)]
     filter: Filter,
-    /// Only builds older than this one: the next page
+    /// Only builds older than this one, to page through
     #[arg(long, value_name = "BUILD", value_parser = build_id)]
     before: Option<BuildId>,
 }
@@ -35,19 +35,19 @@ fn build_id(text: &str) -> Result<BuildId, std::num::ParseIntError> {
 
 #[derive(Debug, clap::Args)]
 struct Filter {
-    /// Only of this image: NAMESPACE/NAME
+    /// Only this image: NAMESPACE/NAME
     #[arg(long, value_name = "IMAGE")]
     image: Option<ImageName>,
-    /// Only of this ref: a branch's name, or refs/tags/NAME
+    /// Only this ref: a branch's name, or refs/tags/NAME
     #[arg(long = "ref", value_name = "REF", value_parser = whole_ref)]
     git_ref: Option<GitRef>,
-    /// Only since then: 2h, 7d, or 2026-11-23T10:00:00Z
+    /// Only since then: 2h, 7d or 2026-11-23T10:00:00Z
     #[arg(long, value_name = "TIME")]
     since: Option<Since>,
-    /// How many at most
+    /// Maximum number of rows
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=LIST_LIMIT_MAX as i64))]
     limit: u16,
-    /// Print the API's JSON
+    /// Print JSON as the API sends it
     #[arg(long)]
     json: bool,
 }
@@ -71,7 +71,7 @@ impl FromStr for Since {
         if let Ok(span) = humantime::parse_duration(text) {
             return Ok(Self::Ago(span));
         }
-        let neither = |_| "it is neither a span like 2h or 7d nor a moment like 2026-11-23T10:00:00Z".to_owned();
+        let neither = |_| "not a time; write 2h, 7d or 2026-11-23T10:00:00Z".to_owned();
         text.parse().map(Self::At).map_err(neither)
     }
 }

@@ -1,4 +1,4 @@
-//! `coalesced init`: a first configuration with fresh secrets, and what to paste where.
+//! `coalesced init`: writes a first configuration with fresh secrets, and prints what to paste where.
 //!
 //! The file is readable by its owner alone from its first moment. Each secret is printed once, here, and nowhere else.
 
@@ -17,25 +17,25 @@ use crate::model::{GitRef, ImageName};
 
 #[derive(clap::Args, Clone, Debug)]
 pub(super) struct Args {
-    /// The image to build, as on Docker Hub
+    /// The image to build, as it is called on Docker Hub
     #[arg(long, value_name = "NAMESPACE/NAME")]
     pub image: Option<ImageName>,
-    /// The repository whose pushes are built [default: the image's name at github.com]
+    /// The repository to build from [default: the image's name at github.com]
     #[arg(long, value_name = "HOST/OWNER/NAME")]
     pub repository: Option<String>,
-    /// The branch that is built
+    /// The branch to build
     #[arg(long, value_name = "BRANCH", default_value = "main")]
     pub branch: String,
-    /// The address under which GitHub and your phone will reach this daemon
+    /// The URL at which GitHub and your phone reach this daemon
     #[arg(long, value_name = "URL")]
     pub public_url: Option<String>,
-    /// The URL of Docker Hub's build trigger, if you have it already; it is a password
+    /// The URL of Docker Hub's build trigger, if you have it already; treat it like a password
     #[arg(long, value_name = "URL")]
     pub trigger_url: Option<String>,
     /// Where to write the configuration
     #[arg(long, value_name = "FILE", default_value = config::FILE_HERE)]
     pub file: PathBuf,
-    /// Replace the file if it exists; its secrets are lost
+    /// Replace the file if it exists; the secrets in it are lost
     #[arg(long)]
     pub force: bool,
 }
@@ -46,7 +46,7 @@ const SECRET_BYTES: usize = 32;
 const OWNER_ONLY: u32 = 0o600;
 /// Why a file that is there is left alone.
 const EXISTS: &str = "it exists already; --force replaces it, and the secrets in it are lost";
-/// The image of a configuration that is to be filled in.
+/// Stands for the image's name until somebody fills it in.
 const IMAGE_EXAMPLE: &str = "namespace/name";
 
 /// Writes the file, then prints what to paste to standard output.

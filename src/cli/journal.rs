@@ -1,4 +1,4 @@
-//! `coalesced journal`: the stored state as a file, back from a file, and a look whether it is sound.
+//! `coalesced journal`: exports, imports and checks the stored state.
 //!
 //! The only commands that open the journal: they are for a daemon that is stopped. `check` changes nothing.
 
@@ -7,6 +7,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::locate::Reach;
+use super::render::text::count;
 use super::terminal::OutputError;
 use super::{CliError, Run, now, terminal};
 use crate::config::Config;
@@ -22,23 +23,23 @@ pub(super) struct Args {
 
 #[derive(clap::Subcommand, Clone, Debug)]
 enum Command {
-    /// Write the live state out, as JSON Lines with a checksum: what is open and under way, not the history that has ended
+    /// Export the live state as JSON Lines with a checksum: pending events and running builds, not the history
     ///
-    /// The daemon must be stopped, but for --newest.
+    /// The daemon must be stopped, except for --newest.
     Export(ExportArgs),
-    /// Make a journal of an export, in a data directory that holds none; the daemon must be stopped
+    /// Create a journal from an export in an empty data directory; the daemon must be stopped
     ///
-    /// Exports and journals that were put aside count, too. The numbers of events and builds jump ahead, so that none is
-    /// given twice.
+    /// A directory with exports, or with a journal that was put aside, is not empty. The ids of new events and builds start
+    /// well above those in the export, so that none is used twice.
     Import(ImportArgs),
-    /// Look whether the journal and its exports are sound; changes nothing; the daemon must be stopped
+    /// Check the journal and its exports without changing them; the daemon must be stopped
     Check(CheckArgs),
 }
 
 /// Whose journal is meant.
 #[derive(clap::Args, Clone, Debug)]
 struct Whose {
-    /// The configuration that names the data directory, where --data-dir does not
+    /// Configuration that names the data directory, if --data-dir is not given
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -47,10 +48,10 @@ struct Whose {
 struct ExportArgs {
     #[command(flatten)]
     whose: Whose,
-    /// Write to this file, in the place of what is there [default: the standard output]
+    /// Write to this file and replace what is there [default: standard output]
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Write the newest export that the daemon made; it may be running
+    /// Copy the newest export that the daemon made; it may be running
     #[arg(long)]
     newest: bool,
 }
@@ -59,7 +60,7 @@ struct ExportArgs {
 struct ImportArgs {
     #[command(flatten)]
     whose: Whose,
-    /// The export
+    /// The export to import
     #[arg(value_name = "FILE")]
     file: PathBuf,
 }
@@ -83,7 +84,7 @@ impl Run for Args {
                 let data_dir = args.whose.data_dir(reach)?;
                 let head = journal::import(&data_dir, &args.file)?;
                 Ok(terminal::print(&format!(
-                    "made a journal in {} of an export of {}; numbers go on well after event {} and build {}",
+                    "created a journal in {} from an export of {}; new ids start above event {} and build {}",
                     data_dir.display(),
                     head.made_at,
                     head.newest.0,
@@ -105,11 +106,7 @@ impl Whose {
         }
         let places = reach.places(std::env::var_os("STATE_DIRECTORY").as_deref());
         let known = if named.is_some() { places.first() } else { places.iter().find(|place| place.is_dir()) };
-        known.cloned().ok_or_else(|| {
-            CliError::Usage(
-                "no data directory found; name it with --data-dir, or its configuration with --config".into(),
-            )
-        })
+        known.cloned().ok_or_else(|| CliError::Usage("no data directory found; pass --data-dir or --config".into()))
     }
 }
 
@@ -117,7 +114,7 @@ fn write_out(args: &ExportArgs, data_dir: &Path) -> Result<(), CliError> {
     let mut text = Vec::new();
     if args.newest {
         let newest = export::list(&data_dir.join("exports"))?.pop();
-        let path = newest.ok_or_else(|| CliError::Failed(format!("there is no export in {}", data_dir.display())))?;
+        let path = newest.ok_or_else(|| CliError::Failed(format!("no export in {}", data_dir.display())))?;
         export::read(&path)?;
         text = std::fs::read(&path).map_err(|source| failed("read", &path, source))?;
     } else {
@@ -157,8 +154,8 @@ fn look(args: &CheckArgs, data_dir: &Path) -> Result<(), CliError> {
     }
     let whole = findings.exports.iter().rev().find(|export| export.problem.is_none());
     let cure = match whole {
-        Some(export) => format!("{} is whole, and can be imported into an empty directory", export.path.display()),
-        None => "no export of it is whole".to_owned(),
+        Some(export) => format!("{} is intact and can be imported into an empty directory", export.path.display()),
+        None => "none of its exports is intact".to_owned(),
     };
     Err(CliError::Failed(format!("the journal of {} is not sound; {cure}", data_dir.display())))
 }
@@ -171,8 +168,11 @@ fn report(findings: &Findings) -> String {
         Some(JournalFindings { path, rows, size_on_disk, lanes, events, builds, problems, problems_total, .. }) => {
             let sound = if problems.is_empty() { "sound" } else { "NOT SOUND" };
             line(format_args!(
-                "journal {}: {sound}, {rows} rows, {size_on_disk} bytes on disk, {lanes} lanes, {events} events, {builds} builds",
-                path.display()
+                "journal {}: {sound}, {rows} entries, {size_on_disk} bytes on disk, {}, {}, {}",
+                path.display(),
+                count(*lanes, "image"),
+                count(*events, "event"),
+                count(*builds, "build")
             ));
             for problem in problems {
                 line(format_args!("  {problem}"));
@@ -182,14 +182,18 @@ fn report(findings: &Findings) -> String {
                 line(format_args!("  and {untold} more"));
             }
         }
-        None => line(format_args!("journal: there is none")),
+        None => line(format_args!("journal: none")),
     }
     for export in &findings.exports {
         match (&export.problem, export.made_at) {
             (Some(problem), _) => line(format_args!("export {}: NOT SOUND\n  {problem}", export.path.display())),
             (None, made_at) => {
                 let made_at = made_at.map(|at| at.to_string()).unwrap_or_default();
-                line(format_args!("export {}: sound, of {made_at}, {} events", export.path.display(), export.events));
+                line(format_args!(
+                    "export {}: sound, of {made_at}, {}",
+                    export.path.display(),
+                    count(export.events, "event")
+                ));
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Finding the daemon: its address and a token, given by hand or left by the daemon in its data directory.
+//! Finds the daemon: its address and a token, given as options or left by the daemon in its data directory.
 //!
 //! A token found in the daemon's file is never sent to another address than the one beside it.
 
@@ -13,13 +13,13 @@ use crate::config::Secret;
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Which daemon")]
 pub struct Reach {
-    /// The daemon's address, for commands that ask one; without it, the data directory tells
+    /// Address of the daemon [default: from the local daemon's data directory]
     #[arg(long, global = true, env = "COALESCED_URL", hide_env_values = true, value_name = "URL")]
     pub url: Option<String>,
-    /// The token to show it; without it, the data directory tells
+    /// API token [default: from the local daemon's data directory]
     #[arg(long, global = true, env = "COALESCED_TOKEN", hide_env_values = true, value_name = "TOKEN", value_parser = secret)]
     pub token: Option<Secret>,
-    /// The data directory of the daemon, where it runs on this machine; `serve` takes its own from the configuration
+    /// Data directory of a daemon on this machine [default: the first found of ./coalesced-data, /var/lib/coalesced]
     #[arg(long, global = true, env = "COALESCED_DATA_DIR", hide_env_values = true, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
 }
@@ -37,11 +37,11 @@ pub struct Target {
     pub token: Option<Secret>,
 }
 
-/// Where a daemon may have left its file, when nobody says: the working directory's and the packaged one.
+/// Where a daemon may have left its file, without --data-dir: in the working directory's data directory, or a service's.
 const USUAL_DATA_DIRS: [&str; 2] = ["./coalesced-data", "/var/lib/coalesced"];
 
 impl Reach {
-    /// The daemon that is meant: as given by hand, else as the data directory says.
+    /// The daemon that the options name, else the one whose file is in the data directory.
     pub fn find(&self) -> Result<Target, LocateError> {
         self.find_in(&self.places(std::env::var_os("STATE_DIRECTORY").as_deref()))
     }
@@ -84,7 +84,7 @@ fn checked(text: &str) -> Option<String> {
     fits.then(|| url.as_str().trim_end_matches('/').to_owned())
 }
 
-/// The first file there is. One that is there but closed to us is told only where no other is found.
+/// The first file there is. One that can't be read is an error only where no other is found.
 fn first_file(places: &[PathBuf]) -> Result<ClientFile, LocateError> {
     let mut closed = None;
     for place in places {
@@ -101,17 +101,17 @@ fn first_file(places: &[PathBuf]) -> Result<ClientFile, LocateError> {
 /// Why no daemon was found.
 #[derive(Debug, thiserror::Error)]
 pub enum LocateError {
-    #[error("the daemon's address must be like http://127.0.0.1:8484, without a name, a password or a query in it")]
+    #[error("the daemon's address must be like http://127.0.0.1:8484, without user name, password or query")]
     BadUrl,
     #[error(
-        "no daemon found: no {} in {}; start it with 'coalesced serve', or name it with --url and --token",
+        "no daemon found: there is no {} in {}; start one with 'coalesced serve', or pass --url and --token",
         ClientFile::NAME,
         listed(.places)
     )]
     NotFound { places: Vec<PathBuf> },
     #[error(
-        "the daemon listens on the unix socket {socket} only; let it listen on a TCP address, too, or name one that \
-         leads to it with --url"
+        "the daemon listens on the Unix socket {socket} only; let it listen on a TCP address, too, or pass the URL of a \
+         proxy in front of it with --url"
     )]
     UnixOnly { socket: String },
     #[error(transparent)]

@@ -14,14 +14,14 @@ use crate::kinds;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ManArgs {
-    /// Write a page for each command into this directory instead
+    /// Write one page per command into this directory instead
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct CompletionArgs {
-    /// The shell that is to complete
+    /// The shell to complete in
     #[arg(value_name = "SHELL")]
     shell: Shell,
 }
@@ -39,7 +39,7 @@ fn man(args: &ManArgs) -> Result<(), CliError> {
     let pages = pages().map_err(failed("failed to make the manual".to_owned()))?;
     match &args.dir {
         Some(dir) => write(&pages, dir).map_err(failed(format!("failed to write the manual to {}", dir.display()))),
-        // One behind the other, as `man -l -` shows them.
+        // One after the other, as `man -l -` shows them.
         None => Ok(terminal::print(&pages.into_iter().map(|page| page.text).collect::<String>())?),
     }
 }
@@ -50,14 +50,14 @@ struct Page {
     text: String,
 }
 
-/// What every page ends with, as the definitions of the commands don't hold it.
+/// What every page ends with; the definitions of the commands have no place for it.
 const EVERY_PAGE: &str = r#".SH "EXIT STATUS"
 .TP
 0
 Done.
 .TP
 1
-The thing asked for failed: a red build, an unknown event, a journal that is not sound.
+What was asked for failed: a red build, an unknown event, a damaged journal.
 .TP
 2
 The command line is wrong.
@@ -66,8 +66,8 @@ The command line is wrong.
 The daemon is unreachable.
 .TP
 74
-Input or output failed: also where another daemon uses the data directory, or the journal is damaged and no whole export
-is there.
+Input or output failed. Also: another daemon uses the data directory, or the journal is damaged and no intact export is
+left.
 .TP
 77
 Not allowed.
@@ -77,45 +77,46 @@ The configuration is wrong.
 .SH ENVIRONMENT
 .TP
 COALESCED_URL, COALESCED_TOKEN, COALESCED_DATA_DIR
-As \-\-url, \-\-token and \-\-data\-dir, which go first. A data directory that is not the configuration's stops serve.
+Defaults for \-\-url, \-\-token and \-\-data\-dir. The daemon does not start if the data directory differs from the
+one in its configuration.
 .TP
 NO_COLOR
-Where it is set and not empty, nothing is coloured.
+If set and not empty, output is not coloured.
 .TP
 COALESCED_LOG
-What the daemon logs, as in "info" or "coalesced=debug"; RUST_LOG where it is not set.
+What the daemon logs, for example "info" or "coalesced=debug"; defaults to RUST_LOG.
 .TP
 STATE_DIRECTORY
-Where the data directory is, if the configuration does not say; systemd sets it.
+The data directory, unless the configuration names one; set by systemd.
 .SH FILES
 .TP
 client.json
-In the data directory: the daemon's address and a token, for its owner only. Without \-\-url and \-\-data\-dir it is
-looked for in $STATE_DIRECTORY, ./coalesced\-data and /var/lib/coalesced.
+In the data directory: the daemon's address and a token, readable by its owner only. Without \-\-url and \-\-data\-dir,
+commands look for it in $STATE_DIRECTORY, ./coalesced\-data and /var/lib/coalesced.
 .TP
 journal/, exports/
 In the data directory: the database, and the three newest exports of its live state. Back up the exports, never the
-database of a running daemon. A damaged database is put aside as journal.corrupt\-*, and the newest whole export takes its
-place.
+database of a running daemon. A damaged database is moved to journal.corrupt\-*, and the newest intact export replaces it.
 "#;
 
-/// The pages of commands to which the configuration matters have this beside.
+/// The pages of commands that read the configuration have this, too.
 const CONFIGURED: [&str; 3] = ["coalesced.1", "coalesced-serve.1", "coalesced-check.1"];
 const CONFIGURATION: &str = r#".SH "WHAT IS NOT BUILT"
-The keys of an image, or of [defaults], by which a push is passed over. It closes nothing that came before it, and its
-receipt says which of them it was.
+These keys of an image, or of [defaults], skip pushes. A skipped push does not cancel earlier ones, and its receipt says
+which key it was.
 .TP
 skip = "all"
-Every commit carries a marker such as [skip ci]; "head": the newest one does; "never": markers mean nothing.
+Skip a push if all its commits carry a marker such as [skip ci]; "head": if the newest one does; "never": ignore markers.
 .TP
 paths = { include = ["**"], exclude = ["drafts/**"] }
-Every file that its commits touch is outside of these globs, and so is all that was pushed since the last started
-build of the branch. exclude wins over include; patterns with "!" are not known. What is not known for certain is
-built: a first build, a new branch, a forced push, an empty commit, a list that was cut off, or a push before it that
-never arrived. Tags are always built, but for skip markers.
+Skip a push if these globs match none of the files that its commits touch, nor those of any other push since the last
+started build of the branch. exclude wins over include; patterns with "!" are not supported. In doubt the push is built:
+a first build, a new branch, a forced push, an empty commit, a truncated list of commits, or a missed push before it. Tags
+are always built, unless a skip marker says otherwise.
 .TP
 ignore_authors = ["renovate[bot]"]
-Every commit is by one of these accounts, and one of them pushed. What somebody else merges is built, and so are tags.
+Skip a push if all its commits are by these accounts and one of them pushed it. A push by somebody else, such as a merge, is
+built, and so are tags.
 "#;
 
 fn pages() -> io::Result<Vec<Page>> {
@@ -128,7 +129,7 @@ fn pages() -> io::Result<Vec<Page>> {
 
 /// The page of this command, and of all below it.
 fn add_pages(command: &clap::Command, pages: &mut Vec<Page>) -> io::Result<()> {
-    // The exit codes below `--help` stand on every page: here they would be twice.
+    // The exit codes at the end of `--help` are on every page already.
     let man = Man::new(command.clone().after_long_help(Resettable::Reset));
     let mut text = Vec::new();
     man.render(&mut text)?;

@@ -10,7 +10,7 @@ use crate::status::Reloaded;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Print the API's JSON
+    /// Print JSON as the API sends it
     #[arg(long)]
     json: bool,
 }

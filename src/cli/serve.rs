@@ -12,7 +12,7 @@ use crate::telemetry;
 
 #[derive(clap::Args, Clone, Debug)]
 pub(super) struct Args {
-    /// The configuration [default: coalesced.toml here, else /etc/coalesced/coalesced.toml]
+    /// Configuration file [default: coalesced.toml here, else /etc/coalesced/coalesced.toml]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 }
@@ -27,8 +27,8 @@ impl Run for Args {
         let config = Config::load(&Config::find(self.config.as_deref())?)?;
         if let Some(elsewhere) = reach.data_dir.as_deref().filter(|named| !is_same(named, &config.fixed.data_dir)) {
             return Err(CliError::Usage(format!(
-                "the configuration says where the daemon keeps its data ('{}'), and --data-dir or COALESCED_DATA_DIR says \
-             '{}'. They are for the commands that look for a daemon: leave them out, or change data_dir",
+                "the data directory is '{}' by the configuration, but '{}' by --data-dir or COALESCED_DATA_DIR; leave \
+                 these out, which are for client commands, or change data_dir",
                 config.fixed.data_dir.display(),
                 elsewhere.display()
             )));

@@ -12,13 +12,13 @@ use crate::status::LaneView;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// One image, in detail: NAMESPACE/NAME
+    /// One image, in detail: NAMESPACE/NAME [default: an overview of all]
     #[arg(value_name = "IMAGE")]
     image: Option<ImageName>,
-    /// Go on showing it: redrawn on a terminal, else a line for each change
+    /// Keep showing it: redrawn on a terminal, otherwise one line per change
     #[arg(long)]
     watch: bool,
-    /// Print the API's JSON; with --watch, one document for each change
+    /// Print JSON as the API sends it; with --watch, one document per change
     #[arg(long)]
     json: bool,
 }

@@ -1,4 +1,4 @@
-//! `coalesced pause`, `resume`, `start`, `drop`, `cancel`: what people may do to images.
+//! `coalesced pause`, `resume`, `start`, `drop`, `cancel`: manual control of images.
 
 use std::time::Duration;
 
@@ -11,11 +11,11 @@ use crate::model::ImageName;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct PauseArgs {
-    /// The image: NAMESPACE/NAME; without it, all images
+    /// The image: NAMESPACE/NAME [default: all images]
     #[arg(value_name = "IMAGE")]
     image: Option<ImageName>,
-    /// How long: 2h, 30m; without it, until it is resumed
-    #[arg(long = "for", value_name = "TIME", value_parser = humantime::parse_duration)]
+    /// How long, such as 30m, 2h or 3d [default: until it is resumed]
+    #[arg(long = "for", value_name = "TIME", value_parser = super::duration)]
     lasting: Option<Duration>,
     #[command(flatten)]
     common: Common,
@@ -23,7 +23,7 @@ pub(super) struct PauseArgs {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ResumeArgs {
-    /// The image: NAMESPACE/NAME; without it, all images
+    /// The image: NAMESPACE/NAME [default: all images]
     #[arg(value_name = "IMAGE")]
     image: Option<ImageName>,
     #[command(flatten)]
@@ -41,10 +41,10 @@ struct ImageArgs {
 
 #[derive(Debug, clap::Args)]
 struct Common {
-    /// Why, for those who read the history
+    /// Why; shown while an image is paused, and with dropped events
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
-    /// Print the API's JSON
+    /// Print JSON as the API sends it
     #[arg(long)]
     json: bool,
 }

@@ -145,7 +145,7 @@ async fn each_refusal_has_its_exit_code_and_shows_the_detail() {
         (409, 1, "the detail"),
         (500, 1, "the detail"),
         (503, 69, "can't answer now: the detail"),
-        (302, 69, "does not answer as coalesced does"),
+        (302, 69, "does not answer like coalesced"),
     ] {
         let error = client.event(&status.to_string()).await.expect_err("a refusal");
         assert_eq!(error.exit_code(), code, "{status}");
@@ -165,7 +165,7 @@ async fn a_refusal_without_words_shows_its_status() {
 async fn who_shows_no_token_is_told_how_to() {
     let server = serve(|_| (401, r#"{"detail":"a token is needed"}"#.to_owned())).await;
     let error = client_of(&server, None).lanes().await.expect_err("a refusal");
-    assert_eq!(error.to_string(), "not allowed: a token is needed (no token was shown; give one with --token)");
+    assert_eq!(error.to_string(), "not allowed: a token is needed (no token was sent; pass one with --token)");
 }
 
 #[tokio::test]
@@ -173,7 +173,7 @@ async fn something_else_at_the_address_is_no_daemon() {
     let server = serve(|_| (200, "<html>hello</html>".to_owned())).await;
     let error = client_of(&server, None).lanes().await.expect_err("no daemon");
     assert_eq!(error.exit_code(), 69);
-    assert!(error.to_string().starts_with(&format!("{} does not answer as coalesced does", server.url)), "{error}");
+    assert!(error.to_string().starts_with(&format!("{} does not answer like coalesced", server.url)), "{error}");
 }
 
 #[tokio::test]

@@ -75,22 +75,22 @@ impl Outcome {
         let number = |number: u64| number.to_string();
         let alone = &self.docker_hub_alone;
         let rows = [
-            ("pushes and taps", number(self.events), number(self.events)),
+            ("pushes and button presses", number(self.events), number(self.events)),
             ("triggers sent to Docker Hub", number(self.triggers), number(alone.triggers)),
-            ("triggers that it ignored", number(self.triggers_ignored), number(alone.ignored)),
+            ("triggers ignored by Docker Hub", number(self.triggers_ignored), number(alone.ignored)),
             ("builds run", number(self.builds), number(alone.builds)),
-            ("events folded into another's build", number(self.events_folded), "-".to_owned()),
+            ("events that shared a build", number(self.events_folded), "-".to_owned()),
             (
                 "most builds running / queued",
                 format!("{} / {}", self.most_running, self.most_queued),
                 "1 / 1".to_owned(),
             ),
             (
-                "bursts whose last push is in no image",
+                "bursts whose last push was never built",
                 number(u64::from(self.pushes_lost > 0)),
                 number(alone.last_push_lost),
             ),
-            ("the very last push is built", yes(self.last_push_built), yes(alone.last_push_built)),
+            ("the very last push was built", yes(self.last_push_built), yes(alone.last_push_built)),
         ];
         let mut text = format!("\n{:<38}{:>10}{:>20}\n", "", "coalesced", "Docker Hub alone");
         for (what, ours, theirs) in rows {

@@ -1,4 +1,4 @@
-//! The words of `coalesced init`: the commented configuration and the steps that are left to a person.
+//! The words of `coalesced init`: the commented configuration, and the steps that a person must take.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use super::{Facts, IMAGE_EXAMPLE};
 use crate::config::TRIGGER_URL_PLACEHOLDER;
 
-/// What stands for the daemon's address until it is known.
+/// Stands for the daemon's address until it is known.
 const ADDRESS_EXAMPLE: &str = "https://YOUR-ADDRESS";
 
 /// The configuration file.
@@ -21,34 +21,34 @@ pub(super) fn configuration(facts: &Facts) -> String {
     let branch_glob = quoted(&globset::escape(&facts.branch));
     let trigger_url = quoted(facts.trigger_url.as_deref().unwrap_or(TRIGGER_URL_PLACEHOLDER));
     format!(
-        r#"# The configuration of coalesced. It holds secrets: keep it readable by its owner alone (chmod 600).
-# 'coalesced check' says whether it is right and shows every default.
+        r#"# Configuration of coalesced. It holds secrets: only its owner may read it (chmod 600).
+# 'coalesced check' finds mistakes and shows all defaults.
 
-# Where it listens. Put a reverse proxy with TLS before it: secrets come in here.
+# Put an HTTPS reverse proxy in front of this address: requests carry secrets.
 listen = "127.0.0.1:8484"
 
-# The address under which the outside reaches it; receipts link to it.
+# The URL at which others reach it; used in links to receipts.
 {public_url}
 
 [defaults]
-# A build starts when nothing was pushed for this long …
+# Debounce: a build starts when nothing was pushed for this long …
 quiet = "30s"
-# … but never later than this after the first push that waits.
+# … but at the latest this long after the first push that is waiting.
 max_wait = "10m"
 
 [image."{image}"]
-# Pushes to this repository ask for builds of the image.
+# Pushes to this repository build the image.
 repository = {repository}
 branches = [{branch_glob}]
 # tags = ["v*"]
-# A private repository needs a token that may read it, so that pushes which never arrive are found, too.
+# To find missed pushes, a private repository needs a token that may read it.
 # remote_token = {{ file = "remote-token" }}
 
 [image."{image}".backend]
 kind = "docker_hub"
-# The URL of the build trigger, from Docker Hub. Whoever knows it can start builds.
+# The URL of Docker Hub's build trigger. Treat it like a password: anyone who knows it can start builds.
 trigger_url = {trigger_url}
-# With a login it sees what really runs; without, starts and ends are assumed.
+# With a login it sees Docker Hub's builds; without one, their start and end are estimated.
 # username = "your-docker-hub-name"
 # token = {{ file = "docker-hub-token" }}
 
@@ -56,13 +56,13 @@ trigger_url = {trigger_url}
 [source.github]
 secrets = ["{github_secret}"]
 
-# A button for the phone: POST /buttons/phone
+# A button on a phone: POST /buttons/phone
 [button.phone]
 token = "{phone_token}"
 image = "{image}"
 branch = {branch}
 
-# For the page and the command line.
+# Full access to the API (/v1) from other machines.
 [token.admin]
 secret = "{admin_token}"
 scope = "admin"
@@ -74,46 +74,46 @@ fn quoted(text: &str) -> String {
     toml::Value::from(text).to_string()
 }
 
-/// What to do on three web sites; each secret stands here once.
+/// What to do on three web sites; each secret is printed once.
 pub(super) fn next_steps(facts: &Facts, file: &Path) -> String {
     let Facts { image, repository, github_secret, phone_token, .. } = facts;
     let file = file.display();
     let address = facts.public_url.as_deref().unwrap_or(ADDRESS_EXAMPLE);
-    let mut text = format!("Wrote {file}. It holds secrets, and only you can read it.\n");
+    let mut text = format!("Wrote {file}. It holds secrets; only you can read it.\n");
     if facts.public_url.is_none() {
         let _infallible =
-            writeln!(text, "Below, {ADDRESS_EXAMPLE} stands for the address under which this daemon is reached.");
+            writeln!(text, "Below, replace {ADDRESS_EXAMPLE} with the URL at which others reach this daemon.");
     }
     if image == IMAGE_EXAMPLE {
-        let _infallible = writeln!(text, "Put your image's name in the place of {image}, there and below.");
+        let _infallible = writeln!(text, "Replace {image} with the name of your image, in the file and below.");
     }
     let trigger_step = if facts.trigger_url.is_some() {
-        "   - The build trigger's URL is in the configuration already.".to_owned()
+        "   - The trigger URL is in the configuration already.".to_owned()
     } else {
         format!(
-            "   - Under Build triggers, make one, and paste its URL into {file}\n     \
-             in the place of {TRIGGER_URL_PLACEHOLDER}."
+            "   - Under Build triggers, create one and paste its URL into {file}\n     \
+             in place of {TRIGGER_URL_PLACEHOLDER}."
         )
     };
     let _infallible = write!(
         text,
         r"
-1. GitHub: https://{repository}/settings/hooks, Add webhook
+1. GitHub: https://{repository}/settings/hooks > Add webhook
 
    Payload URL    {address}/hooks/github
    Content type   application/json
    Secret         {github_secret}
    Events         Just the push event
 
-2. Docker Hub: the page of {image}, Builds, Configure automated builds
+2. Docker Hub: repository {image} > Builds > Configure automated builds
 
 {trigger_step}
-   - Switch Autobuild off for every build rule. Else each push starts a build behind this daemon's back.
-   - In GitHub's list of webhooks, delete the one to hub.docker.com (or cloud.docker.com) for the same reason.
-     It comes back when the automated builds are saved again: look once more then.
-   - To let the daemon see its builds, put your user name and an access token beside trigger_url.
+   - Switch Autobuild off for every build rule. Otherwise Docker Hub builds each push itself, too.
+   - For the same reason, delete the webhook to hub.docker.com (or cloud.docker.com) at GitHub.
+     It comes back each time you save the automated builds: delete it again then.
+   - To let the daemon see its builds, add your username and an access token next to trigger_url.
 
-3. IFTTT: a new applet, If Button widget, Then Webhooks, Make a web request
+3. IFTTT: new applet > If: Button widget > Then: Webhooks, Make a web request
 
    URL                  {address}/buttons/phone
    Method               POST

@@ -92,7 +92,7 @@ fn where_no_file_is_the_places_are_named() {
     assert_eq!(error.exit_code(), 69);
     assert_eq!(
         error.to_string(),
-        "no daemon found: no client.json in /nowhere/a, /nowhere/b; start it with 'coalesced serve', or name it with \
+        "no daemon found: there is no client.json in /nowhere/a, /nowhere/b; start one with 'coalesced serve', or pass \
          --url and --token"
     );
 }

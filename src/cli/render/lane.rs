@@ -168,7 +168,7 @@ fn facts(lane: &LaneView, now: Timestamp) -> Vec<String> {
     facts.extend(lane.blocked.as_deref().map(plain));
     facts.extend(lane.held.as_ref().map(|hold| hold_text(hold, |at| time::clock(now, at))));
     facts.extend(live_builds(lane).map(|build| live_build(build, now)));
-    facts.extend(open_keys(lane).take(KEYS_SHOWN).map(key_text));
+    facts.extend(open_keys(lane).take(KEYS_SHOWN).map(|key| key_text(key, lane)));
     let more = open_keys(lane).skip(KEYS_SHOWN).count();
     if more > 0 {
         facts.push(format!("and {more} more"));
@@ -208,8 +208,13 @@ fn live_build(build: &BuildView, now: Timestamp) -> String {
     }
 }
 
-fn key_text(key: &KeyView) -> String {
-    format!("{}, {}: {}", ref_name(&key.git_ref), count(key.open, "event"), plain(&key.why))
+fn key_text(key: &KeyView, lane: &LaneView) -> String {
+    let (name, events) = (ref_name(&key.git_ref), count(key.open, "event"));
+    // That it is paused is said of the whole image already.
+    if lane.held.is_some() {
+        return format!("{name}: {events} waiting");
+    }
+    format!("{name}, {events}: {}", plain(&key.why))
 }
 
 /// The line that is written when something changed: no word of it changes by the mere passing of time.
@@ -261,7 +266,7 @@ pub(in crate::cli) fn detail(lane: &LaneView, now: Timestamp, paint: Paint) -> S
     }
     for key in &lane.keys {
         lines.push(format!("  {}", key_line(key, now)));
-        if !key.why.is_empty() {
+        if !key.why.is_empty() && lane.held.is_none() {
             lines.push(format!("    {}", plain(&key.why)));
         }
     }

@@ -50,7 +50,11 @@ pub(in crate::cli) fn since(now: Timestamp, text: &str) -> Duration {
 }
 
 fn distance(now: Timestamp, at: Timestamp) -> String {
-    if at > now { format!("in {}", about(at.since(now))) } else { format!("{} ago", about(now.since(at))) }
+    match (at > now, now.since(at)) {
+        (true, _) => format!("in {}", about(at.since(now))),
+        (false, since) if since.as_secs() == 0 => "just now".to_owned(),
+        (false, since) => format!("{} ago", about(since)),
+    }
 }
 
 #[cfg(test)]

@@ -154,7 +154,6 @@ mrraph/blog: paused
   behind:     pushes since 10:00:00 UTC (4m ago) are not in the image yet
   no login:   start and end of builds are estimated
   master: 3 events waiting, the first since 10:03:40 UTC (30s ago)
-    builds in 23s if nothing else is pushed, by 10:13:40 UTC at the latest
   tag v1: nothing waiting
 ";
     assert_eq!(detail(&lane, now(), Paint::Plain), expected);
