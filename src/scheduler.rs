@@ -138,7 +138,7 @@ impl Scheduler {
     pub fn recover(settings: Settings, snapshot: Snapshot, now: Timestamp) -> (Self, Step) {
         let mut scheduler = Self {
             images: BTreeMap::new(),
-            aside: snapshot.lanes.into_iter().map(|lane| (lane.image.clone(), lane)).collect(),
+            aside: snapshot.lanes.into_iter().map(|lane| (lane.image.clone(), Lane::restore(lane))).collect(),
             accounts: BTreeMap::new(),
             hold: snapshot.hold,
             ids: Ids { event: snapshot.newest, build: snapshot.newest_build, question: 0 },

@@ -22,7 +22,7 @@ use crate::command::Hold;
 use crate::event::{Event, Fingerprint};
 use crate::model::{BuildId, CommitId, GitRef, ImageName, Seq, Timestamp};
 use crate::scheduler::Snapshot;
-use crate::scheduler::lane::{Key, Lane};
+use crate::scheduler::lane::{Key, LaneState};
 use crate::scheduler::record::Remembered;
 
 /// The version of this format. Raised when an older daemon could misread a newer export.
@@ -64,7 +64,7 @@ impl ExportHeader {
 #[serde(rename_all = "snake_case")]
 enum Line<'a> {
     Export(Cow<'a, ExportHeader>),
-    Lane(Cow<'a, Lane>),
+    Lane(Cow<'a, LaneState>),
     Key {
         image: Cow<'a, ImageName>,
         #[serde(rename = "ref")]
@@ -336,7 +336,7 @@ impl LiveState {
     fn take_in(&mut self, content: Line<'_>) -> Result<(), String> {
         let lanes = &mut self.snapshot.lanes;
         let no_lane = || "a key stands before its lane".to_owned();
-        let of = |image: &ImageName, lane: &Lane| lane.image == *image;
+        let of = |image: &ImageName, lane: &LaneState| lane.image == *image;
         match content {
             Line::Lane(lane) => lanes.push(lane.into_owned()),
             Line::Key { image, git_ref, key } => {

@@ -19,7 +19,7 @@ use super::*;
 use crate::build::BuildState;
 use crate::event::{Cause, CauseKind, Closure, End, Event, Fingerprint, Verdict};
 use crate::model::{BuildId, CommitId, GitRef, ImageName, Seq, Timestamp};
-use crate::scheduler::lane::{Key, Lane, Live, Running};
+use crate::scheduler::lane::{Key, LaneState, Live, Running};
 use crate::scheduler::open::{Group, Open};
 use crate::scheduler::record::{BuildRecord, Remembered};
 
@@ -88,7 +88,7 @@ fn record(id: u64) -> BuildRecord {
 
 /// Build 7 runs with events 1 and 2; event 3 is open.
 fn state() -> LiveState {
-    let mut lane = Lane::new(image());
+    let mut lane = LaneState::new(image());
     let key = Key { open: Some(group(3, 3)), closed_through: Seq(2), wanted: Some(commit()), ..Key::default() };
     lane.keys.insert(master(), key);
     lane.heads = Arc::new(BTreeMap::from([(GitRef::branch("dev").expect("a ref"), commit())]));
@@ -103,7 +103,7 @@ fn state() -> LiveState {
     };
     lane.running = Some(Running { live, assumed_until: None });
     let snapshot = Snapshot {
-        lanes: vec![lane, Lane::new("acme/zoo".parse().expect("an image"))],
+        lanes: vec![lane, LaneState::new("acme/zoo".parse().expect("an image"))],
         hold: None,
         newest: Seq(3),
         newest_build: BuildId(7),

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::controller::ImageController;
-use super::lane::Lane;
+use super::lane::{Lane, LaneState};
 use super::policy::Policy;
 use super::turn::Turn;
 use super::{Account, Scheduler, Settings, heads};
@@ -30,7 +30,7 @@ impl Scheduler {
             if let Some(controller) = self.images.get_mut(&image) {
                 controller.follow(policy, turn);
             } else {
-                let lane = self.aside.remove(&image).unwrap_or_else(|| Lane::new(image.clone()));
+                let lane = self.aside.remove(&image).unwrap_or_else(|| Lane::restore(LaneState::new(image.clone())));
                 let mut controller = ImageController::new(policy, lane, turn.now);
                 controller.recover(turn);
                 self.images.insert(image, controller);

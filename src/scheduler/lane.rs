@@ -1,10 +1,11 @@
 //! PURE: all scheduling state of one image. `apply` says how one fact changes it; nothing else may.
 //!
-//! "At most one queued, at most one running" is the shape of [`Lane`]: there is no place for another.
+//! "At most one queued, at most one running" is the shape of [`LaneState`]: there is no place for another.
 
 mod apply;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,9 +26,16 @@ pub const HEADS_MAX: usize = 10_000;
 /// The most builds of others that are followed at once for one image.
 pub(super) const FOREIGN_MAX: usize = 8;
 
-/// All scheduling state of one image.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// The lane of one image. Its state can be read; nothing but [`Lane::apply`] changes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
 pub struct Lane {
+    state: LaneState,
+}
+
+/// All scheduling state of one image, as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LaneState {
     pub image: ImageName,
     /// Stored in rows of their own.
     #[serde(skip)]
@@ -164,6 +172,26 @@ pub struct Refusal {
 }
 
 impl Lane {
+    /// Takes up what the journal holds.
+    pub fn restore(state: LaneState) -> Self {
+        Self { state }
+    }
+
+    pub fn into_state(self) -> LaneState {
+        self.state
+    }
+}
+
+impl Deref for Lane {
+    type Target = LaneState;
+
+    fn deref(&self) -> &LaneState {
+        &self.state
+    }
+}
+
+impl LaneState {
+    /// Of an image of which nothing has been heard.
     pub fn new(image: ImageName) -> Self {
         Self {
             image,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Notice;
-use super::lane::Lane;
+use super::lane::LaneState;
 use super::policy::{AccountName, Policy};
 use super::record::{Changes, Remembered};
 use crate::build::{BackendBuildId, BuildRequest, CancelAnswer, Observation, ObserveError, TriggerAnswer};
@@ -46,7 +46,7 @@ impl Settings {
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     /// With their keys in them.
-    pub lanes: Vec<Lane>,
+    pub lanes: Vec<LaneState>,
     pub hold: Option<Hold>,
     pub newest: Seq,
     pub newest_build: BuildId,

@@ -16,7 +16,7 @@ use crate::journal::query::EventQuery;
 
 use crate::model::{BuildId, EventId, GitRef, ImageName, Seq, Timestamp};
 use crate::scheduler::Snapshot;
-use crate::scheduler::lane::Lane;
+use crate::scheduler::lane::{Lane, LaneState};
 use crate::scheduler::open::Open;
 use crate::scheduler::record::BuildRecord;
 
@@ -67,13 +67,13 @@ impl LiveState {
     /// was forgotten meanwhile is missing, which does no harm.)
     pub fn of(shown: Shown, reader: &Reader) -> Result<Self, JournalError> {
         let stored = reader.snapshot()?.unwrap_or_default();
-        let mut lanes: BTreeMap<ImageName, Lane> =
+        let mut lanes: BTreeMap<ImageName, LaneState> =
             stored.lanes.into_iter().map(|lane| (lane.image.clone(), lane)).collect();
         let Shown { hold, newest, newest_build, lanes: shown_lanes } = shown;
         let is_of_it = |first: Seq, count: u32| first.0 + u64::from(count) <= newest.0 + 1;
         let mut deliveries = stored.deliveries;
         deliveries.retain(|(_, remembered)| is_of_it(remembered.first, remembered.count));
-        lanes.extend(shown_lanes.into_iter().map(|(image, lane)| (image, Arc::unwrap_or_clone(lane))));
+        lanes.extend(shown_lanes.into_iter().map(|(image, lane)| (image, Arc::unwrap_or_clone(lane).into_state())));
         let lanes = lanes.into_values().collect();
         Self::with_events(Snapshot { lanes, hold, newest, newest_build, deliveries }, reader)
     }

@@ -10,7 +10,7 @@ use crate::journal::error::{JournalError, parse_failed};
 use crate::model::{CommitId, GitRef, ImageName, Seq, Timestamp};
 use crate::scheduler::Snapshot;
 use crate::scheduler::deliveries::REMEMBERED_MAX;
-use crate::scheduler::lane::{Key, Lane};
+use crate::scheduler::lane::{Key, LaneState};
 use crate::scheduler::record::Remembered;
 
 impl Reader {
@@ -22,7 +22,7 @@ impl Reader {
     /// The whole stored state of the scheduler; None where there is none yet.
     pub(in crate::journal) fn snapshot(&self) -> Result<Option<Snapshot>, JournalError> {
         let Some(head) = self.row::<MetaEntry>(&keys::head_key())? else { return Ok(None) };
-        let mut lanes: Vec<Lane> = self.table(b"l", |_, value| parse(value))?;
+        let mut lanes: Vec<LaneState> = self.table(b"l", |_, value| parse(value))?;
         for (image, git_ref, key) in self.table(b"k", named::<Key>)? {
             lane_of(&mut lanes, &image).keys.insert(git_ref, key);
         }
@@ -77,9 +77,9 @@ fn named<T: serde::de::DeserializeOwned>(key: &[u8], value: &[u8]) -> Result<(Im
 }
 
 /// The lane of an image, made where only rows beside it are there.
-fn lane_of<'a>(lanes: &'a mut Vec<Lane>, image: &ImageName) -> &'a mut Lane {
+fn lane_of<'a>(lanes: &'a mut Vec<LaneState>, image: &ImageName) -> &'a mut LaneState {
     let index = lanes.binary_search_by(|lane| lane.image.cmp(image)).unwrap_or_else(|index| {
-        lanes.insert(index, Lane::new(image.clone()));
+        lanes.insert(index, LaneState::new(image.clone()));
         index
     });
     &mut lanes[index]

@@ -22,7 +22,7 @@ use crate::journal::lock::Lock;
 use crate::journal::store::Store;
 use crate::journal::store::failure::Unopened;
 use crate::model::{BuildId, CommitId, Seq, Timestamp};
-use crate::scheduler::lane::{Key, Lane};
+use crate::scheduler::lane::{Key, LaneState};
 use crate::scheduler::record::BuildRecord;
 
 /// The most problems of one kind of place that are told; the rest are counted.
@@ -171,7 +171,7 @@ impl Seen {
         match key.first().copied() {
             Some(b'h') => self.head = Some(parse(value)?),
             Some(b'l') => {
-                let lane: Lane = parse(value)?;
+                let lane: LaneState = parse(value)?;
                 findings.lanes += 1;
                 self.live.extend(lane.lives().map(|live| live.record.id));
                 self.newest = self.newest.max(lane.lives().map(|live| live.through).max().unwrap_or_default());

@@ -1,6 +1,7 @@
 //! Exports: written, read back, told from broken ones, imported.
 
 use super::*;
+use crate::scheduler::lane::Lane;
 
 #[test]
 fn an_export_comes_back_as_it_was_for_its_owner_only_and_three_are_kept() {
@@ -96,7 +97,13 @@ fn what_a_later_step_wrote_is_not_in_the_state_of_an_earlier_one() {
     let _committed = journal.commit(state().entries());
     let mut shown = state();
     shown.snapshot.lanes[0].keys.clear();
-    let lanes = shown.snapshot.lanes.into_iter().take(1).map(|lane| (lane.image.clone(), Arc::new(lane))).collect();
+    let lanes = shown
+        .snapshot
+        .lanes
+        .into_iter()
+        .take(1)
+        .map(|lane| (lane.image.clone(), Arc::new(Lane::restore(lane))))
+        .collect();
     // As it was before event 3 came; the other lane is configured no more.
     let shown = Shown { lanes, hold: None, newest: Seq(2), newest_build: BuildId(7) };
     let of_it = LiveState::of(shown, &journal.reader()).expect("readable");

@@ -109,7 +109,7 @@ fn told(value: &impl serde::Serialize) -> String {
     }
 }
 
-fn lane<'a>(snapshot: &'a Snapshot, image: &str) -> &'a Lane {
+fn lane<'a>(snapshot: &'a Snapshot, image: &str) -> &'a LaneState {
     snapshot.lanes.iter().find(|lane| lane.image.as_str() == image).expect("stored")
 }
 

@@ -6,7 +6,7 @@ use std::hash::{DefaultHasher, Hasher};
 use std::time::Duration;
 
 use coalesced::model::{BuildId, CommitId, Seq, Timestamp};
-use coalesced::scheduler::lane::{Key, Lane, Live, Phase, Queued, Refusal, Running};
+use coalesced::scheduler::lane::{Key, LaneState, Live, Phase, Queued, Refusal, Running};
 use coalesced::scheduler::open::{Group, Open};
 use coalesced::scheduler::record::Foreign;
 
@@ -20,7 +20,7 @@ const AGE_MAX_MS: i64 = 600_000;
 struct Canon<'a> {
     world: &'a World,
     scope: &'a Scope,
-    lane: &'a Lane,
+    lane: &'a LaneState,
     /// The oldest number that matters.
     floor: Seq,
     /// The refs in this order: nothing tells them apart but their names.
@@ -105,9 +105,9 @@ impl Canon<'_> {
     fn lane(&mut self) {
         let lane = self.lane;
         // Where refs point matters only with a remote; the last build only for what an operator is told.
-        let Lane { image: _, keys, heads: _, heads_by: _, queued, running, foreign, claimed: _, .. } = lane;
+        let LaneState { image: _, keys, heads: _, heads_by: _, queued, running, foreign, claimed: _, .. } = lane;
         // How long builds take matters only for what has waited for longer than `max_wait`: see below.
-        let Lane { hold, refusal, overlaps, last_build: _, build_time_ms: _, .. } = lane;
+        let LaneState { hold, refusal, overlaps, last_build: _, build_time_ms: _, .. } = lane;
         assert!(hold.is_none(), "nobody pauses here");
         for git_ref in self.refs {
             let key = keys.get(&self.scope.names.refs[git_ref]);

@@ -4,7 +4,7 @@ use coalesced::build::{BuildRequest, Outcome};
 use coalesced::event::{End, Verdict};
 use coalesced::journal::{Fate, encode};
 use coalesced::model::Seq;
-use coalesced::scheduler::lane::Lane;
+use coalesced::scheduler::lane::LaneState;
 use coalesced::scheduler::open::Open;
 use coalesced::scheduler::record::{Changes, Fact};
 use coalesced::scheduler::{Decision, Ticket};
@@ -75,7 +75,7 @@ impl World {
         all.keys = lane.keys.keys().map(|git_ref| (lane.image.clone(), git_ref.clone())).collect();
         for put in encode(&all, self.driver.scheduler()) {
             let stored = disk.get(&put.key);
-            let at_rest = stored.is_none() && *lane == Lane::new(lane.image.clone());
+            let at_rest = stored.is_none() && **lane == LaneState::new(lane.image.clone());
             if stored != put.value.as_deref() && !at_rest && scope.wrong.is_none() {
                 return Err(format!("I1: on disk {} is not as in memory", String::from_utf8_lossy(&put.key)));
             }

@@ -8,7 +8,7 @@ use coalesced::journal::EventQuery;
 use coalesced::journal::{Fate, Journal, JournalError, Reader, Storage as _};
 use coalesced::model::EventId;
 use coalesced::scheduler::Snapshot;
-use coalesced::scheduler::lane::Lane;
+use coalesced::scheduler::lane::LaneState;
 use coalesced::source::fingerprint;
 
 use crate::crash::IMAGES;
@@ -79,7 +79,7 @@ fn is_accounted_for(reader: &Reader, snapshot: &Snapshot, event: &Event) -> Resu
     let (Some(image), Some(git_ref)) = (&event.image, &event.git_ref) else { return Ok(false) };
     let lane = snapshot.lanes.iter().find(|lane| lane.image == *image);
     let open = lane.and_then(|lane| lane.keys.get(git_ref)).and_then(|key| key.open.as_ref());
-    let carried = lane.into_iter().flat_map(Lane::lives).filter_map(|live| live.carries.as_ref());
+    let carried = lane.into_iter().flat_map(LaneState::lives).filter_map(|live| live.carries.as_ref());
     let held = open.into_iter().chain(carried).any(|open| open.holds(event.seq));
     Ok(held || matches!(reader.fate(image, git_ref, event.seq)?, Fate::Ended(_)))
 }

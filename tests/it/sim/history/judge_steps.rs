@@ -6,7 +6,7 @@ use coalesced::emulator::TrueBuild;
 use coalesced::event::CauseKind;
 use coalesced::model::{GitRef, ImageName, Timestamp};
 use coalesced::scheduler::Step;
-use coalesced::scheduler::lane::Lane;
+use coalesced::scheduler::lane::LaneState;
 use coalesced::simulate::Store;
 
 use super::History;
@@ -113,11 +113,11 @@ impl History<'_> {
     /// The journal holds the state that memory holds.
     pub(super) fn check_twin(&mut self) {
         let snapshot = self.driver.store().snapshot().expect("the twin reads back what it wrote");
-        let stored: BTreeMap<ImageName, Lane> =
+        let stored: BTreeMap<ImageName, LaneState> =
             snapshot.lanes.into_iter().map(|lane| (lane.image.clone(), lane)).collect();
         for image in self.images.clone() {
             let lane = self.driver.scheduler().lane(&image).expect("configured");
-            let same = stored.get(&image).map_or(*lane == Lane::new(image.clone()), |stored| stored == lane);
+            let same = stored.get(&image).map_or(**lane == LaneState::new(image.clone()), |stored| *stored == **lane);
             if !same {
                 self.fail(format!("the journal's lane differs: {:?} {lane:?}", stored.get(&image)));
             }
