@@ -67,7 +67,7 @@ pub(crate) struct Configured<'a> {
 
 /// The back-end of one image. Cheap to clone; images with the same login share one session.
 #[derive(Clone, Debug)]
-pub struct Backend(Arc<dyn BoxedCalls>);
+pub(crate) struct Backend(Arc<dyn BoxedCalls>);
 
 /// Why the back-ends can't be set up. Names the place in the configuration, never what stands there.
 #[derive(Debug, thiserror::Error)]
@@ -85,7 +85,7 @@ pub enum BackendError {
 impl Backend {
     /// The back-ends of all configured images; no call is made yet. From those of `before` a kind takes over what is
     /// still good, such as a login.
-    pub fn for_images(
+    pub(crate) fn for_images(
         rules: &Rules,
         before: &BTreeMap<ImageName, Self>,
     ) -> Result<BTreeMap<ImageName, Self>, BackendError> {
@@ -105,17 +105,17 @@ impl Backend {
     }
 
     /// See [`Calls::trigger`].
-    pub async fn trigger(&self, request: &BuildRequest) -> TriggerAnswer {
+    pub(crate) async fn trigger(&self, request: &BuildRequest) -> TriggerAnswer {
         self.0.trigger(request).await
     }
 
     /// See [`Calls::observe`].
-    pub async fn observe(&self, image: &ImageName) -> Result<Observation, ObserveError> {
+    pub(crate) async fn observe(&self, image: &ImageName) -> Result<Observation, ObserveError> {
         self.0.observe(image).await
     }
 
     /// See [`Calls::cancel`].
-    pub async fn cancel(&self, build: &BackendBuildId) -> CancelAnswer {
+    pub(crate) async fn cancel(&self, build: &BackendBuildId) -> CancelAnswer {
         self.0.cancel(build).await
     }
 }

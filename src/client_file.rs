@@ -12,7 +12,7 @@ use crate::config::Secret;
 
 /// What the daemon leaves for clients on the same machine: `DATA_DIR/client.json`, for its owner only.
 #[derive(Clone, Debug)]
-pub struct ClientFile {
+pub(crate) struct ClientFile {
     /// `http://127.0.0.1:8484`: an address that this machine reaches, of TCP where there is one, else `unix:/path`.
     pub url: String,
     /// A token that allows everything.
@@ -30,12 +30,12 @@ struct Stored<T> {
 }
 
 impl ClientFile {
-    pub const NAME: &str = "client.json";
+    pub(crate) const NAME: &str = "client.json";
     /// The most bytes that are read of it.
     const BYTES_MAX: u64 = 64 * 1024;
 
     /// The file of this data directory; None where there is none.
-    pub fn read(data_dir: &Path) -> Result<Option<Self>, ClientFileError> {
+    pub(crate) fn read(data_dir: &Path) -> Result<Option<Self>, ClientFileError> {
         let path = data_dir.join(Self::NAME);
         let text = match read_at_most(&path, Self::BYTES_MAX) {
             Ok(text) => text,
@@ -53,7 +53,7 @@ impl ClientFile {
 
     /// Puts the file into this data directory, readable for its owner only, in one step: a client sees the old
     /// file or the new one, never half of one.
-    pub fn write(&self, data_dir: &Path) -> io::Result<()> {
+    pub(crate) fn write(&self, data_dir: &Path) -> io::Result<()> {
         let stored = Stored { url: self.url.as_str(), token: self.token.expose(), pid: self.pid };
         // A new temporary file has the mode 0600 from its first moment.
         let mut file = tempfile::Builder::new().prefix(".client-").tempfile_in(data_dir)?;
@@ -65,7 +65,7 @@ impl ClientFile {
     }
 
     /// Takes the file away, when the daemon ends in order. It is no error where it is gone already.
-    pub fn remove(data_dir: &Path) -> io::Result<()> {
+    pub(crate) fn remove(data_dir: &Path) -> io::Result<()> {
         match fs::remove_file(data_dir.join(Self::NAME)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             Ok(()) | Err(_) => Ok(()),

@@ -24,12 +24,10 @@ use crate::reload::{Reloader, without_git};
 use crate::telemetry;
 
 /// A daemon that is open for requests.
-pub struct Daemon {
+pub(crate) struct Daemon {
     /// The first address that it listens on, as clients write it: `http://127.0.0.1:8484`, or `unix:/path`.
     pub url: String,
     pub handle: Handle,
-    /// The token of clients on this machine.
-    pub local_token: Secret,
     server: tokio::task::JoinHandle<Drained>,
     driver: tokio::task::JoinHandle<Result<(), JournalError>>,
     stop_serving: CancellationToken,
@@ -62,7 +60,7 @@ pub enum DaemonError {
 
 impl Daemon {
     /// Opens the journal, takes up where it ends, and listens. Returns when all of it stands.
-    pub async fn start(config: Config) -> Result<Self, DaemonError> {
+    pub(crate) async fn start(config: Config) -> Result<Self, DaemonError> {
         warn(&config);
         let Config { file, fixed, rules, .. } = config;
         let seed = u64::from_le_bytes(random::<8>()?);
@@ -96,17 +94,17 @@ impl Daemon {
         };
         let server = spawn(http::serve(listeners, app, stop_serving.clone()));
         let driver = spawn(driver.drive(first_step, stop_driving.clone().cancelled_owned()));
-        let client = ClientFile { url: url.clone(), token: local_token.clone(), pid: std::process::id() };
+        let client = ClientFile { url: url.clone(), token: local_token, pid: std::process::id() };
         client
             .write(&data_dir)
             .map_err(|why| DaemonError::Io { what: "write the file for clients on this machine".to_owned(), why })?;
         let exports = Exports::begin(&data_dir, &handle);
         tracing::info!(url, images, "serving");
-        Ok(Self { url, handle, local_token, server, driver, stop_serving, stop_driving, exports, reloader, data_dir })
+        Ok(Self { url, handle, server, driver, stop_serving, stop_driving, exports, reloader, data_dir })
     }
 
     /// Runs until `ending` resolves, then ends in order. An error means that the process must end at once.
-    pub async fn run(mut self, ending: impl Future<Output = ()>) -> Result<(), DaemonError> {
+    pub(crate) async fn run(mut self, ending: impl Future<Output = ()>) -> Result<(), DaemonError> {
         tokio::select! {
             () = ending => {}
             driven = &mut self.driver => {

@@ -16,14 +16,14 @@
 // Tests wait for real sockets and processes; the wall around the clock is checked where the crate is built for use.
 #![cfg_attr(test, allow(clippy::disallowed_methods, clippy::large_stack_arrays))]
 
-pub mod backend;
+mod backend;
 pub mod build;
 pub mod cli;
-pub mod client_file;
+mod client_file;
 pub mod clock;
 pub mod command;
 pub mod config;
-pub mod daemon;
+mod daemon;
 pub mod driver;
 pub mod emulator;
 pub mod event;
@@ -34,8 +34,8 @@ pub mod model;
 pub mod notice;
 pub mod random;
 pub mod reason;
-pub mod refs;
-pub mod reload;
+mod refs;
+mod reload;
 pub mod remote;
 pub mod scheduler;
 pub mod simulate;

@@ -10,14 +10,14 @@ mod lines;
 use std::collections::BTreeMap;
 
 use self::git::Question;
-pub use self::git::{RefsError, is_installed};
-pub use self::lines::Listing;
+pub(crate) use self::git::{RefsError, is_installed};
+pub(crate) use self::lines::Listing;
 use crate::config::{ImageConfig, RemoteConfig, Rules};
 use crate::model::GitRef;
 use crate::remote::{Heads, RemoteHead};
 
 /// Asks one remote, and answers with the heads that each of its images watches.
-pub async fn heads(rules: &Rules, remote: &str) -> Heads {
+pub(crate) async fn heads(rules: &Rules, remote: &str) -> Heads {
     let images = || {
         let of_remote = |image: &ImageConfig| {
             let reconcile = image.policy.reconcile.as_ref();

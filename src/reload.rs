@@ -84,7 +84,7 @@ async fn load(file: PathBuf) -> Result<Config, ConfigError> {
 }
 
 /// Without the `git` program no remote can be asked: then pushes that never arrived are not found, and all else works.
-pub async fn without_git(mut rules: Rules) -> Rules {
+pub(crate) async fn without_git(mut rules: Rules) -> Rules {
     let wanted = rules.images.values().any(|image| image.policy.reconcile.is_some());
     if wanted && !refs::is_installed().await {
         tracing::warn!(

@@ -63,7 +63,7 @@ pub(super) struct Question<'a> {
 
 /// Why the heads of a remote are not known. Holds no token.
 #[derive(Debug, thiserror::Error)]
-pub enum RefsError {
+pub(crate) enum RefsError {
     #[error("failed to run git: {0}")]
     NoGit(std::io::Error),
     #[error("failed to read the answer of git: {0}")]
@@ -77,7 +77,7 @@ pub enum RefsError {
 }
 
 /// Whether there is a `git` to run.
-pub async fn is_installed() -> bool {
+pub(crate) async fn is_installed() -> bool {
     let mut command = Command::new("git");
     command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
     let status = tokio::time::timeout(INSTALLED_LIMIT, command.status()).await;

@@ -7,7 +7,7 @@ use crate::remote::RemoteHead;
 
 /// Where the refs of a remote point.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Listing {
+pub(crate) struct Listing {
     /// The short name of the branch that `HEAD` stands for, where the remote says.
     pub default_branch: Option<String>,
     pub heads: BTreeMap<GitRef, RemoteHead>,
@@ -18,7 +18,7 @@ impl Listing {
     ///
     /// A line is `object TAB ref`. An annotated tag has two: the second, whose ref ends in `^{}`, is its commit.
     /// With `--symref` a line `ref: refs/heads/main TAB HEAD` comes before that of `HEAD`.
-    pub fn read(text: &str) -> Self {
+    pub(crate) fn read(text: &str) -> Self {
         let mut listing = Self::default();
         for line in text.lines() {
             let Some((object, name)) = line.split_once('\t') else { continue };
