@@ -7,12 +7,14 @@
 mod configuration;
 mod counters;
 mod effects;
+mod gauges;
 mod handle;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use prometheus_client::registry::Registry;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
@@ -55,7 +57,7 @@ pub struct Driver<J> {
     installers: Vec<oneshot::Sender<()>>,
     inbox: mpsc::Receiver<Message>,
     picture: watch::Sender<Picture>,
-    counters: watch::Sender<Counters>,
+    counters: Counters,
     clock: Clock,
     /// Calls under way; each ends by itself within its time limit.
     calls: JoinSet<Input>,
@@ -116,11 +118,13 @@ impl<J: Storage> Driver<J> {
         let (scheduler, first_step) = Scheduler::recover(settings, parts.snapshot, clock.now());
         let (sender, inbox) = mpsc::channel(INBOX_MAX);
         let (picture, picture_seen) = watch::channel(Picture::of(&scheduler));
-        let (counters, counters_seen) = watch::channel(Counters::default());
         let (rules, rules_seen) = watch::channel(rules);
         let vitals = parts.journal.vitals();
         let journal = (parts.reader, vitals.clone());
-        let handle = Handle::new(sender, rules_seen, picture_seen, counters_seen, journal, parts.receipts_url);
+        let mut metrics = Registry::default();
+        let counters = Counters::registered(&mut metrics);
+        gauges::register(&mut metrics, picture_seen.clone(), vitals.clone());
+        let handle = Handle::new(sender, rules_seen, picture_seen, metrics, journal, parts.receipts_url);
         let driver = Self {
             scheduler,
             journal: parts.journal,
@@ -181,7 +185,7 @@ impl<J: Storage> Driver<J> {
         if self.steps % LOOK_FOR_OPEN_EVERY == 1 {
             self.keep_from = self.picture.borrow().oldest_open().unwrap_or(self.scheduler.counters().0.next());
         }
-        self.counters.send_modify(|counters| counters.count(changes, took));
+        self.counters.count(changes, took);
         for effect in step.release(proof) {
             self.start(effect);
         }

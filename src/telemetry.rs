@@ -1,10 +1,10 @@
-//! What the outside can watch: the log, and the word to the service manager.
-
-pub mod histogram;
+//! What the outside can watch: the log, the metrics as text, and the word to the service manager.
 
 use std::io::IsTerminal;
 use std::time::Duration;
 
+use prometheus_client::encoding::prometheus_text;
+use prometheus_client::registry::Registry;
 use sd_notify::NotifyState;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
@@ -31,6 +31,16 @@ pub fn init() {
 fn journald() -> Option<tracing_journald::Layer> {
     std::env::var_os("JOURNAL_STREAM")?;
     tracing_journald::layer().ok()
+}
+
+/// The media type of [`exposition`].
+pub const EXPOSITION_TYPE: &str = prometheus_text::CONTENT_TYPE;
+
+/// The metrics in Prometheus' text format, version 0.0.4.
+pub fn exposition(registry: &Registry) -> String {
+    let mut text = String::new();
+    prometheus_text::encode(&mut text, registry).expect("a String takes all that is written to it");
+    text
 }
 
 /// Tells the service manager that everything is open and serving.

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::task::JoinError;
 
 use super::configuration::Backends;
@@ -23,18 +22,14 @@ const CALL_LIMIT: Duration = Duration::from_secs(45);
 /// The most events of one step that have a line of their own in the log.
 const EVENTS_TOLD_MAX: usize = 4;
 
-pub(super) async fn trigger(
-    backends: Arc<Backends>,
-    request: BuildRequest,
-    counters: watch::Sender<Counters>,
-) -> Input {
+pub(super) async fn trigger(backends: Arc<Backends>, request: BuildRequest, counters: Counters) -> Input {
     let answer = match backends.get(&request.image) {
         Some(backend) => within(backend.trigger(&request)).await.unwrap_or_else(|| TriggerAnswer::Uncertain {
             detail: format!("no answer within {} s", CALL_LIMIT.as_secs()),
         }),
         None => TriggerAnswer::Refused { detail: "it has no back-end".to_owned() },
     };
-    counters.send_modify(|counters| counters.count_trigger(&request.image, &answer));
+    counters.count_trigger(&request.image, &answer);
     Input::Answered { image: request.image, build: request.build, answer }
 }
 

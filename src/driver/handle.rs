@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use prometheus_client::registry::Registry;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::counters::{self, Counters};
 use super::{Configuration, Message};
 use crate::clock::wall;
 use crate::command::Command;
@@ -15,6 +15,7 @@ use crate::model::{BuildId, EventId, ImageName, Seq};
 use crate::scheduler::Decision;
 use crate::scheduler::record::BuildRecord;
 use crate::status::{self, BuildView, Health, HealthStatus, LaneView, Picture, Receipt, RestoredView};
+use crate::telemetry;
 
 /// The way to the driver for everyone else: cheap to clone, shared by all requests.
 #[derive(Clone)]
@@ -22,7 +23,7 @@ pub struct Handle {
     inbox: mpsc::Sender<Message>,
     rules: watch::Receiver<Arc<Rules>>,
     picture: watch::Receiver<Picture>,
-    counters: watch::Receiver<Counters>,
+    metrics: Arc<Registry>,
     reader: Reader,
     vitals: Arc<Vitals>,
     receipts_url: String,
@@ -65,11 +66,11 @@ impl Handle {
         inbox: mpsc::Sender<Message>,
         rules: watch::Receiver<Arc<Rules>>,
         picture: watch::Receiver<Picture>,
-        counters: watch::Receiver<Counters>,
+        metrics: Registry,
         (reader, vitals): (Reader, Arc<Vitals>),
         receipts_url: String,
     ) -> Self {
-        Self { inbox, rules, picture, counters, reader, vitals, receipts_url }
+        Self { inbox, rules, picture, metrics: Arc::new(metrics), reader, vitals, receipts_url }
     }
 
     /// What is published after each step, for whoever writes all of it down.
@@ -190,9 +191,7 @@ impl Handle {
 
     /// Prometheus text of what the driver counts.
     pub fn metrics(&self) -> String {
-        let mut text = self.counters.borrow().render(&self.picture.borrow(), wall());
-        counters::render_journal(&self.vitals, &mut text);
-        text
+        telemetry::exposition(&self.metrics)
     }
 
     async fn ask(&self, message: impl FnOnce(oneshot::Sender<Decision>) -> Message) -> Result<Decision, Unavailable> {

@@ -17,6 +17,7 @@ use crate::config::TokenScope;
 use crate::journal::{BuildQuery, EventQuery, HistoryError, LIST_LIMIT_MAX};
 use crate::model::BuildId;
 use crate::status::{BuildView, Health, LaneView, Receipt};
+use crate::telemetry;
 
 /// How many pages of history are searched for what a limited token may see, before a page is left short.
 const SEARCH_PAGES_MAX: usize = 20;
@@ -135,7 +136,7 @@ pub(super) struct Ready {
 pub(super) async fn metrics(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
     let mut text = shared.app.handle.metrics();
     text.push_str(&shared.metrics.text());
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
+    ([(CONTENT_TYPE, telemetry::EXPOSITION_TYPE)], text)
 }
 
 fn must_not_be_ending(shared: &Shared) -> Result<(), Problem> {

@@ -23,6 +23,7 @@ mod journal;
 mod journeys;
 mod kills;
 mod kinds;
+mod metrics;
 mod outcomes;
 mod power;
 mod properties;
