@@ -103,7 +103,7 @@ pub(super) fn image_name(reader: &mut Reader<'_>, name: Text<'_>) -> Option<Imag
     let parsed = name.text.parse();
     parsed
         .map_err(|why| {
-            reader.report.mistake(name.at, format!("{why}; write it as \"namespace/name\", as on Docker Hub"));
+            reader.report.mistake(name.at, format!("{why}; write it as \"namespace/name\""));
         })
         .ok()
 }

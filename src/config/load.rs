@@ -129,7 +129,8 @@ fn top(reader: &mut Reader<'_>, kinds: &Kinds, mut section: Section<'_>) -> Conf
     if images.named.is_empty() {
         reader.report.warn(0, "no image is configured, so nothing will be built; write [image.\"NAMESPACE/NAME\"]");
     } else if sources.is_empty() && images.whole.values().any(|image| image.repository.is_some()) {
-        reader.report.warn(0, "no source is configured, so no push can arrive; write [source.github]");
+        let form = kinds.sources.join("] or [source.");
+        reader.report.warn(0, format!("no source is configured, so no push can arrive; write [source.{form}]"));
     }
     section.finish(reader);
     Config {

@@ -237,7 +237,7 @@ fn an_image() {
         ),
         (
             &IMAGE.replace("a/b", "blog"),
-            "1:8: the image 'blog' is not of the form NAMESPACE/NAME; write it as \"namespace/name\", as on Docker Hub",
+            "1:8: the image 'blog' is not of the form NAMESPACE/NAME; write it as \"namespace/name\"",
         ),
     ]);
 }
