@@ -26,8 +26,6 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 pub use access::{ButtonConfig, SourceConfig, TokenConfig, TokenScope};
-pub use backend::docker_hub::TRIGGER_URL_PLACEHOLDER;
-pub(crate) use backend::docker_hub::trigger_url;
 pub use backend::{Account, Accounts, BackendConfig};
 pub use effective::Effective;
 pub use filter::PathFilter;

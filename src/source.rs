@@ -98,7 +98,17 @@ pub fn read(
 ) -> Result<Reading, SourceError> {
     // A configuration names no kind that isn't there.
     let kind = KINDS.iter().find(|kind| kind.name == config.kind).ok_or(SourceError::Unsigned)?;
-    (kind.read)(&Source { name, secrets: &config.secrets, images }, request)
+    read_by(kind, &Source { name, secrets: &config.secrets, images }, request)
+}
+
+fn read_by(kind: &Kind, source: &Source<'_>, request: &Request<'_>) -> Result<Reading, SourceError> {
+    let reading = (kind.read)(source, request)?;
+    match &reading {
+        Reading::Hint(image) if !source.images.contains_key(image) => {
+            Ok(Reading::Nothing { reason: format!("the image {image} is not configured") })
+        }
+        _ => Ok(reading),
+    }
 }
 
 impl Source<'_> {
@@ -137,6 +147,23 @@ pub fn fingerprint(parts: &[&[u8]]) -> Fingerprint {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_hint_is_one_only_for_an_image_that_is_configured() {
+        const ALWAYS: Kind = Kind {
+            name: "always",
+            read: |_, request| Ok(Reading::Hint(request.path.parse().map_err(|_| SourceError::Unsigned)?)),
+        };
+        let images = BTreeMap::from([("a/b".parse().expect("an image"), ImageConfig::sample())]);
+        let source = Source { name: "registry", secrets: &[], images: &images };
+        let headers = axum::http::HeaderMap::new();
+        let read = |path| {
+            let now = crate::model::Timestamp::from_millis(0);
+            read_by(&ALWAYS, &source, &Request { now, headers: &headers, path, query: "", body: b"" })
+        };
+        assert!(matches!(read("a/b"), Ok(Reading::Hint(image)) if image.as_str() == "a/b"));
+        assert!(matches!(read("a/c"), Ok(Reading::Nothing { reason }) if reason == "the image a/c is not configured"));
+    }
 
     #[test]
     fn a_fingerprint_keeps_its_parts_apart() {

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use super::locate::Reach;
 use super::terminal::OutputError;
 use super::{CliError, Run};
-use crate::config;
+use crate::config::{self, backend::docker_hub};
 use crate::model::{GitRef, ImageName};
 
 #[derive(clap::Args, Clone, Debug)]
@@ -86,7 +86,7 @@ fn facts(args: &Args) -> Result<Facts, CliError> {
     GitRef::branch(&args.branch).map_err(|why| usage("--branch", why.to_string()))?;
     let public_url = args.public_url.as_deref().map(config::public_url).transpose();
     if let Some(url) = &args.trigger_url {
-        config::trigger_url(url, args.image.as_ref()).map_err(|why| usage("--trigger-url", why))?;
+        docker_hub::trigger_url(url, args.image.as_ref()).map_err(|why| usage("--trigger-url", why))?;
     }
     Ok(Facts {
         image,

@@ -80,8 +80,7 @@ pub(super) fn hub_with(api: &str, trigger_url: &str, with_login: bool) -> Docker
     let login = with_login.then(|| Login { username: "mrraph".to_owned(), token: Secret::new(PASSWORD.to_owned()) });
     let backend = DockerHubKeys { trigger_url: Secret::new(trigger_url.to_owned()), login };
     let image = image();
-    let mut hubs =
-        DockerHub::for_images(&account, std::iter::once((&image, &backend)), []).expect("back-ends");
+    let mut hubs = DockerHub::for_images(&account, std::iter::once((&image, &backend)), []).expect("back-ends");
     hubs.remove(&image).expect("the image's back-end")
 }
 

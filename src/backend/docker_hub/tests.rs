@@ -128,8 +128,7 @@ fn what_can_not_be_called_is_refused_without_being_shown() {
         let login = Some(Login { username: "mrraph".to_owned(), token: Secret::new(fake::PASSWORD.to_owned()) });
         let backend = DockerHubKeys { trigger_url: Secret::new(trigger_url.to_owned()), login };
         let name = image();
-        DockerHub::for_images(&account, std::iter::once((&name, &backend)), [])
-            .map(|hubs| format!("{hubs:?}"))
+        DockerHub::for_images(&account, std::iter::once((&name, &backend)), []).map(|hubs| format!("{hubs:?}"))
     };
     let path = fake::TRIGGER_PATH;
     let good = set_up("http://127.0.0.1:1", &format!("https://hub.docker.com{path}")).expect("back-ends");

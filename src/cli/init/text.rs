@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use super::{Facts, IMAGE_EXAMPLE};
-use crate::config::TRIGGER_URL_PLACEHOLDER;
+use crate::config::backend::docker_hub::TRIGGER_URL_PLACEHOLDER;
 
 /// Stands for the daemon's address until it is known.
 const ADDRESS_EXAMPLE: &str = "https://YOUR-ADDRESS";

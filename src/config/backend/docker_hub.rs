@@ -66,7 +66,7 @@ const CAPABILITIES: Capabilities = Capabilities {
 };
 
 /// What `init` writes where the operator has to paste the trigger URL.
-pub const TRIGGER_URL_PLACEHOLDER: &str = "PASTE-THE-TRIGGER-URL-OF-DOCKER-HUB-HERE";
+pub(crate) const TRIGGER_URL_PLACEHOLDER: &str = "PASTE-THE-TRIGGER-URL-OF-DOCKER-HUB-HERE";
 
 const API_DEFAULT: &str = "https://hub.docker.com";
 /// An account's builds at once, where the file doesn't say, and the most that it may say.
