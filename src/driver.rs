@@ -221,6 +221,9 @@ impl<J: Storage> Driver<J> {
     /// is faster.
     async fn wait(&mut self, mut ending: std::pin::Pin<&mut impl Future<Output = ()>>) -> Waited {
         loop {
+            if !self.answers.is_empty() {
+                return Waited::Inputs(self.take_in(None));
+            }
             let now = self.clock.now();
             let due = self.scheduler.deadline().map(|at| at.since(now));
             let message = tokio::select! {
@@ -317,7 +320,7 @@ impl<J: Storage> Driver<J> {
                     let _ = answer.send(decision);
                 }
             }
-            Effect::Notify { image, notice } => effects::tell(&image, &notice),
+            Effect::Deliver { notice, .. } => self.answers.push_back(effects::deliver(&notice)),
             Effect::Trigger(request) => {
                 let (backends, counters) = (self.backends.clone(), self.counters.clone());
                 self.calls.spawn(effects::trigger(backends, request, counters));

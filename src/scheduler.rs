@@ -13,6 +13,7 @@ mod ingest;
 pub mod lane;
 pub mod lookback;
 pub mod open;
+pub mod outbox;
 pub mod policy;
 pub mod record;
 mod step;
@@ -28,6 +29,7 @@ pub use self::controller::{Question, Watch};
 use self::deliveries::Deliveries;
 use self::heads::Remote;
 use self::lane::{Lane, Phase};
+use self::outbox::Outbox;
 use self::policy::{AccountName, Policy};
 use self::record::Fact;
 pub use self::step::{Decision, Effect, Input, Settings, Snapshot, Step, Ticket};
@@ -35,7 +37,7 @@ use self::turn::{Ids, Turn};
 use crate::build::{BuildRequest, CancelAnswer};
 use crate::command::{Command, Hold, Scope, Verb};
 use crate::model::{BuildId, GitRef, ImageName, Seq, Timestamp};
-use crate::reason::{EndReason, RefusalReason};
+use crate::notice::{Notice, NoticeId, NoticeKind};
 
 /// A blocked image is tried again this often.
 pub const PROBE_EVERY: Duration = Duration::from_mins(30);
@@ -61,6 +63,7 @@ pub struct Scheduler {
     /// The newest numbers, between steps.
     ids: Ids,
     deliveries: Deliveries,
+    outbox: Outbox,
     /// When each lane must be looked at next, though nothing happens.
     timers: BTreeSet<(Timestamp, ImageName)>,
     /// Lanes that only the account's limit holds back.
@@ -84,52 +87,6 @@ impl Account {
     }
 }
 
-/// What an operator should know at once.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Notice {
-    /// Triggers are refused and repeating them changes nothing.
-    Blocked {
-        reason: RefusalReason,
-    },
-    /// Triggers have been refused for long.
-    StillRefused {
-        since: Timestamp,
-        reason: EndReason,
-    },
-    Unblocked,
-    /// A build ended red.
-    Failed {
-        build: BuildId,
-    },
-    /// A build ended well after one that did not.
-    Recovered {
-        build: BuildId,
-    },
-    /// A build vanished or was given up.
-    Lost {
-        build: BuildId,
-        reason: EndReason,
-    },
-    /// Nobody could say whether a trigger had its effect, so it is repeated unverified.
-    Unverified {
-        build: BuildId,
-    },
-    /// The back-end does not show its builds.
-    Unreadable {
-        detail: String,
-    },
-    /// The remote does not show its heads, so missed pushes are not found.
-    RemoteUnreadable {
-        detail: String,
-    },
-    RemoteReadable,
-    /// The back-end would not, or could not, cancel.
-    NotCancelled {
-        build: BuildId,
-        detail: String,
-    },
-}
-
 impl Scheduler {
     /// Takes up where the journal ends. Lanes of images that are not configured are left aside, as stored.
     ///
@@ -141,8 +98,14 @@ impl Scheduler {
             aside: snapshot.lanes.into_iter().map(|lane| (lane.image.clone(), Lane::restore(lane))).collect(),
             accounts: BTreeMap::new(),
             hold: snapshot.hold,
-            ids: Ids { event: snapshot.newest, build: snapshot.newest_build, question: 0 },
+            ids: Ids {
+                event: snapshot.newest,
+                build: snapshot.newest_build,
+                notice: snapshot.outbox.newest,
+                question: 0,
+            },
             deliveries: Deliveries::recover(snapshot.deliveries),
+            outbox: Outbox::recover(snapshot.outbox.pending, now),
             timers: BTreeSet::new(),
             starved: BTreeSet::new(),
             remotes: BTreeMap::new(),
@@ -171,12 +134,12 @@ impl Scheduler {
         self.conclude(turn)
     }
 
-    /// When [`handle`](Self::handle) is due next though nothing happens; None while every lane is at rest
-    /// and no remote is to be asked.
+    /// When [`handle`](Self::handle) is due next though nothing happens; None while every lane is at rest,
+    /// no remote is to be asked, and no notice waits.
     pub fn deadline(&self) -> Option<Timestamp> {
         let lanes = self.timers.first().map(|(at, _)| *at);
         let resume = self.hold.as_ref().and_then(|hold| hold.until);
-        [lanes, resume, self.next_heads()].into_iter().flatten().min()
+        [lanes, resume, self.next_heads(), self.outbox.deadline()].into_iter().flatten().min()
     }
 
     /// Every lane, in the order of image names.
@@ -217,6 +180,16 @@ impl Scheduler {
         &self.starved
     }
 
+    /// The notices that nobody has received yet, oldest first.
+    pub fn notices(&self) -> impl Iterator<Item = &Notice> {
+        self.outbox.pending()
+    }
+
+    /// The newest number that a notice was given.
+    pub fn newest_notice(&self) -> NoticeId {
+        self.ids.notice
+    }
+
     /// Whether some trigger call is under way.
     pub fn is_triggering(&self) -> bool {
         let triggering = |lane: &Lane| lane.queued.as_ref().is_some_and(|queued| queued.phase == Phase::Triggering);
@@ -249,15 +222,18 @@ impl Scheduler {
                 }
             }
             Input::CancelAnswered { image, build, answer } => {
-                if let CancelAnswer::Failed { detail } = answer {
-                    turn.effects.push(Effect::Notify { image, notice: Notice::NotCancelled { build, detail } });
-                } else if answer == CancelAnswer::Unsupported {
-                    let detail = "it can't cancel".to_owned();
-                    turn.effects.push(Effect::Notify { image, notice: Notice::NotCancelled { build, detail } });
-                }
+                let detail = match answer {
+                    CancelAnswer::Requested => return,
+                    CancelAnswer::Unsupported => None,
+                    CancelAnswer::Failed { detail } => Some(detail),
+                };
+                turn.notify(Some(&image), NoticeKind::NotCancelled { build, detail });
             }
             Input::Heads { remote, question, answer } => self.heads_answered(&remote, question, answer, turn),
             Input::Configured(settings) => self.configure(settings, turn),
+            Input::Delivered { id, result } => {
+                self.outbox.delivered(id, result.is_ok(), turn.now, &mut turn.changes);
+            }
             Input::Hinted { image } => {
                 if let Some(controller) = self.images.get_mut(&image) {
                     controller.hinted(turn);
@@ -329,8 +305,18 @@ impl Scheduler {
             controller.set_timer(waits, &mut self.timers);
         }
         self.ask_heads(&mut turn);
+        self.deliver(&mut turn);
         self.ids = turn.ids;
         turn.into_step()
+    }
+
+    /// Puts what the operator is to be told into the outbox, and tries what is due.
+    fn deliver(&mut self, turn: &mut Turn) {
+        for notice in std::mem::take(&mut turn.notices) {
+            self.outbox.add(notice, &mut turn.changes);
+        }
+        let begun = self.outbox.begin_due(turn.now).into_iter();
+        turn.effects.extend(begun.map(|(notice, attempt)| Effect::Deliver { notice, attempt }));
     }
 
     /// R3: hands out a build for every lane that may have one, in the order of need where accounts are short.

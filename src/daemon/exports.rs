@@ -97,7 +97,13 @@ impl Exporter {
             let picture = self.picture.borrow_and_update();
             self.edition = picture.edition;
             let (newest, newest_build) = picture.counters;
-            Shown { lanes: picture.lanes.clone(), hold: picture.hold.clone(), newest, newest_build }
+            Shown {
+                lanes: picture.lanes.clone(),
+                hold: picture.hold.clone(),
+                newest,
+                newest_build,
+                newest_notice: picture.newest_notice,
+            }
         };
         let (data_dir, reader, vitals) = (self.data_dir.clone(), self.reader.clone(), self.vitals.clone());
         let written = tokio::task::spawn_blocking(move || {

@@ -11,10 +11,11 @@ use crate::build::{BackendBuildId, BuildRequest, CancelAnswer, ObserveError, Tri
 use crate::config::Rules;
 use crate::event::Verdict;
 use crate::model::{BuildId, ImageName};
+use crate::notice::{Notice, Severity};
 use crate::refs;
+use crate::scheduler::Input;
 use crate::scheduler::record::{Changes, Fact};
-use crate::scheduler::{Input, Notice};
-use crate::status::sentences::reasons;
+use crate::status::sentences::{notices, reasons};
 
 /// No call takes longer, whatever the client below it thinks.
 const CALL_LIMIT: Duration = Duration::from_secs(45);
@@ -136,33 +137,15 @@ pub(super) fn log(changes: &Changes) {
     }
 }
 
-/// Tells the operator, for now in the log.
-pub(super) fn tell(image: &ImageName, notice: &Notice) {
-    match notice {
-        Notice::Blocked { reason } => {
-            let detail = reasons::refused(reason);
-            tracing::error!(%image, "blocked: the back-end refuses triggers and only you can change that: {detail}");
-        }
-        Notice::StillRefused { since, reason } => {
-            let detail = reasons::in_vain(reason);
-            tracing::error!(%image, %since, "triggers have been refused for long: {detail}");
-        }
-        Notice::Unblocked => tracing::info!(%image, "triggers are accepted again"),
-        Notice::Failed { build } => tracing::warn!(%image, %build, "the build failed"),
-        Notice::Recovered { build } => tracing::info!(%image, %build, "builds succeed again"),
-        Notice::Lost { build, reason } => {
-            tracing::error!(%image, %build, "the build was lost: {}", reasons::ended(reason));
-        }
-        Notice::Unverified { build } => {
-            tracing::error!(%image, %build, "nobody could say whether the build started; it is asked for again");
-        }
-        Notice::Unreadable { detail } => {
-            tracing::error!(%image, "the back-end does not show its builds, so none can be confirmed: {detail}");
-        }
-        Notice::RemoteUnreadable { detail } => {
-            tracing::warn!(%image, "the remote does not show its heads, so missed pushes are not found: {detail}");
-        }
-        Notice::RemoteReadable => tracing::info!(%image, "the remote shows its heads again"),
-        Notice::NotCancelled { build, detail } => tracing::warn!(%image, %build, "not cancelled: {detail}"),
+/// Delivers a notice. The log is the only receiver for now, and it never fails.
+pub(super) fn deliver(notice: &Notice) -> Input {
+    let image = notice.image.as_ref().map(ToString::to_string).unwrap_or_default();
+    let build = notice.kind.build().map(|build| build.0);
+    let told = notices::notice(&notice.kind);
+    match notice.kind.severity() {
+        Severity::Info => tracing::info!(image, build, "{told}"),
+        Severity::Warning => tracing::warn!(image, build, "{told}"),
+        Severity::Error => tracing::error!(image, build, "{told}"),
     }
+    Input::Delivered { id: notice.id, result: Ok(()) }
 }

@@ -21,8 +21,10 @@ use super::vitals::Vitals;
 use crate::command::Hold;
 use crate::event::{Event, Fingerprint};
 use crate::model::{BuildId, CommitId, GitRef, ImageName, Seq, Timestamp};
+use crate::notice::{Notice, NoticeId};
 use crate::scheduler::Snapshot;
 use crate::scheduler::lane::{Key, LaneState};
+use crate::scheduler::outbox::StoredOutbox;
 use crate::scheduler::record::Remembered;
 
 /// The version of this format. Raised when an older daemon could misread a newer export.
@@ -47,6 +49,8 @@ pub struct ExportHeader {
     pub made_at: Timestamp,
     pub newest: Seq,
     pub newest_build: BuildId,
+    #[serde(default)]
+    pub newest_notice: NoticeId,
     #[serde(default)]
     pub hold: Option<Hold>,
 }
@@ -84,6 +88,8 @@ enum Line<'a> {
         remembered: Remembered,
     },
     Event(Cow<'a, Event>),
+    /// One that nobody has received yet.
+    Notice(Cow<'a, Notice>),
     End {
         /// The lines before this one.
         lines: u64,
@@ -147,7 +153,7 @@ fn says_just(path: &Path, state: &LiveState) -> Option<(PathBuf, Timestamp)> {
 /// Writes an export out.
 pub fn write_to(state: &LiveState, made_at: Timestamp, out: &mut impl Write) -> std::io::Result<()> {
     let mut lines = Lines { out, sha256: Sha256::new(), count: 0 };
-    let Snapshot { lanes, hold, newest, newest_build, deliveries } = &state.snapshot;
+    let Snapshot { lanes, hold, newest, newest_build, deliveries, outbox } = &state.snapshot;
     let head = ExportHeader {
         format: FORMAT,
         schema: SCHEMA,
@@ -155,6 +161,7 @@ pub fn write_to(state: &LiveState, made_at: Timestamp, out: &mut impl Write) -> 
         made_at,
         newest: *newest,
         newest_build: *newest_build,
+        newest_notice: outbox.newest,
         hold: hold.clone(),
     };
     lines.write(&Line::Export(Cow::Owned(head)))?;
@@ -173,6 +180,9 @@ pub fn write_to(state: &LiveState, made_at: Timestamp, out: &mut impl Write) -> 
     for (fingerprint, remembered) in deliveries {
         let fingerprint = hex::encode(fingerprint.0);
         lines.write(&Line::Delivery { fingerprint, remembered: *remembered })?;
+    }
+    for notice in &outbox.pending {
+        lines.write(&Line::Notice(Cow::Borrowed(notice)))?;
     }
     for event in &state.events {
         lines.write(&Line::Event(Cow::Borrowed(event)))?;
@@ -223,6 +233,7 @@ pub(super) fn read_from(lines: impl BufRead, path: &Path) -> Result<(ExportHeade
         hold: head.hold.clone(),
         newest: head.newest,
         newest_build: head.newest_build,
+        outbox: StoredOutbox { newest: head.newest_notice, pending: Vec::new() },
         ..Snapshot::default()
     };
     let mut state = LiveState { snapshot, events: Vec::new() };
@@ -353,6 +364,7 @@ impl LiveState {
                 self.snapshot.deliveries.push((Fingerprint(bytes), remembered));
             }
             Line::Event(event) => self.events.push(event.into_owned()),
+            Line::Notice(notice) => self.snapshot.outbox.pending.push(notice.into_owned()),
             Line::Export(_) | Line::End { .. } => return Err("it begins anew in its middle".to_owned()),
         }
         Ok(())

@@ -117,8 +117,14 @@ impl Store {
     }
 
     fn write_meta(&mut self, snapshot: &Snapshot) -> Result<(), JournalError> {
-        let Snapshot { newest, newest_build, hold, .. } = snapshot;
-        let meta = MetaEntry { schema: SCHEMA, newest: *newest, newest_build: *newest_build, hold: hold.clone() };
+        let Snapshot { newest, newest_build, hold, outbox, .. } = snapshot;
+        let meta = MetaEntry {
+            schema: SCHEMA,
+            newest: *newest,
+            newest_build: *newest_build,
+            newest_notice: outbox.newest,
+            hold: hold.clone(),
+        };
         let meta = serde_json::to_vec(&meta).map_err(|error| JournalError::Write(error.to_string()))?;
         self.apply(BTreeMap::from([(head_key(), Some(meta))]))
     }

@@ -19,8 +19,10 @@ use super::*;
 use crate::build::BuildState;
 use crate::event::{Cause, CauseKind, Closure, End, Event, Fingerprint, Verdict};
 use crate::model::{BuildId, CommitId, GitRef, ImageName, Seq, Timestamp};
+use crate::notice::{Notice, NoticeId, NoticeKind};
 use crate::scheduler::lane::{Key, LaneState, Live, Running};
 use crate::scheduler::open::{Group, Open};
+use crate::scheduler::outbox::StoredOutbox;
 use crate::scheduler::record::{BuildRecord, Remembered};
 
 const AT: Timestamp = Timestamp::from_millis(1_795_000_000_000);
@@ -108,6 +110,15 @@ fn state() -> LiveState {
         newest: Seq(3),
         newest_build: BuildId(7),
         deliveries: vec![(Fingerprint([9; 16]), Remembered { first: Seq(3), count: 1, at: AT })],
+        outbox: StoredOutbox {
+            newest: NoticeId(4),
+            pending: vec![Notice {
+                id: NoticeId(4),
+                at: AT,
+                image: Some(image()),
+                kind: NoticeKind::Failed { build: BuildId(7) },
+            }],
+        },
     };
     LiveState { snapshot, events: vec![event(1), event(2), event(3)] }
 }
@@ -143,6 +154,7 @@ fn content(directory: &Path) -> BTreeMap<PathBuf, String> {
 fn same(one: &LiveState, other: &LiveState) {
     assert_eq!(one.snapshot.lanes, other.snapshot.lanes);
     assert_eq!(one.snapshot.deliveries, other.snapshot.deliveries);
+    assert_eq!(one.snapshot.outbox, other.snapshot.outbox);
     assert_eq!((one.snapshot.newest, one.snapshot.newest_build), (other.snapshot.newest, other.snapshot.newest_build));
     assert_eq!(one.events, other.events);
 }

@@ -18,11 +18,12 @@ use super::policy::{AccountName, Policy};
 use super::record::Fact;
 use super::turn::Turn;
 use super::wait::{Standing, next_due, rank, standing};
-use super::{Account, Effect, Notice, QUESTION_LIMIT};
+use super::{Account, Effect, QUESTION_LIMIT};
 use crate::build::{BackendBuildId, Outcome};
 use crate::command::{Command, Hold, Verb};
 use crate::event::End;
 use crate::model::{BuildId, GitRef, ImageName, Seq, Timestamp};
+use crate::notice::NoticeKind;
 use crate::reason::EndReason;
 
 /// One image: its rules, its stored state, and what is only known while we run.
@@ -203,7 +204,7 @@ impl ImageController {
         self.policy.capabilities.observes() && (queued || self.lane.running.is_some() || !self.lane.foreign.is_empty())
     }
 
-    pub(super) fn notify(&self, notice: Notice, turn: &mut Turn) {
-        turn.effects.push(Effect::Notify { image: self.lane.image.clone(), notice });
+    pub(super) fn notify(&self, kind: NoticeKind, turn: &mut Turn) {
+        turn.notify(Some(&self.lane.image), kind);
     }
 }

@@ -12,9 +12,10 @@ use std::time::Duration;
 use super::lane::{HEADS_MAX, Lane};
 use super::record::Fact;
 use super::turn::Turn;
-use super::{Effect, Notice, Question, Scheduler};
+use super::{Effect, Question, Scheduler};
 use crate::event::{Cause, CauseKind, Disposition, NewEvent};
 use crate::model::{CommitId, GitRef, ImageName, RefKind, Seq, Timestamp};
+use crate::notice::NoticeKind;
 use crate::remote::{Heads, RemoteHead};
 
 /// The most recovered events that one answer makes for one image; the rest come with the next answer.
@@ -73,7 +74,7 @@ impl Scheduler {
     pub(super) fn ask_heads(&mut self, turn: &mut Turn) {
         for remote in self.remotes.values_mut() {
             if remote.asked.take_if(|asked| asked.at.plus(HEADS_LIMIT) <= turn.now).is_some() {
-                remote.fail("no answer came".to_owned(), turn);
+                remote.fail(None, turn);
             }
         }
         let mut free = ASKED_MAX.saturating_sub(self.remotes.values().filter(|remote| remote.asked.is_some()).count());
@@ -98,11 +99,11 @@ impl Scheduler {
         let Some(remote) = self.remotes.get_mut(name) else { return };
         let Some(asked) = remote.asked.take_if(|asked| asked.id == question) else { return };
         match heads {
-            Err(detail) => remote.fail(detail, turn),
+            Err(detail) => remote.fail(Some(detail), turn),
             Ok(heads) => {
                 remote.next_at = turn.now.plus(remote.every);
                 if std::mem::take(&mut remote.failures) > 0 {
-                    remote.tell(Notice::RemoteReadable, turn);
+                    turn.notify(remote.images.first(), NoticeKind::RemoteReadable);
                 }
                 let images = remote.images.clone();
                 for (image, heads) in heads.into_iter().filter(|(image, _)| images.contains(image)) {
@@ -174,17 +175,12 @@ impl Scheduler {
 
 impl Remote {
     /// Asked again later, ever more seldom. The operator is told once, until it can be read again.
-    fn fail(&mut self, detail: String, turn: &mut Turn) {
+    fn fail(&mut self, detail: Option<String>, turn: &mut Turn) {
         self.next_at = turn.now.plus(failed_wait(self.every, self.failures));
         self.failures = self.failures.saturating_add(1);
         if self.failures == 1 {
-            self.tell(Notice::RemoteUnreadable { detail }, turn);
+            turn.notify(self.images.first(), NoticeKind::RemoteUnreadable { detail });
         }
-    }
-
-    fn tell(&self, notice: Notice, turn: &mut Turn) {
-        let image = self.images.first().cloned();
-        turn.effects.extend(image.map(|image| Effect::Notify { image, notice }));
     }
 }
 

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::record::Changes;
-use crate::model::{ImageName, Timestamp};
-use crate::notice::{Notice, NoticeId, NoticeKind};
+use crate::model::Timestamp;
+use crate::notice::{Notice, NoticeId};
 
 /// The most notices that wait. Beyond it the oldest of those that matter least goes, whichever image it is about.
 pub const PENDING_MAX: usize = 64;
@@ -33,7 +33,6 @@ pub struct StoredOutbox {
 /// The notices that wait for their delivery.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Outbox {
-    newest: NoticeId,
     pending: BTreeMap<NoticeId, Pending>,
 }
 
@@ -48,18 +47,9 @@ struct Pending {
 }
 
 impl Outbox {
-    pub(super) fn recover(stored: StoredOutbox, now: Timestamp) -> Self {
-        let mut outbox = Self { newest: stored.newest, pending: BTreeMap::new() };
-        for notice in stored.pending {
-            outbox.newest = outbox.newest.max(notice.id);
-            outbox.pending.insert(notice.id, Pending { notice, attempts: 0, due: now, under_way: false });
-        }
-        outbox
-    }
-
-    /// The newest number given.
-    pub(super) fn newest(&self) -> NoticeId {
-        self.newest
+    /// Takes up what the journal holds, each due at once.
+    pub(super) fn recover(stored: Vec<Notice>, now: Timestamp) -> Self {
+        Self { pending: stored.into_iter().map(|notice| (notice.id, Pending::new(notice, now))).collect() }
     }
 
     /// The notices that wait, oldest first.
@@ -68,13 +58,10 @@ impl Outbox {
     }
 
     /// Takes in a notice, to be delivered at once.
-    pub(super) fn add(&mut self, image: Option<ImageName>, kind: NoticeKind, now: Timestamp, changes: &mut Changes) {
-        self.newest = self.newest.next();
-        let notice = Notice { id: self.newest, at: now, image, kind };
+    pub(super) fn add(&mut self, notice: Notice, changes: &mut Changes) {
         changes.notices.insert(notice.id, Some(notice.clone()));
-        // The number is stored with the counters.
-        changes.meta = true;
-        self.pending.insert(notice.id, Pending { notice, attempts: 0, due: now, under_way: false });
+        let due = notice.at;
+        self.pending.insert(notice.id, Pending::new(notice, due));
         if self.pending.len() > PENDING_MAX {
             let least = self.pending().map(|notice| (notice.kind.severity(), notice.id)).min();
             least.into_iter().for_each(|(_, id)| self.remove(id, changes));
@@ -123,6 +110,10 @@ impl Outbox {
 }
 
 impl Pending {
+    fn new(notice: Notice, due: Timestamp) -> Self {
+        Self { notice, attempts: 0, due, under_way: false }
+    }
+
     fn fail(&mut self, now: Timestamp) {
         self.under_way = false;
         let doubled = FAILED_WAIT.saturating_mul(2u32.saturating_pow(self.attempts.saturating_sub(1).min(16)));
@@ -134,15 +125,20 @@ impl Pending {
 mod tests {
     use super::*;
     use crate::model::BuildId;
+    use crate::notice::NoticeKind;
 
     const NOW: Timestamp = Timestamp::from_millis(1_795_428_000_000);
 
-    fn failed(build: u64) -> NoticeKind {
-        NoticeKind::Failed { build: BuildId(build) }
+    fn notice(id: u64, kind: NoticeKind) -> Notice {
+        Notice { id: NoticeId(id), at: NOW, image: None, kind }
     }
 
-    fn unreadable() -> NoticeKind {
-        NoticeKind::Unreadable { detail: "403".to_owned() }
+    fn failed(id: u64) -> Notice {
+        notice(id, NoticeKind::Failed { build: BuildId(id) })
+    }
+
+    fn unreadable(id: u64) -> Notice {
+        notice(id, NoticeKind::Unreadable { detail: "403".to_owned() })
     }
 
     fn ids(begun: &[(Notice, u32)]) -> Vec<(u64, u32)> {
@@ -152,9 +148,8 @@ mod tests {
     #[test]
     fn a_notice_is_written_when_it_is_made_and_removed_when_it_was_received() {
         let (mut outbox, mut made, mut done) = (Outbox::default(), Changes::default(), Changes::default());
-        outbox.add(None, failed(7), NOW, &mut made);
+        outbox.add(failed(1), &mut made);
         assert_eq!(made.notices.values().flatten().count(), 1);
-        assert!(made.meta, "its number is stored");
         assert_eq!(ids(&outbox.begin_due(NOW)), [(1, 1)]);
         assert!(outbox.begin_due(NOW).is_empty(), "one try at a time");
         outbox.delivered(NoticeId(1), true, NOW, &mut done);
@@ -166,7 +161,7 @@ mod tests {
     #[test]
     fn tries_that_fail_or_are_never_answered_come_again_ever_more_seldom() {
         let (mut outbox, mut changes) = (Outbox::default(), Changes::default());
-        outbox.add(None, failed(7), NOW, &mut changes);
+        outbox.add(failed(1), &mut changes);
         let (mut now, mut waits) = (NOW, Vec::new());
         let mut unwritten = Changes::default();
         for attempt in 1..=12 {
@@ -186,27 +181,24 @@ mod tests {
     }
 
     #[test]
-    fn after_a_restart_all_are_due_at_once_and_numbers_go_on() {
-        let pending: Vec<Notice> =
-            [5, 3].map(|id| Notice { id: NoticeId(id), at: NOW, image: None, kind: failed(id) }).into();
-        let mut outbox = Outbox::recover(StoredOutbox { newest: NoticeId(9), pending }, NOW);
-        assert_eq!(ids(&outbox.begin_due(NOW)), [(3, 1), (5, 1)]);
-        outbox.add(None, unreadable(), NOW, &mut Changes::default());
-        assert_eq!(outbox.newest(), NoticeId(10));
+    fn after_a_restart_all_are_due_at_once() {
+        let later = NOW.plus(Duration::from_hours(2));
+        let mut outbox = Outbox::recover(vec![failed(5), failed(3)], later);
+        assert_eq!(outbox.deadline(), Some(later));
+        assert_eq!(ids(&outbox.begin_due(later)), [(3, 1), (5, 1)]);
     }
 
     #[test]
     fn beyond_the_limit_the_oldest_that_matters_least_goes() {
         let (mut outbox, mut before) = (Outbox::default(), Changes::default());
-        outbox.add(None, unreadable(), NOW, &mut before);
-        for build in 0..PENDING_MAX as u64 - 1 {
-            outbox.add(None, failed(build), NOW, &mut before);
-        }
+        outbox.add(unreadable(1), &mut before);
+        let most = PENDING_MAX as u64;
+        (2..=most).for_each(|id| outbox.add(failed(id), &mut before));
         let mut changes = Changes::default();
-        outbox.add(None, unreadable(), NOW, &mut changes);
+        outbox.add(unreadable(most + 1), &mut changes);
         assert_eq!(changes.notices.get(&NoticeId(2)), Some(&None), "the first of the warnings");
         let mut unheard = Changes::default();
-        outbox.add(None, NoticeKind::Unblocked, NOW, &mut unheard);
+        outbox.add(notice(most + 2, NoticeKind::Unblocked), &mut unheard);
         assert!(unheard.notices.is_empty(), "it matters less than all that wait: it was made and goes");
         assert_eq!(outbox.pending().count(), PENDING_MAX);
     }

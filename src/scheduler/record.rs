@@ -10,6 +10,7 @@ use crate::build::{BackendBuildId, BuildState, Outcome};
 use crate::command::Hold;
 use crate::event::{Closure, End, Event, Fingerprint, Touches};
 use crate::model::{BuildId, CommitId, GitRef, ImageName, Seq, Timestamp};
+use crate::notice::{Notice, NoticeId};
 use crate::reason::{BuildNote, EndReason, RefusalReason, UncertainReason};
 
 /// One fact about one image.
@@ -253,13 +254,15 @@ pub struct Changes {
     pub keys: BTreeSet<(ImageName, GitRef)>,
     /// Where refs are at the remote; None: no longer known.
     pub heads: Vec<(ImageName, GitRef, Option<CommitId>)>,
+    /// Notices to write, or (None) to remove.
+    pub notices: BTreeMap<NoticeId, Option<Notice>>,
     /// The counters and the hold of all images changed.
     pub meta: bool,
 }
 
 impl Changes {
     pub fn is_empty(&self) -> bool {
-        self.records.is_empty() && self.events.is_empty() && !self.meta
+        self.records.is_empty() && self.events.is_empty() && self.notices.is_empty() && !self.meta
     }
 
     pub(super) fn write(&mut self, record: &BuildRecord) {

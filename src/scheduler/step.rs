@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Notice;
 use super::lane::LaneState;
+use super::outbox::StoredOutbox;
 use super::policy::{AccountName, Policy};
 use super::record::{Changes, Remembered};
 use crate::build::{BackendBuildId, BuildRequest, CancelAnswer, Observation, ObserveError, TriggerAnswer};
@@ -13,6 +13,7 @@ use crate::command::{Command, Hold};
 use crate::event::{Delivery, Event, Fingerprint};
 use crate::journal::Committed;
 use crate::model::{BuildId, ImageName, Seq};
+use crate::notice::{Notice, NoticeId};
 use crate::remote::Heads;
 
 /// The rules in force. They change only by [`Input::Configured`].
@@ -51,6 +52,7 @@ pub struct Snapshot {
     pub newest: Seq,
     pub newest_build: BuildId,
     pub deliveries: Vec<(Fingerprint, Remembered)>,
+    pub outbox: StoredOutbox,
 }
 
 /// Something that happened outside.
@@ -70,6 +72,8 @@ pub enum Input {
     Hinted { image: ImageName },
     /// The operator changed the rules.
     Configured(Settings),
+    /// The operator has received a notice, or it could not be delivered; why, in somebody else's words.
+    Delivered { id: NoticeId, result: Result<(), String> },
     /// A remote showed the heads of its images, or didn't.
     Heads { remote: Arc<str>, question: u64, answer: Heads },
 }
@@ -91,8 +95,8 @@ pub enum Effect {
     AskHeads { remote: Arc<str>, question: u64 },
     /// Ask the back-end to cancel one of its rows.
     Cancel { image: ImageName, build: BuildId, backend_id: BackendBuildId },
-    /// Tell the operator.
-    Notify { image: ImageName, notice: Notice },
+    /// Tell the operator; `attempt` counts from 1.
+    Deliver { notice: Notice, attempt: u32 },
 }
 
 /// What was decided about a request.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::record::Changes;
 use super::step::{Effect, Step};
 use crate::model::{BuildId, ImageName, Seq, Timestamp};
+use crate::notice::{Notice, NoticeId, NoticeKind};
 use crate::random;
 
 /// What every decision of one step knows and adds to.
@@ -16,6 +17,8 @@ pub(super) struct Turn {
     pub(super) seed: u64,
     pub(super) changes: Changes,
     pub(super) effects: Vec<Effect>,
+    /// What the operator is to be told.
+    pub(super) notices: Vec<Notice>,
     /// Images to be looked at before the step ends.
     pub(super) touched: BTreeSet<ImageName>,
 }
@@ -25,13 +28,15 @@ pub(super) struct Turn {
 pub(super) struct Ids {
     pub(super) event: Seq,
     pub(super) build: BuildId,
+    pub(super) notice: NoticeId,
     /// Not stored: a question does not outlive the process.
     pub(super) question: u64,
 }
 
 impl Turn {
     pub(super) fn new(now: Timestamp, ids: Ids, seed: u64) -> Self {
-        Self { now, ids, seed, changes: Changes::default(), effects: Vec::new(), touched: BTreeSet::new() }
+        let (changes, touched) = (Changes::default(), BTreeSet::new());
+        Self { now, ids, seed, changes, effects: Vec::new(), notices: Vec::new(), touched }
     }
 
     pub(super) fn next_event(&mut self) -> Seq {
@@ -49,6 +54,13 @@ impl Turn {
     pub(super) fn next_question(&mut self) -> u64 {
         self.ids.question += 1;
         self.ids.question
+    }
+
+    /// Tells the operator, with the step that decides it; `image` is what it is about.
+    pub(super) fn notify(&mut self, image: Option<&ImageName>, kind: NoticeKind) {
+        self.changes.meta = true;
+        self.ids.notice = self.ids.notice.next();
+        self.notices.push(Notice { id: self.ids.notice, at: self.now, image: image.cloned(), kind });
     }
 
     /// A number that looks random and is the same again for the same seed and number of a build or question.

@@ -1,16 +1,20 @@
 //! What the driver shows of the scheduler's state after each step.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::command::Hold;
 use crate::event::Event;
 use crate::model::{BuildId, GitRef, ImageName, Seq, Timestamp};
+use crate::notice::{Notice, NoticeId};
 use crate::scheduler::lane::{Lane, Phase};
 use crate::scheduler::policy::Policy;
 use crate::scheduler::record::Changes;
 use crate::scheduler::wait::{Standing, standing};
 use crate::scheduler::{Scheduler, record::BuildRecord};
+
+/// The notices that are shown.
+const NOTICES_MAX: usize = 32;
 
 /// All lanes as they were after the newest step that is on disk.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +23,10 @@ pub struct Picture {
     pub policies: BTreeMap<ImageName, Arc<Policy>>,
     pub hold: Option<Hold>,
     pub starved: BTreeSet<ImageName>,
+    /// What the operator was told since the start, newest last: at most [`NOTICES_MAX`].
+    pub notices: VecDeque<Notice>,
+    /// The newest number that a notice was given.
+    pub newest_notice: NoticeId,
     /// The newest event's and the newest build's number.
     pub counters: (Seq, BuildId),
     /// Grows with each step that changed what is stored.
@@ -42,7 +50,9 @@ impl Picture {
         let lanes = scheduler.lanes().map(|lane| (lane.image.clone(), Arc::new(lane.clone()))).collect();
         let policies = scheduler.policies().map(|(image, policy)| (image.clone(), policy.clone())).collect();
         let (hold, starved) = (scheduler.hold().cloned(), scheduler.starved().clone());
-        Self { lanes, policies, hold, starved, counters: scheduler.counters(), edition: 0 }
+        let notices = scheduler.notices().cloned().collect();
+        let newest_notice = scheduler.newest_notice();
+        Self { lanes, policies, hold, starved, notices, newest_notice, counters: scheduler.counters(), edition: 0 }
     }
 
     /// Shows the images and the rules of a new configuration.
@@ -56,6 +66,12 @@ impl Picture {
             if let Some(lane) = scheduler.lane(image) {
                 self.lanes.insert(image.clone(), Arc::new(lane.clone()));
             }
+        }
+        let known = self.newest_notice;
+        self.notices.extend(changes.notices.values().flatten().filter(|notice| notice.id > known).cloned());
+        self.newest_notice = scheduler.newest_notice();
+        while self.notices.len() > NOTICES_MAX {
+            self.notices.pop_front();
         }
         self.hold = scheduler.hold().cloned();
         self.counters = scheduler.counters();

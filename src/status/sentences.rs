@@ -2,6 +2,7 @@
 //!
 //! The word of the state ([`EventState`](super::EventState)) often stands before it, so a sentence does not repeat it.
 
+pub mod notices;
 pub mod reasons;
 
 use crate::build::{BuildState, Outcome};

@@ -270,7 +270,8 @@ impl History {
                     self.built.extend(head.map(|head| (request.git_ref, head)));
                     self.triggered.push(request.build);
                 }
-                Effect::Answer { .. } | Effect::Observe { .. } | Effect::Cancel { .. } | Effect::Notify { .. } => {}
+                Effect::Deliver { notice, .. } => self.handle(vec![Input::Delivered { id: notice.id, result: Ok(()) }]),
+                Effect::Answer { .. } | Effect::Observe { .. } | Effect::Cancel { .. } => {}
             }
         }
     }

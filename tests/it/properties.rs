@@ -218,7 +218,8 @@ impl History {
                 Effect::Trigger(request) => self.trigger(request.build, &request.git_ref),
                 Effect::Observe { question, .. } => self.questions.push(question),
                 Effect::Answer { ticket, decision } => self.answered(ticket, &decision),
-                Effect::Cancel { .. } | Effect::Notify { .. } | Effect::AskHeads { .. } => {}
+                Effect::Deliver { notice, .. } => self.handle(vec![Input::Delivered { id: notice.id, result: Ok(()) }]),
+                Effect::Cancel { .. } | Effect::AskHeads { .. } => {}
             }
         }
     }

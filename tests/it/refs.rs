@@ -155,7 +155,7 @@ async fn a_remote_that_can_not_be_read_is_told_once_and_blocks_nothing() {
     daemon.until("/v1/builds?image=acme/web", "a build", |builds| builds.to_string().contains("success")).await;
     until("asked again", &daemon, || server.asked() >= 2).await;
     let log = daemon.log();
-    assert_eq!(log.matches("the remote does not show its heads").count(), 1, "{log}");
+    assert_eq!(log.matches("missed pushes can't be detected").count(), 1, "{log}");
     assert!(log.contains("could not read Username") && log.contains("terminal prompts disabled"), "{log}");
 }
 

@@ -43,6 +43,7 @@ use coalesced::scheduler::policy::{AccountName, LabelRule, Policy, Reconcile};
 use coalesced::scheduler::wait::standing;
 use coalesced::scheduler::{Decision, Effect, Input, Scheduler, Settings, Step, Ticket};
 use coalesced::simulate::VirtualDriver;
+use coalesced::status::sentences::notices;
 use coalesced::status::{self, Picture};
 
 use self::tell::{short, tell_fact, tell_verdict};
@@ -358,7 +359,11 @@ impl World {
                 self.heads_questions.insert(remote, question);
             }
             Effect::Cancel { image, backend_id, .. } => self.tell(&format!("> cancel {image} {}", backend_id.0)),
-            Effect::Notify { image, notice } => self.tell(&format!("> notify {image} {notice:?}")),
+            Effect::Deliver { notice, .. } => {
+                let image = notice.image.as_ref().map(ToString::to_string).unwrap_or_default();
+                self.tell(&format!("> notify {image}: {}", notices::notice(&notice.kind)));
+                self.handle(vec![Input::Delivered { id: notice.id, result: Ok(()) }]);
+            }
         }
     }
 

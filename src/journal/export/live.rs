@@ -9,15 +9,16 @@ use crate::journal::error::JournalError;
 use crate::journal::history::Reader;
 use crate::journal::history::entries::{MetaEntry, SCHEMA, json};
 use crate::journal::history::keys::{
-    Put, build_key, closure_key, head_key, head_of_ref_key, image_build_key, key_key, lane_key,
+    Put, build_key, closure_key, head_key, head_of_ref_key, image_build_key, key_key, lane_key, notice_key,
 };
 use crate::journal::history::page;
 use crate::journal::query::EventQuery;
-
 use crate::model::{BuildId, EventId, GitRef, ImageName, Seq, Timestamp};
+use crate::notice::NoticeId;
 use crate::scheduler::Snapshot;
 use crate::scheduler::lane::{Lane, LaneState};
 use crate::scheduler::open::Open;
+use crate::scheduler::outbox::StoredOutbox;
 use crate::scheduler::record::BuildRecord;
 
 /// The most events that go along, the newest. Of others the state knows that they are open, and builds them, but
@@ -32,6 +33,8 @@ const EVENTS_AT_A_TIME: usize = 1_000;
 const EVENT_GAP: u64 = 1_000_000_000;
 /// The same of builds, which people read: more than could have been asked for in some hours.
 const BUILD_GAP: u64 = 100_000;
+/// The same of notices.
+const NOTICE_GAP: u64 = 100_000;
 
 /// The scheduler's state as one step left it, as the driver shows it.
 pub struct Shown {
@@ -39,6 +42,7 @@ pub struct Shown {
     pub hold: Option<Hold>,
     pub newest: Seq,
     pub newest_build: BuildId,
+    pub newest_notice: NoticeId,
 }
 
 /// The whole live state: what the scheduler needs, and the events that are open or with a live build.
@@ -62,20 +66,23 @@ impl LiveState {
     /// Reads the rest of a state while the journal is written on.
     ///
     /// Lanes, keys and counters are those that the driver shows, so they are of one step. All else is told by rows
-    /// that are never changed once they are written: events, deliveries, and lanes that are configured no more.
+    /// that are never changed once they are written: events, deliveries, notices, and lanes that are configured no more.
     /// Of these the ones with later numbers are left out, and so nothing in the state is of a later step. (One that
     /// was forgotten meanwhile is missing, which does no harm.)
     pub fn of(shown: Shown, reader: &Reader) -> Result<Self, JournalError> {
         let stored = reader.snapshot()?.unwrap_or_default();
         let mut lanes: BTreeMap<ImageName, LaneState> =
             stored.lanes.into_iter().map(|lane| (lane.image.clone(), lane)).collect();
-        let Shown { hold, newest, newest_build, lanes: shown_lanes } = shown;
+        let Shown { hold, newest, newest_build, newest_notice, lanes: shown_lanes } = shown;
         let is_of_it = |first: Seq, count: u32| first.0 + u64::from(count) <= newest.0 + 1;
         let mut deliveries = stored.deliveries;
         deliveries.retain(|(_, remembered)| is_of_it(remembered.first, remembered.count));
         lanes.extend(shown_lanes.into_iter().map(|(image, lane)| (image, Arc::unwrap_or_clone(lane).into_state())));
         let lanes = lanes.into_values().collect();
-        Self::with_events(Snapshot { lanes, hold, newest, newest_build, deliveries }, reader)
+        let mut pending = stored.outbox.pending;
+        pending.retain(|notice| notice.id <= newest_notice);
+        let outbox = StoredOutbox { newest: newest_notice, pending };
+        Self::with_events(Snapshot { lanes, hold, newest, newest_build, deliveries, outbox }, reader)
     }
 
     /// Goes once through the newest history, back to the oldest event that is open or with a live build.
@@ -108,22 +115,32 @@ impl LiveState {
     pub(in crate::journal) fn leave_gap(&mut self) {
         self.snapshot.newest = Seq(self.snapshot.newest.0.saturating_add(EVENT_GAP));
         self.snapshot.newest_build = BuildId(self.snapshot.newest_build.0.saturating_add(BUILD_GAP));
+        self.snapshot.outbox.newest = NoticeId(self.snapshot.outbox.newest.0.saturating_add(NOTICE_GAP));
     }
 
     /// The rows of a whole state, for an empty database.
     pub(in crate::journal) fn entries(&self) -> Vec<Put> {
-        let Snapshot { lanes, hold, newest, newest_build, deliveries } = &self.snapshot;
+        let Snapshot { lanes, hold, newest, newest_build, deliveries, outbox } = &self.snapshot;
         let mut deliveries = deliveries.clone();
         deliveries.sort_by_key(|(_, remembered)| remembered.first);
         let mut puts = Vec::new();
         page::pack(&self.events, &deliveries, &mut puts);
         let mut put = |key, value| puts.push(Put { key, value: Some(value) });
-        let head = MetaEntry { schema: SCHEMA, newest: *newest, newest_build: *newest_build, hold: hold.clone() };
+        let head = MetaEntry {
+            schema: SCHEMA,
+            newest: *newest,
+            newest_build: *newest_build,
+            newest_notice: outbox.newest,
+            hold: hold.clone(),
+        };
         put(head_key(), json(&head));
         for lane in lanes {
             put(lane_key(&lane.image), json(lane));
             lane.keys.iter().for_each(|(git_ref, key)| put(key_key(&lane.image, git_ref), json(key)));
             lane.heads.iter().for_each(|(git_ref, commit)| put(head_of_ref_key(&lane.image, git_ref), json(commit)));
+        }
+        for notice in &outbox.pending {
+            put(notice_key(notice.id), json(notice));
         }
         for build in self.builds() {
             put(build_key(build.id), json(&build));

@@ -2,10 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::keys::{Put, build_key, closure_key, head_key, head_of_ref_key, image_build_key, key_key, lane_key};
+use super::keys::{
+    Put, build_key, closure_key, head_key, head_of_ref_key, image_build_key, key_key, lane_key, notice_key,
+};
 use super::page;
 use crate::command::Hold;
 use crate::model::{BuildId, Seq};
+use crate::notice::NoticeId;
 use crate::scheduler::Scheduler;
 use crate::scheduler::record::Changes;
 
@@ -26,6 +29,8 @@ pub(in crate::journal) struct MetaEntry {
     pub(in crate::journal) newest: Seq,
     pub(in crate::journal) newest_build: BuildId,
     #[serde(default)]
+    pub(in crate::journal) newest_notice: NoticeId,
+    #[serde(default)]
     pub(in crate::journal) hold: Option<Hold>,
 }
 
@@ -36,7 +41,8 @@ pub fn encode(changes: &Changes, scheduler: &Scheduler) -> Vec<Put> {
     let mut put = |key, value| puts.push(Put { key, value });
     if changes.meta {
         let (newest, newest_build) = scheduler.counters();
-        let head = MetaEntry { schema: SCHEMA, newest, newest_build, hold: scheduler.hold().cloned() };
+        let (newest_notice, hold) = (scheduler.newest_notice(), scheduler.hold().cloned());
+        let head = MetaEntry { schema: SCHEMA, newest, newest_build, newest_notice, hold };
         put(head_key(), Some(json(&head)));
     }
     for image in &changes.lane_rows {
@@ -57,6 +63,9 @@ pub fn encode(changes: &Changes, scheduler: &Scheduler) -> Vec<Put> {
     }
     for (image, git_ref, commit) in &changes.heads {
         put(head_of_ref_key(image, git_ref), commit.as_ref().map(json));
+    }
+    for (id, notice) in &changes.notices {
+        put(notice_key(*id), notice.as_ref().map(json));
     }
     puts
 }

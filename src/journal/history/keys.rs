@@ -9,12 +9,14 @@
 //! | `b` | number | a build |
 //! | `c` | image, 0, ref, 0, number | how the events of a key up to that number ended |
 //! | `r` | image, 0, ref | where a ref was seen at the remote |
+//! | `o` | number | a notice that nobody has received yet |
 //! | `j` | image, 0, number | index of builds by image |
 //! | `n` | | the tally of all other rows, in binary |
 //!
 //! Numbers are big-endian, so that order by bytes is order by number.
 
 use crate::model::{BuildId, GitRef, ImageName, Seq};
+use crate::notice::NoticeId;
 use crate::scheduler::record::BuildRecord;
 
 /// One row to write; no value: to remove.
@@ -57,6 +59,10 @@ pub(in crate::journal) fn parse_key_key(key: &[u8]) -> Option<(ImageName, GitRef
 /// Where the page is that begins with this number.
 pub(in crate::journal) fn page_key(first: Seq) -> Vec<u8> {
     join(b'e', &[&first.0.to_be_bytes()])
+}
+
+pub(in crate::journal) fn notice_key(notice: NoticeId) -> Vec<u8> {
+    join(b'o', &[&notice.0.to_be_bytes()])
 }
 
 pub(in crate::journal) fn build_key(build: BuildId) -> Vec<u8> {

@@ -11,6 +11,7 @@ use crate::model::{CommitId, GitRef, ImageName, Seq, Timestamp};
 use crate::scheduler::Snapshot;
 use crate::scheduler::deliveries::REMEMBERED_MAX;
 use crate::scheduler::lane::{Key, LaneState};
+use crate::scheduler::outbox::StoredOutbox;
 use crate::scheduler::record::Remembered;
 
 impl Reader {
@@ -31,7 +32,8 @@ impl Reader {
         }
         let (newest, newest_build) = (head.newest, head.newest_build);
         let deliveries = self.deliveries()?;
-        Ok(Some(Snapshot { lanes, hold: head.hold, newest, newest_build, deliveries }))
+        let outbox = StoredOutbox { newest: head.newest_notice, pending: self.table(b"o", |_, value| parse(value))? };
+        Ok(Some(Snapshot { lanes, hold: head.hold, newest, newest_build, deliveries, outbox }))
     }
 
     /// What the newest deliveries are known by when they come again, as many as are remembered.

@@ -22,6 +22,7 @@ use crate::journal::lock::Lock;
 use crate::journal::store::Store;
 use crate::journal::store::failure::Unopened;
 use crate::model::{BuildId, CommitId, Seq, Timestamp};
+use crate::notice::{Notice, NoticeId};
 use crate::scheduler::lane::{Key, LaneState};
 use crate::scheduler::record::BuildRecord;
 
@@ -137,6 +138,7 @@ struct Seen {
     builds: BTreeSet<BuildId>,
     newest: Seq,
     newest_build: BuildId,
+    newest_notice: NoticeId,
 }
 
 /// Reads every row, and judges whether they fit together.
@@ -157,6 +159,9 @@ fn judge(store: &Store, findings: &mut JournalFindings) -> Result<(), JournalErr
     }
     if seen.newest_build > head.newest_build {
         findings.tell(format!("build {} is newer than the newest, {}", seen.newest_build, head.newest_build));
+    }
+    if seen.newest_notice > head.newest_notice {
+        findings.tell(format!("notice {} is newer than the newest, {}", seen.newest_notice, head.newest_notice));
     }
     for build in seen.live.iter().filter(|build| !seen.builds.contains(*build)) {
         findings.tell(format!("build {build} lives, but has no row"));
@@ -220,6 +225,13 @@ impl Seen {
             Some(b'c') => {
                 let _: Closure = parse(value)?;
                 self.newest = self.newest.max(Seq(number()?));
+            }
+            Some(b'o') => {
+                let notice: Notice = parse(value)?;
+                if notice.id.0 != number()? {
+                    return Err(format!("it holds notice {}", notice.id));
+                }
+                self.newest_notice = self.newest_notice.max(notice.id);
             }
             Some(b'n') if key.len() == 1 => {}
             Some(b'j') => self.newest_build = self.newest_build.max(BuildId(number()?)),

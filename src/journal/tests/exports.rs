@@ -105,10 +105,11 @@ fn what_a_later_step_wrote_is_not_in_the_state_of_an_earlier_one() {
         .map(|lane| (lane.image.clone(), Arc::new(Lane::restore(lane))))
         .collect();
     // As it was before event 3 came; the other lane is configured no more.
-    let shown = Shown { lanes, hold: None, newest: Seq(2), newest_build: BuildId(7) };
+    let shown = Shown { lanes, hold: None, newest: Seq(2), newest_build: BuildId(7), newest_notice: NoticeId(3) };
     let of_it = LiveState::of(shown, &journal.reader()).expect("readable");
     assert_eq!(of_it.events, [event(1), event(2)]);
     assert_eq!(of_it.snapshot.deliveries, []);
+    assert_eq!(of_it.snapshot.outbox, StoredOutbox { newest: NoticeId(3), pending: Vec::new() });
     assert_eq!(of_it.snapshot.lanes.len(), 2);
     assert!(of_it.snapshot.lanes[0].keys.is_empty());
 }

@@ -3,8 +3,8 @@
 use super::ImageController;
 use crate::build::Outcome;
 use crate::model::{BuildId, Timestamp};
+use crate::notice::NoticeKind;
 use crate::reason::EndReason;
-use crate::scheduler::Notice;
 use crate::scheduler::lane::Phase;
 use crate::scheduler::record::Fact;
 use crate::scheduler::turn::Turn;
@@ -30,8 +30,8 @@ impl ImageController {
         });
         let red_before = self.lane.last_build.as_ref().is_some_and(|last| last.outcome == Some(Outcome::Failure));
         match outcome {
-            Outcome::Failure if !reopened => self.notify(Notice::Failed { build }, turn),
-            Outcome::Success if red_before => self.notify(Notice::Recovered { build }, turn),
+            Outcome::Failure if !reopened => self.notify(NoticeKind::Failed { build }, turn),
+            Outcome::Success if red_before => self.notify(NoticeKind::Recovered { build }, turn),
             _ => {}
         }
         self.lane.apply(Fact::Finished { build, at, outcome, log_url, reason, reopened }, &mut turn.changes);
@@ -52,7 +52,7 @@ impl ImageController {
     }
 
     pub(super) fn lose(&mut self, build: BuildId, reason: EndReason, turn: &mut Turn) {
-        self.notify(Notice::Lost { build, reason: reason.clone() }, turn);
+        self.notify(NoticeKind::Lost { build, reason: reason.clone() }, turn);
         let started = self.lane.live(build).expect("it is lost because it lived").record.started_at.is_some();
         if started {
             self.end(build, Outcome::Lost, turn.now, None, Some(reason), turn);
@@ -90,7 +90,7 @@ impl ImageController {
 
     pub(super) fn give_up_uncertain(&mut self, turn: &mut Turn) {
         let build = self.lane.queued.as_ref().expect("looked up by the caller").live.record.id;
-        self.notify(Notice::Unverified { build }, turn);
+        self.notify(NoticeKind::Unverified { build }, turn);
         self.never_started(Outcome::NotStarted, EndReason::Unverified, None, turn);
     }
 

@@ -4,13 +4,14 @@ use super::matching::{CLOCK_TOLERANCE, accepted_surely_before, fits_label, match
 use super::{ImageController, Question};
 use crate::build::{BackendBuild, BackendBuildId, BackendBuildState, Observation, ObserveError, Outcome, SourceTaken};
 use crate::model::{BuildId, CommitId, Seq, Timestamp};
+use crate::notice::NoticeKind;
 use crate::reason::{EndReason, RefusalReason};
 use crate::scheduler::coverage::cover;
 use crate::scheduler::lane::{Lane, Live, Phase, Running};
 use crate::scheduler::record::Fact;
 use crate::scheduler::turn::Turn;
 use crate::scheduler::wait::back_off;
-use crate::scheduler::{Effect, Notice, OBSERVE_GROWTH_MAX};
+use crate::scheduler::{Effect, OBSERVE_GROWTH_MAX};
 
 /// A longer id is no id of a back-end that we know, and has no place in a small entry of the journal.
 const BACKEND_ID_BYTES_MAX: usize = 64;
@@ -230,7 +231,7 @@ impl ImageController {
         match error {
             ObserveError::Throttled { retry_after: Some(wait) } => self.watch.wait = *wait,
             ObserveError::Forbidden { detail } if self.watch.wait <= self.policy.observe_every => {
-                self.notify(Notice::Unreadable { detail: detail.clone() }, turn);
+                self.notify(NoticeKind::Unreadable { detail: detail.clone() }, turn);
             }
             _ => {}
         }

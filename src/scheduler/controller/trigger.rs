@@ -5,12 +5,13 @@ use std::time::Duration;
 use super::ImageController;
 use crate::build::TriggerAnswer;
 use crate::model::BuildId;
+use crate::notice::NoticeKind;
 use crate::reason::{RefusalReason, UncertainReason};
 use crate::scheduler::lane::Phase;
 use crate::scheduler::record::{Cover, Fact};
 use crate::scheduler::turn::Turn;
 use crate::scheduler::wait::back_off;
-use crate::scheduler::{Notice, PROBE_EVERY, REFUSED_NOTICE_AFTER};
+use crate::scheduler::{PROBE_EVERY, REFUSED_NOTICE_AFTER};
 
 impl ImageController {
     /// R5: what the answer to the trigger call means.
@@ -54,7 +55,7 @@ impl ImageController {
                 let fact = Fact::Refused { build, at: turn.now, reason: reason.clone(), again_at, blocked: true };
                 self.lane.apply(fact, &mut turn.changes);
                 if !blocked_before {
-                    self.notify(Notice::Blocked { reason }, turn);
+                    self.notify(NoticeKind::Blocked { reason }, turn);
                 }
             }
         }
@@ -77,7 +78,7 @@ impl ImageController {
         let (since, reason) = (refusal.since, refusal.reason.clone());
         if turn.now.since(since) >= REFUSED_NOTICE_AFTER && !self.noticed {
             self.noticed = true;
-            self.notify(Notice::StillRefused { since, reason }, turn);
+            self.notify(NoticeKind::StillRefused { since, reason }, turn);
         }
     }
 
@@ -86,7 +87,7 @@ impl ImageController {
         let blocked = self.lane.refusal.as_ref().is_some_and(|refusal| refusal.blocked);
         if blocked || (started && self.noticed) {
             self.noticed = false;
-            self.notify(Notice::Unblocked, turn);
+            self.notify(NoticeKind::Unblocked, turn);
         }
     }
 

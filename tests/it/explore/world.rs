@@ -215,7 +215,10 @@ impl World {
                 self.questions.push(Asked { id: question, at: self.at, seen: None });
                 Ok(())
             }
-            Effect::Notify { .. } => Ok(()),
+            // At once: so no state has a notice that waits, and none differs by what an operator is told.
+            Effect::Deliver { notice, .. } => {
+                self.step(Some(Input::Delivered { id: notice.id, result: Ok(()) }), How::Lives, scope)
+            }
             Effect::Cancel { .. } | Effect::AskHeads { .. } => Err("nobody asked for this".to_owned()),
         }
     }

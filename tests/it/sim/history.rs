@@ -33,6 +33,7 @@ use coalesced::build::{
 use coalesced::emulator::Hub;
 use coalesced::event::{Delivery, Event, Fingerprint};
 use coalesced::model::{BuildId, GitRef, ImageName, Seq, Timestamp};
+use coalesced::notice::NoticeId;
 use coalesced::scheduler::lane::Lane;
 use coalesced::scheduler::policy::{AccountName, LabelRule, Policy};
 use coalesced::scheduler::{Settings, Ticket};
@@ -58,6 +59,7 @@ enum Pending {
     Seen(ImageName, u64, Result<Observation, ObserveError>),
     CancelEffect(ImageName, BuildId, BackendBuildId),
     CancelAnswer(ImageName, BuildId, CancelAnswer),
+    Told(NoticeId, bool),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +94,8 @@ pub(crate) struct History<'a> {
     commits: u64,
     wanting: BTreeMap<Seq, Wanting>,
     passed_over: Vec<PassedOver>,
+    /// What the operator is to be told and has not received yet.
+    undelivered: BTreeSet<NoticeId>,
     receipts: BTreeMap<Ticket, Fingerprint>,
     first_receipts: BTreeMap<Fingerprint, (Seq, u32)>,
     deliveries: u64,
@@ -170,6 +174,7 @@ impl<'a> History<'a> {
             commits: 0,
             wanting: BTreeMap::new(),
             passed_over: Vec::new(),
+            undelivered: BTreeSet::new(),
             receipts: BTreeMap::new(),
             first_receipts: BTreeMap::new(),
             deliveries: 0,
@@ -227,6 +232,9 @@ impl<'a> History<'a> {
         }
         if self.broken.is_none() {
             self.check_coverage();
+        }
+        if self.broken.is_none() {
+            self.check_notices();
         }
         if self.broken.is_none() {
             self.check_passed_over();

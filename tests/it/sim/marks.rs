@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use coalesced::build::Outcome;
 use coalesced::emulator::Fault;
 use coalesced::event::{End, Verdict};
+use coalesced::notice::NoticeKind;
 use coalesced::reason::{EndReason, RefusalReason, SkipEvidence, UncertainReason};
+use coalesced::scheduler::Scheduler;
 use coalesced::scheduler::lane::Phase;
 use coalesced::scheduler::record::Fact;
-use coalesced::scheduler::{Notice, Scheduler};
 
 use super::plan::{QuestionFate, Word};
 
@@ -232,18 +233,18 @@ impl Marks {
         });
     }
 
-    pub(crate) fn notice(&mut self, notice: &Notice) {
+    pub(crate) fn notice(&mut self, notice: &NoticeKind) {
         self.hit(match notice {
-            Notice::Blocked { .. } => "notice: blocked",
-            Notice::StillRefused { .. } => "notice: still refused",
-            Notice::Unblocked => "notice: unblocked",
-            Notice::Failed { .. } => "notice: failed",
-            Notice::Recovered { .. } => "notice: recovered",
-            Notice::Lost { .. } => "notice: lost",
-            Notice::Unverified { .. } => "notice: unverified",
-            Notice::Unreadable { .. } => "notice: unreadable",
-            Notice::NotCancelled { .. } => "notice: not cancelled",
-            Notice::RemoteUnreadable { .. } | Notice::RemoteReadable => {
+            NoticeKind::Blocked { .. } => "notice: blocked",
+            NoticeKind::StillRefused { .. } => "notice: still refused",
+            NoticeKind::Unblocked => "notice: unblocked",
+            NoticeKind::Failed { .. } => "notice: failed",
+            NoticeKind::Recovered { .. } => "notice: recovered",
+            NoticeKind::Lost { .. } => "notice: lost",
+            NoticeKind::Unverified { .. } => "notice: unverified",
+            NoticeKind::Unreadable { .. } => "notice: unreadable",
+            NoticeKind::NotCancelled { .. } => "notice: not cancelled",
+            NoticeKind::RemoteUnreadable { .. } | NoticeKind::RemoteReadable => {
                 unreachable!("no image of a history has a remote")
             }
         });

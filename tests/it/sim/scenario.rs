@@ -91,6 +91,8 @@ impl Script {
 
 fn line(input: &Input) -> String {
     match input {
+        // A scenario delivers each notice at once.
+        Input::Delivered { id, result } => format!("# notice {id}: {result:?}"),
         Input::Heads { .. } | Input::Configured(_) => unreachable!("a history has no remote, and its rules stay"),
         Input::Arrived { delivery, .. } => {
             let new_event = &delivery.new_events[0];

@@ -27,7 +27,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     ("config", &["build", "model", "reason", "scheduler"]),
     ("client_file", &["config"]),
-    ("journal", &["clock", "command", "event", "journal::committed", "model", "reason", "scheduler"]),
+    ("journal", &["clock", "command", "event", "journal::committed", "model", "notice", "reason", "scheduler"]),
     ("simulate", &["journal", "journal::committed", "model", "scheduler"]),
     // What comes in and what goes out.
     ("source", &["config", "event", "model", "reason"]),
@@ -47,6 +47,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "journal",
             "journal::committed",
             "model",
+            "notice",
             "refs",
             "scheduler",
             "status",

@@ -43,6 +43,10 @@ impl History<'_> {
                     let answer = if granted { CancelAnswer::Requested } else { refused() };
                     self.later(self.delays.1, Pending::CancelAnswer(image, build, answer));
                 }
+                Pending::Told(id, received) => {
+                    let result = if received { Ok(()) } else { Err("as planned".to_owned()) };
+                    inputs.push(Input::Delivered { id, result });
+                }
                 Pending::CancelAnswer(image, build, answer) => {
                     inputs.push(Input::CancelAnswered { image, build, answer });
                 }

@@ -14,6 +14,13 @@ use super::hub::number_of;
 use super::{History, START, Wanting, world};
 
 impl History<'_> {
+    /// Whatever died: each notice was received, at least once.
+    pub(super) fn check_notices(&mut self) {
+        if let Some(id) = self.undelivered.first() {
+            self.fail(format!("notice {id} was made, and nobody has received it at rest"));
+        }
+    }
+
     /// I2 by the truth of the Hub: what was in the source when it was taken.
     pub(super) fn check_coverage(&mut self) {
         // What goes on unseen ends, too.

@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use coalesced::emulator::TrueBuild;
 use coalesced::event::CauseKind;
 use coalesced::model::{GitRef, ImageName, Timestamp};
+use coalesced::notice::Notice;
 use coalesced::scheduler::Step;
 use coalesced::scheduler::lane::LaneState;
+use coalesced::scheduler::outbox::StoredOutbox;
 use coalesced::simulate::Store;
 
 use super::History;
@@ -121,6 +123,10 @@ impl History<'_> {
             if !same {
                 self.fail(format!("the journal's lane differs: {:?} {lane:?}", stored.get(&image)));
             }
+        }
+        let notices: Vec<Notice> = self.driver.scheduler().notices().cloned().collect();
+        if snapshot.outbox != (StoredOutbox { newest: self.driver.scheduler().newest_notice(), pending: notices }) {
+            self.fail(format!("the journal's notices differ: {:?}", snapshot.outbox));
         }
         if (snapshot.newest, snapshot.newest_build) != self.driver.scheduler().counters() {
             self.fail("the journal's counters differ".to_owned());

@@ -67,6 +67,13 @@ impl History<'_> {
                 script.fact(&record.image, &record.fact);
             }
         }
+        for (id, notice) in &step.changes().notices {
+            if notice.is_some() {
+                self.undelivered.insert(*id);
+            } else if self.undelivered.contains(id) {
+                self.fail(format!("notice {id} is forgotten, and nobody has received it"));
+            }
+        }
         for event in &step.changes().events {
             let place = event.image.clone().zip(event.git_ref.clone());
             let needs = place.and_then(|place| {

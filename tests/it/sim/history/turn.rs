@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use coalesced::build::{BuildRequest, TriggerAnswer};
 use coalesced::event::CauseKind;
+use coalesced::notice::Notice;
 use coalesced::scheduler::{Decision, Effect, Input, Step, Ticket};
 
 use super::super::plan::CallFate;
@@ -75,9 +76,19 @@ impl History<'_> {
             Effect::Cancel { image, build, backend_id } => {
                 self.later(before, Pending::CancelEffect(image, build, backend_id));
             }
-            Effect::Notify { notice, .. } => self.marks.notice(&notice),
+            Effect::Deliver { notice, attempt } => self.tell_operator(&notice, attempt),
             Effect::AskHeads { .. } => unreachable!("no image of a history has a remote"),
         }
+    }
+
+    /// Each third notice is received with the second try only.
+    fn tell_operator(&mut self, notice: &Notice, attempt: u32) {
+        self.marks.notice(&notice.kind);
+        let received = attempt > 1 || !notice.id.0.is_multiple_of(3);
+        if received {
+            self.undelivered.remove(&notice.id);
+        }
+        self.later(self.delays.0, Pending::Told(notice.id, received));
     }
 
     pub(super) fn trigger(&mut self, request: BuildRequest) {
