@@ -51,7 +51,7 @@ pub(crate) trait Calls: Debug + Send + Sync + 'static {
         async { Err(ObserveError::Forbidden { detail: "this kind of back-end can't list its builds".to_owned() }) }
     }
 
-    /// Asks to cancel one build. Even a granted wish frees nothing until the end is seen.
+    /// Asks to cancel one build. Even a granted request frees nothing until the end is seen.
     fn cancel(&self, _build: &BackendBuildId) -> impl Future<Output = CancelAnswer> + Send {
         async { CancelAnswer::Unsupported }
     }

@@ -36,13 +36,13 @@ impl Config {
 
 /// The kinds as a section of the manual, each with the least that its table needs.
 pub(crate) fn manual() -> String {
-    let mut text = ".SH \"KINDS OF BACK-ENDS AND SOURCES\"\n".to_owned();
-    for kind in backend::KINDS {
-        let example = format!("kind = \"{}\"\n{}", kind.name(), kind.example());
-        text += &format!(".TP\nA back\\-end of kind {}\n.nf\n{}\n.fi\n", kind.name(), example.replace('-', "\\-"));
-    }
-    let names: Vec<&str> = source::KINDS.iter().map(|kind| kind.name).collect();
-    text + &format!(".TP\nSources\nof kind {}.\n", names.join(", "))
+    let backends = backend::KINDS.iter().map(|kind| {
+        let example = format!("kind = \"{}\"\n{}", kind.name(), kind.example()).replace('-', "\\-");
+        format!(".TP\nA back\\-end of kind {}\n.nf\n{example}\n.fi\n", kind.name())
+    });
+    let sources: Vec<&str> = source::KINDS.iter().map(|kind| kind.name).collect();
+    let backends: String = backends.collect();
+    format!(".SH \"KINDS OF BACK-ENDS AND SOURCES\"\n{backends}.TP\nSources\nof kind {}.\n", sources.join(", "))
 }
 
 #[cfg(test)]

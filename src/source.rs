@@ -1,4 +1,4 @@
-//! Sources: what strangers send becomes a [`Delivery`], or a reason why not.
+//! Sources: what is sent from outside becomes a [`Delivery`], or a reason why not.
 //!
 //! A source checks who speaks, over the raw bytes, before it reads a word of what is said; then it parses
 //! leniently and routes. It owns the sender's formats. It must not wait, store or answer: bytes go in, a

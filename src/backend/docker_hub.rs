@@ -1,7 +1,7 @@
 //! Docker Hub's Automated Builds, from the caller's side: trigger, list of builds, cancel.
 //!
-//! None of these calls was ever documented as an API, so everything is read leniently and a word that nobody
-//! knows is never an error. The trigger URL is a password: it is kept out of every text that leaves here.
+//! None of these calls was ever documented as an API, so everything is read leniently and an unknown word
+//! is never an error. The trigger URL is a password: it is kept out of every text that leaves here.
 
 mod actions;
 #[cfg(test)]

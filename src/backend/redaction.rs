@@ -1,4 +1,4 @@
-//! Makes a stranger's text fit to be shown: one short line, without our secrets.
+//! Makes text from outside fit to be shown: one short line, without our secrets.
 
 use std::fmt;
 

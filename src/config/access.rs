@@ -1,4 +1,4 @@
-//! By which ways wishes come in and who may: `[source.NAME]`, `[button.NAME]`, `[token.NAME]`.
+//! How requests come in, and who may send them: `[source.NAME]`, `[button.NAME]`, `[token.NAME]`.
 
 use std::collections::BTreeMap;
 

@@ -67,7 +67,7 @@ fn downcast<T: Any>(keys: &dyn Keys) -> Option<&T> {
 pub(crate) struct BackendTable {
     /// What the kind needs to connect.
     pub(crate) keys: Arc<dyn Keys>,
-    /// The keys beside `kind`, with every default and without a secret.
+    /// The keys other than `kind`, with every default and without a secret.
     pub(crate) shown: Shown,
     pub(crate) policy: BackendPolicy,
 }

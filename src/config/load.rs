@@ -91,7 +91,7 @@ pub(crate) fn parse(
     let mut report = Report::new(file_name, text);
     let (table, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
-        // What was recovered is a guess; checking a guess would report mistakes that nobody made.
+        // What was recovered is a guess; checking a guess would report mistakes that aren't there.
         for error in errors {
             report.mistake(error.span().map_or(text.len(), |span| span.start), not_toml(error.message()));
         }

@@ -47,7 +47,7 @@ impl PolicyKeys {
 const RETRIES_MAX: u32 = 100;
 /// The shortest time between two questions to a back-end.
 const QUESTION_MIN: Duration = Duration::from_millis(10);
-/// The shortest time between two questions to a remote, which may be a stranger's.
+/// The shortest time between two questions to a remote, which may be someone else's.
 const RECONCILE_MIN: Duration = Duration::from_secs(1);
 /// The word for no questions to the remote.
 pub(super) const OFF: &str = "off";

@@ -2,7 +2,7 @@
 //! runs.
 //!
 //! [`Fixed`] is read once: sockets, files and limits that belong to the process. [`Rules`] are published as one
-//! `Arc`, and whoever needs them reads that one value: no part of them may be copied and kept elsewhere, or a reload
+//! `Arc`, and every reader reads that one value: no part of them may be copied and kept elsewhere, or a reload
 //! would be in force in one room and not in the other.
 
 use std::collections::BTreeMap;

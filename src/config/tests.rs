@@ -308,6 +308,16 @@ fn what_can_not_work_is_warned_about() {
 }
 
 #[test]
+fn what_is_known_of_a_kind_is_told_where_an_image_uses_it() {
+    let day = "2026-11-23T00:00:00Z".parse().expect("a day");
+    let notices = parsed(IMAGE).notices(day);
+    assert!(notices.len() == 1 && notices[0].contains("2027-04-01"), "{notices:?}");
+    let two = format!("{IMAGE}{}", IMAGE.replace("a/b", "c/d"));
+    assert_eq!(parsed(&two).notices(day), notices, "once a kind");
+    assert_eq!(parsed("").notices(day), [""; 0]);
+}
+
+#[test]
 fn two_tokens_with_one_secret_are_refused() {
     let text = "[token.a]\nsecret = \"test-token-0123456789\"\n[token.b]\nsecret = \"test-token-0123456789\"\n";
     let error = parse(&format!("{text}{IMAGE}")).expect_err("the same").to_string();

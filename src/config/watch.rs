@@ -1,10 +1,10 @@
-//! Which refs an image's rules name. Pure: asked by whoever hears of a ref, a source or a remote.
+//! Which refs an image's rules name. Pure: a source asks, and what looks at remotes.
 
 use super::image::ImageConfig;
 use crate::model::{GitRef, RefKind};
 use crate::reason::IgnoreReason;
 
-/// What a default branch is called where nobody says.
+/// What a default branch is called where the sender doesn't say.
 const DEFAULT_BRANCHES: [&str; 2] = ["master", "main"];
 
 impl ImageConfig {
@@ -27,8 +27,8 @@ impl ImageConfig {
         }
     }
 
-    /// The one branch that the rules name without a wildcard: what is built when nobody names a ref. None where they
-    /// name none, or several, since then nobody can tell which is meant.
+    /// The one branch that the rules name without a wildcard: what is built when no ref is named. None where they
+    /// name none, or several, since then it isn't clear which is meant.
     pub fn only_branch(&self) -> Option<GitRef> {
         let globs = self.branch_globs.as_deref().unwrap_or_default();
         let mut literal = globs.iter().filter(|glob| !glob.contains(is_wildcard));

@@ -28,7 +28,7 @@ pub struct Tap<'a> {
 /// Why a tap asks for nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TapError {
-    /// A wrong token, or no such button: the same to whoever has no token, so that names can't be found out by trying.
+    /// A wrong token, or no such button: the same to a caller without a token, so that names can't be found out by trying.
     #[error("no button of this name takes this token")]
     Unauthorized,
     #[error("this button takes POST only; allow_get lets it take GET")]
@@ -116,7 +116,7 @@ fn wanted_ref(button: &ButtonConfig, fields: &Fields<'_>) -> Result<GitRef, TapE
     Ok(named)
 }
 
-/// What a tap says beside its token: the body's fields, else the query's.
+/// What a tap says, apart from its token: the body's fields, else the query's.
 struct Fields<'a> {
     body: Map<String, Value>,
     query: &'a str,

@@ -25,7 +25,7 @@ const DELIVERY: &str = "x-github-delivery";
 /// The bytes of an HMAC-SHA256.
 const SIGNATURE_BYTES: usize = 32;
 
-/// The most characters of a stranger's word that a reason repeats.
+/// The most characters of the sender's word that a reason repeats.
 const ECHO_CHARS_MAX: usize = 80;
 
 pub(super) const KIND: Kind = Kind { name: "github", read };

@@ -37,7 +37,7 @@ impl JsonMistake {
         Self { line, column, what }
     }
 
-    /// Whether the text is JSON all the same, and only says what nobody expected.
+    /// Whether the text is JSON all the same, and only says something unexpected.
     pub fn is_shape(&self) -> bool {
         self.what == Diagnostic::Shape
     }

@@ -1,4 +1,4 @@
-//! A push, whoever sent it: the ref that moved, and what is known of its commits.
+//! A push, from any sender: the ref that moved, and what is known of its commits.
 //!
 //! Every kind of source makes one of these out of its own format. What a sender doesn't show whole counts as not known,
 //! and not as nothing. Must never know a sender's format.
@@ -22,7 +22,7 @@ pub(crate) struct Push<'a> {
     pub(crate) git_ref: GitRef,
     /// The commit that the ref points to now; of an annotated tag, the commit and not the tag object.
     pub(crate) commit: Option<CommitId>,
-    /// None where the ref is new, or nobody says.
+    /// None where the ref is new, or the sender doesn't say.
     pub(crate) before: Option<CommitId>,
     pub(crate) deleted: bool,
     /// The repository's, where the sender says.

@@ -1,6 +1,6 @@
 //! Which images a push concerns, and what their rules make of it.
 //!
-//! Pure. Each image whose repository it is gets a wish of its own; a push that concerns nobody still leaves
+//! Pure. Each image whose repository it is gets an event of its own; a push that concerns no image still leaves
 //! one, so that the history can say why nothing was built.
 
 use std::cell::OnceCell;
@@ -124,7 +124,7 @@ pub(super) mod tests {
     const PUSHED: Disposition = Disposition::Build { immediate: false, manual: false, ensure: false };
 
     #[test]
-    fn every_image_of_the_repository_gets_its_own_wish() {
+    fn every_image_of_the_repository_gets_its_own_event() {
         let mut elsewhere = image(None, &[], SkipRule::All);
         elsewhere.repository = Some("github.com/mrraph/other".to_owned());
         let images = images(vec![
@@ -143,7 +143,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_repository_of_nobody_leaves_one_ignored_wish() {
+    fn an_unknown_repository_leaves_one_ignored_event() {
         let new_events = route(&BTreeMap::new(), &push("refs/heads/master"));
         assert_eq!(new_events.len(), 1);
         assert_eq!(new_events[0].image, None);

@@ -162,7 +162,7 @@ impl Session {
 }
 
 impl State {
-    /// The token that is good, or a new one. The caller holds the lock, so nobody else logs in meanwhile.
+    /// The token that is good, or a new one. The caller holds the lock, so there is no other login meanwhile.
     async fn bearer(&mut self, session: &Session) -> Result<Bearer, ObserveError> {
         let now = Instant::now();
         if let Some(bearer) = self.bearer.as_ref().filter(|bearer| now < bearer.good_until) {
@@ -171,7 +171,7 @@ impl State {
         self.bearer = None;
         match &self.pause {
             Some((until, why)) if now < *until => return Err(still(why, until.duration_since(now))),
-            // Set before the call: whoever asked may give up during it, and the next must not try at once.
+            // Set before the call: the caller may give up during it, and the next must not try at once.
             _ => self.pause = Some((now + PAUSE_AFTER_OUTAGE, unavailable("the login got no answer".to_owned()))),
         }
         match session.log_in().await {

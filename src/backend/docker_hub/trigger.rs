@@ -25,7 +25,7 @@ pub(super) fn classify(answer: &Answer, redaction: &Redaction) -> TriggerAnswer 
         // and 425 that it came too early: unlike the other refusals they heal without an operator.
         409 | 425 => TriggerAnswer::RefusedForNow { retry_after: None, detail: answer.description(redaction) },
         // By the standard 408 means that the request did not arrive as a whole, but gateways also say so when
-        // the service behind them, which has the request, is slow. Of statuses of 600 and above nobody knows.
+        // the service behind them, which has the request, is slow. Statuses of 600 and above mean nothing known.
         408 | 500.. => TriggerAnswer::Uncertain { detail: answer.description(redaction) },
         404 | 410 => TriggerAnswer::Refused {
             detail: format!(
@@ -98,7 +98,7 @@ fn word_of_list(elements: &[Value]) -> Word {
 /// `state` in these is that of the build before, so it says nothing.
 fn word_of_element(element: &Value) -> Word {
     let Value::Object(fields) = element else {
-        return Word::Unclear("its body has a form that nobody knows");
+        return Word::Unclear("its body has an unknown form");
     };
     match fields.get("build_code") {
         Some(Value::Null) | None => {}

@@ -43,7 +43,7 @@ pub(super) fn actions(api: &str, image: &ImageName, offset: usize) -> Option<Url
     Some(url)
 }
 
-/// Where the wish to cancel goes; None where the id could lead elsewhere.
+/// Where a request to cancel goes; None where the id could lead elsewhere.
 pub(super) fn cancel(api: &str, row: &BackendBuildId) -> Option<Url> {
     is_row_id(&row.0).then(|| Url::parse(&format!("{api}/api/audit/v1/action/{}/cancel/", row.0)).ok())?
 }
@@ -52,7 +52,7 @@ pub(super) fn login(api: &str) -> Option<Url> {
     Url::parse(&format!("{api}/v2/auth/token")).ok()
 }
 
-/// Whether a stranger's text can be a build's id: short, and without a character that means anything in a URL.
+/// Whether this text can be a build's id: short, and without a character that means anything in a URL.
 pub(super) fn is_row_id(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     (1..=ROW_ID_BYTES_MAX).contains(&text.len()) && text.bytes().all(allowed)

@@ -58,7 +58,7 @@ pub(crate) fn remote(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// Whether a token may be sent to this remote: by HTTP, where nobody on the way can read along.
+/// Whether a token may be sent to this remote: over HTTP, where no one on the way can read it.
 pub(crate) fn takes_token(remote: &str) -> bool {
     Url::parse(remote).is_ok_and(|url| is_private_way(&url))
 }
@@ -110,7 +110,7 @@ pub(crate) fn plain_base(url: &Url, text: &str, key: &str, form: &str) -> Result
     Ok(text.trim_end_matches('/').to_owned())
 }
 
-/// Whether nobody on the way can read along.
+/// Whether no one on the way can read what is sent.
 pub(crate) fn is_private_way(url: &Url) -> bool {
     url.scheme() == "https" || (url.scheme() == "http" && is_this_machine(url))
 }

@@ -1,6 +1,6 @@
 //! Lengths of time as an operator writes them: `4h10m`, `90d`.
 //!
-//! Days are the largest unit: nobody wants to read 90 days as "2months 29days 2h 52m 48s".
+//! Days are the largest unit: 90 days should not read as "2months 29days 2h 52m 48s".
 
 use std::fmt::Write;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! One table of the file while it is read: every key is asked for by name, and what nobody asked for is refused.
+//! One table of the file while it is read: every key is asked for by name, and any other is refused.
 //!
 //! Knows TOML's types and positions, nothing of what the keys mean. Never quotes a value: it may be a secret.
 
@@ -12,7 +12,7 @@ use toml::de::{DeTable, DeValue};
 use super::diagnostic::Report;
 use super::length;
 
-/// What is needed to make sense of a file beside its text.
+/// What is needed to make sense of a file, apart from its text.
 pub(crate) struct Reader<'a> {
     pub(crate) report: Report<'a>,
     /// What relative paths in the file start from.
@@ -176,7 +176,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// Refuses every key that nobody asked for.
+    /// Refuses every key that was not asked for.
     pub(crate) fn finish(self, reader: &mut Reader<'_>) {
         for key in self.table.into_iter().flat_map(|table| table.keys()) {
             let (name, at) = (key.get_ref().as_ref(), key.span().start);

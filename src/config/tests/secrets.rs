@@ -24,7 +24,7 @@ fn in_directory(secret: &str, directory: &Path) -> Result<Config, ConfigError> {
     Config::parse(&token(secret), "c.toml", directory, &variable)
 }
 
-/// What is warned about beside the image's want of a login.
+/// The warnings, but for the one that the image has no login.
 fn warnings(config: &Config) -> Vec<&str> {
     config.warnings.iter().map(String::as_str).filter(|warning| !warning.contains("expected_build_time")).collect()
 }

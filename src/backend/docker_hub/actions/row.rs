@@ -36,7 +36,7 @@ pub(super) fn row(
     })
 }
 
-/// When the entry was made. Where nobody says, its start is the nearest moment known.
+/// When the entry was made. Where it isn't said, its start is the nearest moment known.
 pub(super) fn created(entry: &Value) -> Option<Timestamp> {
     ["created", "start_date"].iter().find_map(|field| entry.get(field).and_then(dates::moment))
 }

@@ -1,4 +1,4 @@
-//! The end of Docker Hub's Automated Builds, told in time.
+//! The end of Docker Hub's automated builds, announced in time.
 
 use crate::model::Timestamp;
 
