@@ -117,7 +117,7 @@ impl Daemon {
             _ = &mut self.server => return Err(DaemonError::ServerEnded),
         }
         telemetry::stopping();
-        tracing::info!("ending: no more requests");
+        tracing::info!("stopping: no new requests are accepted");
         self.stop_serving.cancel();
         let _ = self.server.await;
         self.stop_driving.cancel();
@@ -126,7 +126,7 @@ impl Daemon {
         if let Err(why) = ClientFile::remove(&self.data_dir) {
             tracing::warn!("failed to remove the file for clients on this machine: {why}");
         }
-        tracing::info!("ended; everything accepted is on disk");
+        tracing::info!("stopped; everything accepted is on disk");
         Ok(())
     }
 }

@@ -83,7 +83,7 @@ pub struct Parts<J> {
     pub history: HistoryLimit,
     /// Where receipts can be read: the address of `/v1/events`.
     pub receipts_url: String,
-    /// How often the service manager wants to hear that the loop turns.
+    /// How often the service manager expects a sign of life.
     pub watchdog: Option<Duration>,
 }
 
@@ -96,7 +96,7 @@ pub struct HistoryLimit {
     pub events: u64,
 }
 
-/// What somebody wants of the driver, and where the answer goes.
+/// A request to the driver, and where its answer goes.
 enum Message {
     Deliver(Delivery, oneshot::Sender<Decision>),
     Command(Command, oneshot::Sender<Decision>),
@@ -265,7 +265,7 @@ impl<J: Storage> Driver<J> {
         }
     }
 
-    /// Tells the service manager that the loop turns and the journal writes, as often as it wants to hear it.
+    /// Tells the service manager that the loop and the journal work, as often as it asks for that.
     fn feed_watchdog(&mut self) {
         let now = self.clock.now();
         let is_well = self.vitals.is_well();
@@ -316,7 +316,7 @@ impl<J: Storage> Driver<J> {
         match effect {
             Effect::Answer { ticket, decision } => {
                 if let Some(answer) = self.waiting.remove(&ticket) {
-                    // Whoever asked may have gone; the event is on disk all the same.
+                    // The client may have gone; the event is on disk all the same.
                     let _ = answer.send(decision);
                 }
             }
@@ -338,7 +338,7 @@ impl<J: Storage> Driver<J> {
     }
 
     /// Accepts nothing more, but finishes what was accepted: requests in the inbox are written, and trigger
-    /// calls under way get a moment to tell their outcome.
+    /// calls under way get a moment to finish.
     async fn end(mut self) -> Result<(), JournalError> {
         self.inbox.close();
         let limit = tokio::time::sleep(ENDING_LIMIT);

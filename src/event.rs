@@ -201,7 +201,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// Whether the event was taken as a wish for a build, whatever becomes of that.
+    /// Whether the event asks for a build, whatever becomes of that.
     pub fn asks_for_build(&self) -> bool {
         matches!(self, Self::Opened | Self::AlreadyBuilt | Self::DuplicateOf { .. })
     }

@@ -1,7 +1,7 @@
 //! Reads the configuration again while the daemon runs, and puts it in force whole or not at all.
 //!
-//! A file with a mistake changes nothing: the rules of before stay, and every mistake is told. What belongs to the
-//! process (sockets, files, limits) stays as it was at the start; that it is written otherwise now is said. Secrets are
+//! A file with a mistake changes nothing: the old rules stay, and every mistake is reported. What belongs to the
+//! process (sockets, files, limits) stays as it was at the start; a change of it is reported. Secrets are
 //! read again with the file. Must never show a value of either configuration: only the names of what changed.
 
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! What the outside can watch: the log, the metrics as text, and the word to the service manager.
+//! What the outside can watch: the log, the metrics as text, and what the service manager is told.
 
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -50,7 +50,7 @@ pub fn ready(status: &str) {
 
 /// Tells the service manager that the configuration is being read again.
 pub fn reloading() {
-    // The moment tells it which reload is meant; only where it watches does the clock matter.
+    // The protocol asks for the time, so that a reload is not taken for an earlier one.
     match NotifyState::monotonic_usec_now() {
         Ok(now) => notify(&[NotifyState::Reloading, now]),
         Err(error) => tracing::debug!("failed to read the clock for the service manager: {error}"),
@@ -68,7 +68,7 @@ pub fn stopping() {
 }
 
 /// Feeds the watchdog. Called by the driver's loop alone, and only while the journal's thread is well: a loop that
-/// stands still and a write that hangs are both noticed.
+/// is stuck and a write that hangs are both noticed.
 pub fn alive() {
     notify(&[NotifyState::Watchdog]);
 }

@@ -1,4 +1,4 @@
-//! When the live state is written down beside the journal: soon after a change, at most every few minutes, and at
+//! When the live state is exported next to the journal: soon after a change, at most every few minutes, and at
 //! the end.
 //!
 //! What is written is the picture that the driver publishes after each step that is on disk, so no step waits for
@@ -35,7 +35,7 @@ struct Exporter {
     vitals: Arc<Vitals>,
     /// The edition of the picture that was written down last.
     edition: u64,
-    /// The last try failed, and that was told.
+    /// The last try failed, and that was logged.
     is_failing: bool,
 }
 
@@ -91,7 +91,7 @@ impl Exporter {
         true
     }
 
-    /// Writes down what the last step left. A failure is told, and tried again as another export.
+    /// Writes down what the last step left. A failure is logged once, and the next export is the next try.
     async fn export(&mut self) {
         let shown = {
             let picture = self.picture.borrow_and_update();
@@ -118,10 +118,12 @@ impl Exporter {
                 self.is_failing = false;
             }
             Err(error) if !self.is_failing => {
-                tracing::error!("there is no new export, which a damaged journal would be restored from: {error}");
+                tracing::error!(
+                    "failed to write an export; a damaged journal would be restored from an older one: {error}"
+                );
                 self.is_failing = true;
             }
-            Err(error) => tracing::debug!("no new export: {error}"),
+            Err(error) => tracing::debug!("failed to write an export again: {error}"),
         }
     }
 }

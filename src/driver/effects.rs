@@ -21,7 +21,7 @@ use crate::status::sentences::{notices, reasons};
 const CALL_LIMIT: Duration = Duration::from_secs(45);
 
 /// The most events of one step that have a line of their own in the log.
-const EVENTS_TOLD_MAX: usize = 4;
+const EVENTS_LOGGED_MAX: usize = 4;
 
 pub(super) async fn trigger(backends: Arc<Backends>, request: BuildRequest, counters: Counters) -> Input {
     let answer = match backends.get(&request.image) {
@@ -66,8 +66,8 @@ pub(super) async fn cancel(backends: Arc<Backends>, image: ImageName, build: Bui
     Input::CancelAnswered { image, build, answer }
 }
 
-/// What a call brought; nothing where it was ended with the daemon. Times that a back-end told by the wall clock are moved
-/// `ahead`, to our clock.
+/// What a call brought; nothing where it was ended with the daemon. A back-end's times are those of the wall clock: they
+/// are moved `ahead`, to our clock.
 ///
 /// # Panics
 ///
@@ -91,12 +91,12 @@ async fn within<T>(call: impl Future<Output = T>) -> Option<T> {
 
 /// Says in the log what a step decided.
 pub(super) fn log(changes: &Changes) {
-    // A burst is told in one line more, or the log would cost more than what it tells of.
-    let (told, rest) = changes.events.split_at(changes.events.len().min(EVENTS_TOLD_MAX));
+    // The rest of a burst is one line, or the log would cost more than the events.
+    let (logged, rest) = changes.events.split_at(changes.events.len().min(EVENTS_LOGGED_MAX));
     if !rest.is_empty() {
-        tracing::info!(events = rest.len(), "more events accepted in the same moment");
+        tracing::info!(events = rest.len(), "more events accepted at the same time");
     }
-    for event in told {
+    for event in logged {
         let image = event.image.as_ref().map(ToString::to_string).unwrap_or_default();
         let git_ref = event.git_ref.as_ref().map(ToString::to_string).unwrap_or_default();
         let source = &event.cause.source;
@@ -110,13 +110,13 @@ pub(super) fn log(changes: &Changes) {
         match &record.fact {
             Fact::Opened { .. } | Fact::StillQueued { .. } | Fact::HeadMoved { .. } => {}
             Fact::HeadsSeen { heads, .. } => {
-                tracing::debug!(%image, refs = heads.len(), "the remote's heads were seen");
+                tracing::debug!(%image, refs = heads.len(), "read the heads of the remote");
             }
             Fact::Intended { build, git_ref, .. } => tracing::info!(%image, %build, %git_ref, "triggering a build"),
             Fact::Accepted { build, .. } => tracing::info!(%image, %build, "the trigger was accepted"),
             Fact::BecameUncertain { build, reason, .. } => {
                 let why = reasons::uncertain(reason);
-                tracing::warn!(%image, %build, "it is not known whether the trigger had its effect: {why}");
+                tracing::warn!(%image, %build, "not sure whether the build was triggered; checking: {why}");
             }
             Fact::Refused { build, reason, again_at, .. } => {
                 let why = reasons::refused(reason);
@@ -124,13 +124,13 @@ pub(super) fn log(changes: &Changes) {
             }
             Fact::Started { build, cover, .. } => {
                 let commit = cover.commit.as_ref().map(ToString::to_string).unwrap_or_default();
-                tracing::info!(%image, %build, commit, "the build has begun");
+                tracing::info!(%image, %build, commit, "build started");
             }
             Fact::NeverStarted { build, reason, .. } => {
-                tracing::warn!(%image, %build, "the build never began: {}", reasons::ended(reason));
+                tracing::warn!(%image, %build, "the build never started: {}", reasons::ended(reason));
             }
             Fact::Finished { build, outcome, reopened, .. } => {
-                tracing::info!(%image, %build, ?outcome, reopened, "the build has ended");
+                tracing::info!(%image, %build, ?outcome, reopened, "build ended");
             }
             other => tracing::debug!(%image, fact = ?other, "changed"),
         }

@@ -32,11 +32,11 @@ pub struct Handle {
 /// A delivery that is on disk.
 #[derive(Clone, Debug)]
 pub struct Acceptance {
-    /// One receipt a wish, in order.
+    /// One receipt for each event, in order.
     pub receipts: Vec<Receipt>,
     /// It had come before: these are the first receipts again.
     pub repeated: bool,
-    /// Something of it was taken as a wish for a build, whatever became of that.
+    /// Some of it asks for a build, whatever becomes of that.
     pub builds: bool,
 }
 
@@ -73,7 +73,7 @@ impl Handle {
         Self { inbox, rules, picture, metrics: Arc::new(metrics), reader, vitals, receipts_url }
     }
 
-    /// What is published after each step, for whoever writes all of it down.
+    /// What is published after each step, for exports.
     pub fn watch(&self) -> (watch::Receiver<Picture>, Reader, Arc<Vitals>) {
         (self.picture.clone(), self.reader.clone(), self.vitals.clone())
     }

@@ -1,7 +1,7 @@
 //! Who may do what at `/v1`.
 //!
 //! Every configured token is compared with every candidate, in constant time and without an early end, so that
-//! the time of a refusal tells nothing of any token.
+//! how long a refusal takes reveals nothing about any token.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ pub(super) struct Caller<'a> {
 }
 
 impl<'a> Caller<'a> {
-    /// The caller of a request that asks for what `needed` allows.
+    /// The caller of a request that needs this scope.
     pub(super) fn of(rules: &'a Rules, app: &'a App, headers: &HeaderMap, needed: TokenScope) -> Result<Self, Problem> {
         Self::among(&rules.tokens, app.local_token.as_ref(), headers, needed)
     }

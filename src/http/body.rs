@@ -120,7 +120,7 @@ impl Pieces {
             Self::None => Self::One(data),
             Self::One(first) => {
                 let announced = announced.and_then(|length| usize::try_from(length).ok()).unwrap_or_default();
-                // A stranger's word alone reserves no more than twice what has come.
+                // What is only announced reserves no more than twice what has arrived.
                 let mut pieces = BytesMut::with_capacity(announced.min(2 * (first.len() + data.len())));
                 pieces.extend_from_slice(&first);
                 pieces.extend_from_slice(&data);

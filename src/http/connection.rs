@@ -103,7 +103,7 @@ impl Acceptor {
             if let Err(error) = self.accept(&listener, &graceful).await
                 && !concerns_one_client(&error)
             {
-                tracing::warn!(%error, "no connection can be accepted at the moment");
+                tracing::warn!(%error, "failed to accept a connection");
                 tokio::time::sleep(ACCEPT_RETRY).await;
             }
         }
@@ -128,7 +128,7 @@ impl Acceptor {
         Ok(())
     }
 
-    /// Waits for a permit, then serves the connection beside the others.
+    /// Waits for a permit, then serves the connection in a task of its own.
     async fn spawn<S>(&self, stream: S, slot: Option<ClientSlot>, graceful: &GracefulShutdown)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,

@@ -1,4 +1,4 @@
-//! The routes by which wishes come in: webhooks, buttons, and builds asked for over the API.
+//! The routes by which builds are requested: webhooks, buttons, and the API.
 //!
 //! Each turns a request into a [`Delivery`] and answers only what the driver says of it.
 
@@ -49,7 +49,7 @@ pub(super) async fn hook(
         body: &body.bytes,
     };
     let reading = source::read(&name, source, &rules.images, &request)?;
-    // Whoever waits for the disk holds no more than the delivery.
+    // While the disk is waited for, nothing but the delivery is held in memory.
     drop((parts, body, rules));
     match reading {
         Reading::Hint(image) => {
@@ -196,7 +196,7 @@ fn button_answer(headers: &HeaderMap, receipt: Receipt) -> Response {
     (StatusCode::ACCEPTED, [(CONTENT_TYPE, "text/plain; charset=utf-8")], line).into_response()
 }
 
-/// One wish has one receipt.
+/// A delivery of one event has one receipt.
 fn only_receipt(acceptance: Acceptance) -> Result<Receipt, Problem> {
     acceptance.receipts.into_iter().next().ok_or_else(|| {
         tracing::error!("a delivery of one event was accepted without a receipt");

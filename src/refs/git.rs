@@ -18,11 +18,11 @@ const INSTALLED_LIMIT: Duration = Duration::from_secs(5);
 const ANSWER_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// The most bytes of complaints that are read.
 const COMPLAINT_BYTES_MAX: u64 = 16 * 1024;
-/// The most characters of a complaint that are told.
-const TOLD_CHARS_MAX: usize = 300;
+/// The most characters of a complaint that are shown.
+const SHOWN_CHARS_MAX: usize = 300;
 /// A connection that carries nothing for this long is given up by `git` itself, in seconds.
 const SILENCE_SECONDS: &str = "30";
-/// The name beside a token where the remote's URL says none: hosts look at the token only.
+/// The user name for a token where the remote's URL says none: hosts look at the token only.
 const USER_DEFAULT: &str = "x-access-token";
 /// The protocols that may be spoken. What is not here, above all `ext`, can run commands.
 const PROTOCOLS: &str = "https:ssh:http:git:file";
@@ -108,7 +108,7 @@ fn command(question: &Question<'_>) -> Command {
     if std::env::var_os("GIT_SSH").is_none() && std::env::var_os("GIT_SSH_COMMAND").is_none() {
         command.env("GIT_SSH_COMMAND", SSH);
     }
-    // Nobody is there to be asked; an empty program asks nobody. The words of complaints are English.
+    // No prompts: there is no terminal, and an empty program can ask nothing. Complaints are in English.
     command.envs([("GIT_TERMINAL_PROMPT", "0"), ("GIT_ASKPASS", ""), ("SSH_ASKPASS_REQUIRE", "never")]);
     command.envs([("GIT_ALLOW_PROTOCOL", PROTOCOLS), ("LC_ALL", "C")]);
     configure(&mut command, question.remote.token.as_ref(), user.as_deref());
@@ -211,14 +211,14 @@ impl Drop for Family {
     }
 }
 
-/// What a complaint comes to in one line: git's last word, and the line before it, which often is the reason.
+/// A complaint in one line: git's last message, and the line before it, which often is the reason.
 fn report(complaint: &str, remote: &RemoteConfig) -> String {
     let lines: Vec<&str> = complaint.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let last = lines.iter().position(|line| line.starts_with("fatal: ")).or(lines.len().checked_sub(1));
-    let Some(last) = last else { return "it ended without a word".to_owned() };
-    let told = lines[last.saturating_sub(1)..=last].join("; ");
-    let told: String = redacted(&told, remote).chars().filter(|c| !c.is_control()).take(TOLD_CHARS_MAX).collect();
-    told.replace("fatal: ", "")
+    let Some(last) = last else { return "it failed without a message".to_owned() };
+    let shown = lines[last.saturating_sub(1)..=last].join("; ");
+    let shown: String = redacted(&shown, remote).chars().filter(|c| !c.is_control()).take(SHOWN_CHARS_MAX).collect();
+    shown.replace("fatal: ", "")
 }
 
 /// The text without the token in any form in which it was handed on, and without users in URLs.

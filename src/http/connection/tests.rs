@@ -65,7 +65,7 @@ async fn a_request_is_answered_and_the_end_is_graceful() {
     server.end.cancel();
     assert!(slow.await.expect("ended").ends_with("slow"), "the request under way got its answer");
     assert_eq!(server.served.await.expect("ended"), Drained::Whole);
-    assert!(TcpStream::connect(server.address).is_err(), "nobody listens any more");
+    assert!(TcpStream::connect(server.address).is_err(), "the port is closed");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! What is asked for over the API, and how acceptances are told.
+//! Builds requested over the API, and the answers to deliveries.
 
 use super::*;
 use crate::http::body::tests::text_of;
@@ -82,7 +82,7 @@ fn an_order_that_is_not_clear_is_refused() {
 }
 
 #[tokio::test]
-async fn a_webhook_is_told_its_receipts_and_why_nothing_is_built() {
+async fn a_webhook_gets_its_receipts_and_why_nothing_is_built() {
     let receipts = vec![receipt(EventState::Waiting, "quiet for 23 s more")];
     let waiting = Acceptance { receipts, repeated: false, builds: true };
     let response = hook_answer(waiting.clone());
@@ -102,7 +102,7 @@ async fn a_webhook_is_told_its_receipts_and_why_nothing_is_built() {
 }
 
 #[tokio::test]
-async fn a_tap_is_told_in_one_line_or_as_json() {
+async fn a_tap_is_answered_in_one_line_or_as_json() {
     let why = "build asked for; starts when the running build ends";
     let mut headers = HeaderMap::new();
     let line = button_answer(&headers, receipt(EventState::Waiting, why));

@@ -1,4 +1,4 @@
-//! How `git` is run and how its complaints are told, against the real program and real repositories.
+//! How `git` is run and how its complaints are shown, against the real program and real repositories.
 
 use std::path::Path;
 use std::process::Command as Std;
@@ -88,15 +88,15 @@ fn a_complaint_is_its_last_line_and_the_reason_before_it_without_secrets() {
         ("one\ntwo\nthree\n", "two; three"),
         ("fatal: 'test-token-of-the-remote'", "'(secret)'"),
         (&header, "sent (secret)"),
-        ("", "it ended without a word"),
+        ("", "it failed without a message"),
     ] {
         assert_eq!(report(complaint, &remote), expected, "{complaint}");
     }
-    assert!(report(&"x".repeat(10_000), &remote).len() <= TOLD_CHARS_MAX);
+    assert!(report(&"x".repeat(10_000), &remote).len() <= SHOWN_CHARS_MAX);
 }
 
 #[tokio::test]
-async fn whoever_stops_waiting_ends_git_and_what_it_runs() {
+async fn a_question_that_is_given_up_ends_git_and_what_it_runs() {
     // A server that takes the connection and keeps silent.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");

@@ -116,6 +116,31 @@ async fn images_with_the_same_login_share_it_and_others_do_not() {
 }
 
 #[tokio::test]
+async fn a_login_that_did_not_change_is_kept_through_a_reload_and_a_new_one_is_made() {
+    let (hub, base) = start().await;
+    let account = crate::config::backend::docker_hub::DockerHubAccount { api: base.clone() };
+    let backend = |token: &str, trigger: &str| crate::config::backend::docker_hub::DockerHubKeys {
+        trigger_url: Secret::new(format!("{base}{trigger}")),
+        login: Some(Login { username: "mrraph".to_owned(), token: Secret::new(token.to_owned()) }),
+    };
+    let names: Vec<ImageName> = ["a/one", "a/two"].map(|name| name.parse().expect("an image")).to_vec();
+    let first = [backend(fake::PASSWORD, fake::TRIGGER_PATH)];
+    let before = DockerHub::for_images(&account, names.iter().zip(&first), []).expect("back-ends");
+    before[&names[0]].observe(&names[0]).await.expect("an observation");
+    // Another trigger, and another image of the same login.
+    let next = [backend(fake::PASSWORD, "/another/trigger/"), backend(fake::PASSWORD, fake::TRIGGER_PATH)];
+    let hubs = DockerHub::for_images(&account, names.iter().zip(&next), before.values()).expect("back-ends");
+    for (image, backend) in &hubs {
+        backend.observe(image).await.expect("an observation");
+    }
+    assert_eq!(counts(&hub), (1, 3), "one login for all");
+    let rotated = [backend("test-token-rotated", fake::TRIGGER_PATH)];
+    let rotated = DockerHub::for_images(&account, names.iter().zip(&rotated), hubs.values()).expect("back-ends");
+    let sessions = [&hubs, &rotated].map(|hubs| hubs[&names[0]].session.as_ref().expect("a login"));
+    assert!(!Arc::ptr_eq(sessions[0], sessions[1]));
+}
+
+#[tokio::test]
 async fn a_token_that_was_good_and_is_refused_is_renewed_once() {
     let (hub, base) = start().await;
     let backend = fake::hub(&base);
