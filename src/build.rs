@@ -143,6 +143,19 @@ pub enum Outcome {
     NotStarted,
 }
 
+impl Outcome {
+    /// Its name in JSON, in metrics and in the log.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Failure => "failure",
+            Self::Cancelled => "cancelled",
+            Self::Lost => "lost",
+            Self::NotStarted => "not_started",
+        }
+    }
+}
+
 /// Why a question got no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ObserveError {

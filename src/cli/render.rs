@@ -37,16 +37,6 @@ fn ref_name(git_ref: &GitRef) -> String {
     }
 }
 
-fn outcome_word(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Success => "success",
-        Outcome::Failure => "failure",
-        Outcome::Cancelled => "cancelled",
-        Outcome::Lost => "lost",
-        Outcome::NotStarted => "not started",
-    }
-}
-
 fn state_word(state: BuildState) -> &'static str {
     match state {
         BuildState::Triggering => "triggering",
@@ -59,7 +49,11 @@ fn state_word(state: BuildState) -> &'static str {
 
 /// How the build ended, or else where it stands.
 pub(super) fn build_word(build: &BuildView) -> &'static str {
-    build.outcome.map_or(state_word(build.state), outcome_word)
+    match build.outcome {
+        Some(Outcome::NotStarted) => "not started",
+        Some(outcome) => outcome.name(),
+        None => state_word(build.state),
+    }
 }
 
 fn build_style(build: &BuildView) -> Style {

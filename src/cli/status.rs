@@ -60,7 +60,7 @@ impl Picture {
 
     fn text(&self, now: Timestamp, paint: Paint) -> String {
         match self.lanes.as_slice() {
-            [lane] if self.detailed => lane::detail(lane, now, paint),
+            [lane] if self.detailed => lane::detail(lane, now, paint, terminal::columns()),
             lanes => lane::overview(lanes, now, paint, terminal::columns().unwrap_or(lane::COLUMNS)),
         }
     }

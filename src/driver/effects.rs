@@ -41,7 +41,7 @@ pub(super) async fn observe(backends: Arc<Backends>, image: ImageName, question:
         None => Err(ObserveError::Unavailable { detail: "it has no back-end".to_owned() }),
     };
     if let Err(error) = &answer {
-        tracing::warn!(%image, "failed to ask the back-end: {error}");
+        tracing::warn!(%image, "failed to ask the back-end for its builds: {error}");
     }
     Input::Observed { image, question, answer }
 }
@@ -97,12 +97,17 @@ pub(super) fn log(changes: &Changes) {
         tracing::info!(events = rest.len(), "more events accepted at the same time");
     }
     for event in logged {
-        let image = event.image.as_ref().map(ToString::to_string).unwrap_or_default();
-        let git_ref = event.git_ref.as_ref().map(ToString::to_string).unwrap_or_default();
-        let source = &event.cause.source;
+        let text = |value: Option<String>| value.unwrap_or_default();
+        let image = text(event.image.as_ref().map(ToString::to_string));
+        let git_ref = text(event.git_ref.as_ref().map(ToString::to_string));
+        let sha = text(event.commit.as_ref().map(ToString::to_string));
+        let (id, source) = (event.id(), &event.cause.source);
         match &event.verdict {
-            Verdict::Opened => tracing::info!(event = %event.id(), image, git_ref, source, "event accepted"),
-            other => tracing::info!(event = %event.id(), image, git_ref, source, verdict = ?other, "event not built"),
+            Verdict::Opened => tracing::info!(event = %id, image, git_ref, sha, source, "event accepted"),
+            other => {
+                let why = not_built(other);
+                tracing::info!(event = %id, image, git_ref, sha, source, "event accepted, not built: {why}");
+            }
         }
     }
     for record in &changes.records {
@@ -110,17 +115,17 @@ pub(super) fn log(changes: &Changes) {
         match &record.fact {
             Fact::Opened { .. } | Fact::StillQueued { .. } | Fact::HeadMoved { .. } => {}
             Fact::HeadsSeen { heads, .. } => {
-                tracing::debug!(%image, refs = heads.len(), "read the heads of the remote");
+                tracing::debug!(%image, refs = heads.len(), "read the remote's refs");
             }
             Fact::Intended { build, git_ref, .. } => tracing::info!(%image, %build, %git_ref, "triggering a build"),
-            Fact::Accepted { build, .. } => tracing::info!(%image, %build, "the trigger was accepted"),
+            Fact::Accepted { build, .. } => tracing::info!(%image, %build, "trigger accepted"),
             Fact::BecameUncertain { build, reason, .. } => {
                 let why = reasons::uncertain(reason);
                 tracing::warn!(%image, %build, "not sure whether the build was triggered; checking: {why}");
             }
             Fact::Refused { build, reason, again_at, .. } => {
                 let why = reasons::refused(reason);
-                tracing::warn!(%image, %build, %again_at, "the trigger was refused: {why}");
+                tracing::warn!(%image, %build, %again_at, "trigger refused: {why}");
             }
             Fact::Started { build, cover, .. } => {
                 let commit = cover.commit.as_ref().map(ToString::to_string).unwrap_or_default();
@@ -130,10 +135,22 @@ pub(super) fn log(changes: &Changes) {
                 tracing::warn!(%image, %build, "the build never started: {}", reasons::ended(reason));
             }
             Fact::Finished { build, outcome, reopened, .. } => {
-                tracing::info!(%image, %build, ?outcome, reopened, "build ended");
+                tracing::info!(%image, %build, outcome = outcome.name(), reopened, "build ended");
             }
             other => tracing::debug!(%image, fact = ?other, "changed"),
         }
+    }
+}
+
+/// Why an event opens nothing.
+fn not_built(verdict: &Verdict) -> String {
+    match verdict {
+        Verdict::Opened => "it is built".to_owned(),
+        Verdict::AlreadyBuilt => "nothing new to build".to_owned(),
+        Verdict::Skipped { evidence } => reasons::skipped(evidence),
+        Verdict::Ignored { reason } => reasons::ignored(reason),
+        Verdict::RefDeleted => "the branch or tag was deleted".to_owned(),
+        Verdict::DuplicateOf { event } => format!("the same as event {event}"),
     }
 }
 

@@ -85,6 +85,7 @@ fn record(id: u64) -> BuildRecord {
         events: 2,
         log_url: None,
         note: None,
+        cancelled_by: None,
     }
 }
 

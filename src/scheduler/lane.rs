@@ -262,6 +262,7 @@ impl LaneState {
             events: 0,
             log_url: foreign.log_url.clone(),
             note: foreign.label.clone().map(|label| BuildNote::Foreign { label }),
+            cancelled_by: None,
         }
     }
 

@@ -235,6 +235,9 @@ pub struct BuildRecord {
     pub log_url: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<BuildNote>,
+    /// Who of ours had asked to cancel it, where it ended as cancelled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancelled_by: Option<String>,
 }
 
 /// All that one step changed, for the journal: everything in it is written, or nothing.

@@ -86,7 +86,10 @@ pub(super) fn covered(build: &BuildRecord, assumed: bool, now: Timestamp) -> Str
         (BuildState::Finished, Some(Outcome::Success)) if assumed => format!("assumed to have succeeded{ago}"),
         (BuildState::Finished, Some(Outcome::Success)) => format!("which succeeded{ago}"),
         (BuildState::Finished, Some(Outcome::Failure)) => format!("which failed{ago}"),
-        (BuildState::Finished, Some(Outcome::Cancelled)) => format!("which was cancelled{ago}"),
+        (BuildState::Finished, Some(Outcome::Cancelled)) => {
+            let by = build.cancelled_by.as_deref().map(|actor| format!(" {}", by(actor))).unwrap_or_default();
+            format!("which was cancelled{by}{ago}")
+        }
         (BuildState::Finished, Some(Outcome::NotStarted)) => "which never started".to_owned(),
         (BuildState::Finished, Some(Outcome::Lost) | None) => "whose end was never seen".to_owned(),
         _ => runs(build, assumed, now),

@@ -7,6 +7,7 @@ use crate::build::{BuildState, Outcome};
 use crate::command::Hold;
 use crate::event::{Closure, End, Event, Verdict};
 use crate::model::{EventId, ImageName, Timestamp};
+use crate::reason::{BuildNote, EndReason};
 use crate::scheduler::lane::{Lane, Live};
 use crate::scheduler::open::Open;
 use crate::scheduler::policy::Policy;
@@ -160,8 +161,16 @@ fn covered(receipt: &mut Receipt, record: &BuildRecord, picture: &Picture, now: 
 
 /// Whether its start or its end was not seen but is taken for granted (semantics R13).
 fn is_assumed(record: &BuildRecord, picture: &Picture) -> bool {
-    let blind = picture.policies.get(&record.image).is_some_and(|policy| !policy.capabilities.observes());
-    blind && record.started_at.is_some() && !record.foreign
+    match (&record.note, record.state) {
+        (Some(BuildNote::Ended(reason)), _) => matches!(reason, EndReason::Assumed | EndReason::ImageReported),
+        (_, BuildState::Running) => !record.foreign && is_blind(&record.image, picture),
+        _ => false,
+    }
+}
+
+/// Whether the builds of this image can't be seen.
+fn is_blind(image: &ImageName, picture: &Picture) -> bool {
+    picture.policies.get(image).is_some_and(|policy| !policy.capabilities.observes())
 }
 
 /// One image as it is.
@@ -196,7 +205,7 @@ pub fn lane_view(image: &ImageName, picture: &Picture, now: Timestamp) -> Option
         keys: keys.collect(),
         last_build: lane.last_build.as_ref().map(|row| build_view(row, Vec::new(), picture)),
         behind_since: picture.behind_since(image).map(|at| at.to_string()),
-        blind: picture.policies.get(image).is_some_and(|policy| !policy.capabilities.observes()),
+        blind: is_blind(image, picture),
     })
 }
 

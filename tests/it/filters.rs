@@ -79,7 +79,7 @@ async fn drafts_make_no_builds_and_what_waits_behind_them_is_not_forgotten() {
     // Nothing was built before, so that nobody knows what is missing.
     assert_built(&world, &Told::new(1, &["drafts/a.md"])).await;
     let two = Told::new(2, &["drafts/a.md", "notes/b.txt"]);
-    assert_passed_over(&world, &two, "every file of the push is outside `paths`: drafts/a.md and 1 more").await;
+    assert_passed_over(&world, &two, "no file matches `paths`: drafts/a.md and 1 more").await;
     assert_built(&world, &Told::new(3, &["drafts/a.md", "index.md"])).await;
     assert_eq!(world.builds().len(), 2);
 
@@ -89,7 +89,7 @@ async fn drafts_make_no_builds_and_what_waits_behind_them_is_not_forgotten() {
     world.daemon.kill();
     world.daemon.restart().await;
     assert_built(&world, &Told::new(5, &["drafts/a.md"])).await;
-    let outside = "every file of the push is outside `paths`: drafts/a.md";
+    let outside = "no file matches `paths`: drafts/a.md";
     assert_passed_over(&world, &Told::new(6, &["drafts/a.md"]), outside).await;
     assert_eq!(world.builds().len(), 3);
     let explained = text(&world.daemon.run(&["explain", &commit(6)]).stdout);
@@ -119,7 +119,7 @@ async fn what_is_not_known_for_certain_is_built() {
     assert_built(&world, &draft(4).with("/commits/0/modified", json!([]))).await;
     let one = draft(5).body["commits"][0].clone();
     assert_built(&world, &draft(5).with("/commits", json!(vec![one; 2_048]))).await;
-    assert_passed_over(&world, &draft(6), "every file of the push is outside `paths`: drafts/a.md").await;
+    assert_passed_over(&world, &draft(6), "no file matches `paths`: drafts/a.md").await;
     let mut branch = draft(7).with("/before", json!("0".repeat(40))).with("/ref", json!("refs/heads/dev"));
     branch.push.git_ref = "refs/heads/dev".to_owned();
     assert_built(&world, &branch).await;
@@ -134,7 +134,7 @@ async fn what_is_not_known_for_certain_is_built() {
 async fn what_a_program_pushes_waits_for_a_person() {
     let world = stage().await;
     assert_built(&world, &Told::new(1, &["index.md"])).await;
-    let by = "every commit is by authors in `ignore_authors`: renovate[bot]";
+    let by = "all commits are by `ignore_authors`: renovate[bot]";
     assert_passed_over(&world, &Told::by("renovate[bot]", 2, &["go.mod"]), by).await;
     // A person merges what it proposed.
     let merged = Told::by("renovate[bot]", 3, &["go.mod"]).with("/sender/login", json!("ada"));
@@ -144,7 +144,7 @@ async fn what_a_program_pushes_waits_for_a_person() {
     assert_built(&world, &Told::new(5, &["drafts/a.md"])).await;
     // Its own drafts leave nothing behind.
     assert_passed_over(&world, &Told::by("renovate[bot]", 6, &["drafts/b.md"]), by).await;
-    let outside = "every file of the push is outside `paths`: drafts/a.md";
+    let outside = "no file matches `paths`: drafts/a.md";
     assert_passed_over(&world, &Told::new(7, &["drafts/a.md"]), outside).await;
     assert_eq!(world.builds().len(), 3);
 }
@@ -153,7 +153,7 @@ async fn what_a_program_pushes_waits_for_a_person() {
 async fn other_paths_after_a_restart_look_anew_at_what_was_passed_over() {
     let mut world = stage().await;
     assert_built(&world, &Told::new(1, &["index.md"])).await;
-    let outside = "every file of the push is outside `paths`: drafts/a.md";
+    let outside = "no file matches `paths`: drafts/a.md";
     assert_passed_over(&world, &Told::new(2, &["drafts/a.md"]), outside).await;
     assert_eq!(world.daemon.terminate(), Some(0));
     let file = world.daemon.directory.path().join("coalesced.toml");
@@ -162,7 +162,7 @@ async fn other_paths_after_a_restart_look_anew_at_what_was_passed_over() {
     world.daemon.restart().await;
     // What push 2 touched is within the new paths.
     assert_built(&world, &Told::new(3, &["notes/b.txt"])).await;
-    let outside = "every file of the push is outside `paths`: notes/b.txt";
+    let outside = "no file matches `paths`: notes/b.txt";
     assert_passed_over(&world, &Told::new(4, &["notes/b.txt"]), outside).await;
 }
 

@@ -22,6 +22,8 @@ const LAST_COLUMNS: usize = 18;
 /// The least that is left for what happens now.
 const NOW_COLUMNS_MIN: usize = 20;
 const GAP_COLUMNS: usize = 2;
+/// `last build:`, in the picture of one image.
+const LABEL_COLUMNS: usize = 11;
 /// The keys of one image that the overview shows; `status IMAGE` shows all.
 const KEYS_SHOWN: usize = 3;
 
@@ -236,10 +238,13 @@ pub(in crate::cli) fn change_line(lane: &LaneView, now: Timestamp) -> String {
 }
 
 /// Everything about one image.
-pub(in crate::cli) fn detail(lane: &LaneView, now: Timestamp, paint: Paint) -> String {
+pub(in crate::cli) fn detail(lane: &LaneView, now: Timestamp, paint: Paint, columns: Option<usize>) -> String {
     let state = LaneState::of(lane, now);
     let mut lines = vec![format!("{}: {}", lane.image, paint.on(state.style(), state.word()))];
-    let mut say = |label: &str, text: String| lines.push(format!("  {:<11} {text}", format!("{label}:")));
+    let mut say = |label: &str, text: String| {
+        let label = padded(&format!("{label}:"), LABEL_COLUMNS);
+        lines.extend(hanging(&format!("  {label} "), &text, columns));
+    };
     if let Some(blocked) = &lane.blocked {
         say("blocked", plain(blocked));
     }
@@ -265,12 +270,22 @@ pub(in crate::cli) fn detail(lane: &LaneView, now: Timestamp, paint: Paint) -> S
         say("no login", "start and end of builds are estimated".to_owned());
     }
     for key in &lane.keys {
-        lines.push(format!("  {}", key_line(key, now)));
+        lines.extend(hanging("  ", &key_line(key, now), columns));
         if !key.why.is_empty() && lane.held.is_none() {
-            lines.push(format!("    {}", plain(&key.why)));
+            lines.extend(hanging("    ", &plain(&key.why), columns));
         }
     }
     lines.join("\n") + "\n"
+}
+
+/// The text behind its head, in as many lines as the terminal's width asks for, all below the first word.
+fn hanging(head: &str, text: &str, columns: Option<usize>) -> Vec<String> {
+    let indent = width(head);
+    let room = columns.map_or(usize::MAX, |columns| columns.saturating_sub(indent).max(NOW_COLUMNS_MIN));
+    let lines = wrap(text, room).into_iter().enumerate();
+    lines
+        .map(|(index, line)| format!("{}{line}", if index == 0 { head.to_owned() } else { padded("", indent) }))
+        .collect()
 }
 
 fn key_line(key: &KeyView, now: Timestamp) -> String {

@@ -192,6 +192,7 @@ mod tests {
             events: 0,
             log_url: None,
             note: None,
+            cancelled_by: None,
         }
     }
 

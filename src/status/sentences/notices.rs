@@ -6,20 +6,20 @@ use crate::notice::NoticeKind;
 pub fn notice(kind: &NoticeKind) -> String {
     match kind {
         NoticeKind::Blocked { reason } => {
-            format!("blocked: triggers are refused until you act: {}", reasons::refused(reason))
+            format!("blocked: the back-end refuses triggers until you fix this: {}", reasons::refused(reason))
         }
         NoticeKind::StillRefused { since, reason } => {
-            format!("no build could be had since {since}: {}", reasons::in_vain(reason))
+            format!("no build has been possible since {since}: {}", reasons::in_vain(reason))
         }
         NoticeKind::Unblocked => "triggers are accepted again".to_owned(),
         NoticeKind::Failed { build } => format!("build {build} failed"),
-        NoticeKind::Recovered { build } => format!("build {build} succeeded: builds are fine again"),
+        NoticeKind::Recovered { build } => format!("build {build} succeeded: builds work again"),
         NoticeKind::Lost { build, reason } => format!("build {build} was lost: {}", reasons::ended(reason)),
         NoticeKind::Unverified { build } => {
-            format!("it could not be found out whether build {build} started; it is triggered again")
+            format!("could not find out whether build {build} started; triggering it again")
         }
         NoticeKind::Unreadable { detail } => {
-            format!("can't read the back-end's builds, so they can't be confirmed: {detail}")
+            format!("can't read the back-end's builds, so builds can't be confirmed: {detail}")
         }
         NoticeKind::RemoteUnreadable { detail } => {
             let detail = detail.as_deref().unwrap_or("no answer came");
@@ -30,7 +30,7 @@ pub fn notice(kind: &NoticeKind) -> String {
             format!("the back-end refused to cancel build {build}: {detail}")
         }
         NoticeKind::NotCancelled { build, detail: None } => {
-            format!("build {build} is not cancelled: the back-end can't cancel it")
+            format!("build {build} goes on: this back-end can't cancel builds")
         }
     }
 }

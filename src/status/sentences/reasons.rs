@@ -1,5 +1,5 @@
-//! One function per sentence that says why: short, no full stop, as in `sentences`. What stands in a journal of before as
-//! a sentence is shown as it is.
+//! One function per sentence that says why: short, no full stop, as in `sentences`. A sentence in a journal of
+//! before is shown as it is.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ pub fn note(note: &BuildNote) -> String {
     match note {
         BuildNote::Uncertain(reason) => uncertain(reason),
         BuildNote::Ended(reason) => ended(reason),
-        BuildNote::Foreign { label } => format!("started by somebody else, for {label}"),
+        BuildNote::Foreign { label } => format!("started outside coalesced, for {label}"),
         BuildNote::Told(told) => told.clone(),
     }
 }
@@ -19,7 +19,7 @@ pub fn note(note: &BuildNote) -> String {
 pub fn uncertain(reason: &UncertainReason) -> String {
     match reason {
         UncertainReason::Answer { detail } | UncertainReason::AlreadyPending { detail } => detail.clone(),
-        UncertainReason::DaemonEnded => "the daemon ended while the trigger was being called".to_owned(),
+        UncertainReason::DaemonEnded => "the daemon stopped while it was triggering the build".to_owned(),
         UncertainReason::Told(told) => told.clone(),
     }
 }
@@ -27,15 +27,15 @@ pub fn uncertain(reason: &UncertainReason) -> String {
 /// Why a build ended as it did.
 pub fn ended(reason: &EndReason) -> String {
     match reason {
-        EndReason::Refused(reason) => format!("the trigger was refused: {}", refused(reason)),
-        EndReason::NotShown => "the back-end shows no build of this trigger, so it never started".to_owned(),
-        EndReason::Unverified => "unverified: it could not be found out whether it started".to_owned(),
-        EndReason::CancelledBeforeStart => "it was cancelled before it began".to_owned(),
-        EndReason::Vanished => "it vanished from the back-end's list".to_owned(),
+        EndReason::Refused(reason) => format!("trigger refused: {}", refused(reason)),
+        EndReason::NotShown => "the back-end lists no build for this trigger, so it never started".to_owned(),
+        EndReason::Unverified => "unverified: could not find out whether it started".to_owned(),
+        EndReason::CancelledBeforeStart => "cancelled before it started".to_owned(),
+        EndReason::Vanished => "it disappeared from the back-end's list".to_owned(),
         EndReason::Overdue { deadline_ms } => {
-            format!("given up: no end was seen within {}", length(*deadline_ms))
+            format!("given up: it did not finish within {}", length(*deadline_ms))
         }
-        EndReason::BackendTimeLimit => "the back-end ended it at its own time limit".to_owned(),
+        EndReason::BackendTimeLimit => "the back-end stopped it at its own time limit".to_owned(),
         EndReason::ImageReported => "assumed: the back-end reported a new image".to_owned(),
         EndReason::Assumed => "assumed: the back-end's builds can't be seen".to_owned(),
         EndReason::Told(told) => told.clone(),
@@ -47,7 +47,7 @@ pub fn refused(reason: &RefusalReason) -> String {
     match reason {
         RefusalReason::Answer { detail } | RefusalReason::AlreadyPending { detail } => detail.clone(),
         RefusalReason::PendingNotShown => {
-            "the back-end says that a build is pending already, and shows none".to_owned()
+            "the back-end says that a build is already pending, but lists none".to_owned()
         }
         RefusalReason::Told(told) => told.clone(),
     }
@@ -70,10 +70,10 @@ pub fn skipped(evidence: &SkipEvidence) -> String {
         }
         SkipEvidence::NewestCommitMarked { marker } => format!("the newest commit has a skip marker{}", with(marker)),
         SkipEvidence::OutsidePaths { file, more } => {
-            format!("every file of the push is outside `paths`: {}", with_more(file, *more))
+            format!("no file matches `paths`: {}", with_more(file, *more))
         }
         SkipEvidence::IgnoredAuthors { author, more } => {
-            format!("every commit is by authors in `ignore_authors`: {}", with_more(author, *more))
+            format!("all commits are by `ignore_authors`: {}", with_more(author, *more))
         }
         SkipEvidence::Told(told) => told.clone(),
     }
@@ -85,19 +85,19 @@ pub fn ignored(reason: &IgnoreReason) -> String {
         IgnoreReason::UnknownRepository { repository } => {
             format!("no image is configured for repository {repository}")
         }
-        IgnoreReason::UnknownImage => "no image is configured for it".to_owned(),
-        IgnoreReason::NoTags { tag } => format!("the tag '{tag}' is not built: no tags are configured for this image"),
+        IgnoreReason::UnknownImage => "no such image is configured".to_owned(),
+        IgnoreReason::NoTags { tag } => format!("tag {tag} is not built: the image has no `tags`"),
         IgnoreReason::TagUnmatched { tag, globs } => {
-            format!("the tag '{tag}' matches none of the configured tags: {}", globs.join(", "))
+            format!("tag {tag} does not match `tags`: {}", globs.join(", "))
         }
         IgnoreReason::BranchUnmatched { branch, globs } => {
-            format!("the branch '{branch}' matches none of the configured branches: {}", globs.join(", "))
+            format!("branch {branch} does not match `branches`: {}", globs.join(", "))
         }
         IgnoreReason::NotDefaultBranch { branch, default: Some(default) } => {
-            format!("the branch '{branch}' is not built: only the default branch '{default}' is")
+            format!("branch {branch} is not built, only the default branch {default}")
         }
         IgnoreReason::NotDefaultBranch { branch, default: None } => {
-            format!("the branch '{branch}' is not built: only the default branch is")
+            format!("branch {branch} is not built, only the default branch")
         }
         IgnoreReason::Told(told) => told.clone(),
     }

@@ -156,7 +156,26 @@ mrraph/blog: paused
   master: 3 events waiting, the first since 10:03:40 UTC (30s ago)
   tag v1: nothing waiting
 ";
-    assert_eq!(detail(&lane, now(), Paint::Plain), expected);
+    assert_eq!(detail(&lane, now(), Paint::Plain, None), expected);
+}
+
+#[test]
+fn one_image_fits_a_narrow_terminal() {
+    let mut lane = quiet_lane();
+    lane.last_build = Some(finished_before());
+    let expected = "\
+mrraph/blog: quiet
+  last build: build 40 (master), commit
+              3f2a91c, success, ended
+              09:50:00 UTC (14m ago), 2
+              events
+  master: 3 events waiting, the first
+  since 10:03:40 UTC (30s ago)
+    builds in 23s if nothing else is
+    pushed, by 10:13:40 UTC at the
+    latest
+";
+    assert_eq!(detail(&lane, now(), Paint::Plain, Some(40)), expected);
 }
 
 #[test]
@@ -167,7 +186,7 @@ fn a_strangers_text_can_not_command_the_terminal() {
     let mut hold = hold();
     hold.reason = Some("\u{1b}]0;x".to_owned());
     lane.held = Some(hold);
-    let texts = [overview(&[lane.clone()], now(), Paint::Plain, COLUMNS), detail(&lane, now(), Paint::Plain)];
+    let texts = [overview(&[lane.clone()], now(), Paint::Plain, COLUMNS), detail(&lane, now(), Paint::Plain, None)];
     for text in texts.into_iter().chain([change_line(&lane, now())]) {
         assert!(!text.chars().any(|c| c.is_control() && c != '\n'), "{text:?}");
     }

@@ -112,6 +112,7 @@ impl Live {
         self.record.state = BuildState::Finished;
         self.record.outcome = Some(outcome);
         self.record.finished_at = Some(at);
+        self.record.cancelled_by = self.cancelled_by.clone().filter(|_| outcome == Outcome::Cancelled);
         if let Some(reason) = reason {
             self.record.note = Some(BuildNote::Ended(reason));
         }

@@ -35,6 +35,7 @@ impl LaneState {
             events: open.count(),
             log_url: None,
             note: None,
+            cancelled_by: None,
         };
         changes.write(&record);
         let live = Live {
