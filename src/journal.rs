@@ -2,8 +2,8 @@
 //!
 //! sled is named in this room only. One thread owns it; one step of the scheduler is one batch, one flush and
 //! one `fdatasync` of our own, because sled 0.34 on Linux flushes with `sync_file_range`, which by its manual
-//! page neither writes metadata nor empties a disk's cache. What is written is plain rows (see `rows`), the
-//! same for the in-memory twin on which the simulation runs.
+//! page neither writes metadata nor empties a disk's cache. What is written is plain entries (see `history/keys` and
+//! `history/entries`), the same for the in-memory twin on which the simulation runs.
 //!
 //! Any failure of storage ends the process: in memory nothing may run ahead of the disk.
 
@@ -153,7 +153,7 @@ fn serve(writer: &mut impl Writer, inbox: &std::sync::mpsc::Receiver<Commit>, vi
             // Errors of sled stick, and a failed sync may not be repeated: the process is to end.
             return;
         }
-        if let Err(error) = writer.relax() {
+        if let Err(error) = writer.after_commit() {
             // What was written is on disk, so nobody waits for this error; the next who writes is told.
             tracing::error!("the journal can't be read: {error}; the next step will end the daemon");
             failed = Some(error);

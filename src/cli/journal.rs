@@ -165,12 +165,14 @@ fn report(findings: &Findings) -> String {
     let mut text = String::new();
     let mut line = |what: std::fmt::Arguments<'_>| writeln!(text, "{what}").expect("a String takes all");
     match &findings.journal {
-        Some(JournalFindings { path, rows, size_on_disk, lanes, events, builds, problems, problems_total, .. }) => {
+        Some(JournalFindings {
+            path, entries, size_on_disk, images, events, builds, problems, problems_total, ..
+        }) => {
             let sound = if problems.is_empty() { "sound" } else { "NOT SOUND" };
             line(format_args!(
-                "journal {}: {sound}, {rows} entries, {size_on_disk} bytes on disk, {}, {}, {}",
+                "journal {}: {sound}, {entries} entries, {size_on_disk} bytes on disk, {}, {}, {}",
                 path.display(),
-                count(*lanes, "image"),
+                count(*images, "image"),
                 count(*events, "event"),
                 count(*builds, "build")
             ));

@@ -47,7 +47,7 @@ pub enum JournalError {
     Ended,
 }
 
-/// A row that is not what we write.
+/// An entry that is not what we write.
 pub(super) fn parse_failed(why: impl std::fmt::Display) -> JournalError {
-    JournalError::Unsound(format!("a row can't be read back: {why}"))
+    JournalError::Unsound(format!("an entry can't be read back: {why}"))
 }

@@ -31,7 +31,7 @@ use crate::scheduler::record::Remembered;
 const FORMAT: u32 = 2;
 /// Exports that are kept.
 const EXPORTS_KEPT: usize = 3;
-/// The most bytes of a line: rows of the journal are smaller than 8 KiB.
+/// The most bytes of a line: entries of the journal are smaller than 8 KiB.
 const LINE_BYTES_MAX: u64 = 64 * 1024;
 const BEFORE: &str = "state-";
 const BEHIND: &str = ".jsonl";

@@ -17,10 +17,10 @@ use crate::event::{Closure, Event, Verdict};
 use crate::model::{BuildId, GitRef, ImageName, Seq};
 use crate::scheduler::record::BuildRecord;
 
-/// Rows in the order of their keys: sled's tree, or the twin's map.
-pub(super) trait Rows: Send + Sync {
+/// Entries in the order of their keys: sled's tree, or the twin's map.
+pub(super) trait Entries: Send + Sync {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, JournalError>;
-    /// Calls `take` with the rows from one key up to, not including, another, newest last or newest first, until it
+    /// Calls `take` with the entries from one key up to, not including, another, newest last or newest first, until it
     /// answers false.
     fn scan(
         &self,
@@ -33,7 +33,7 @@ pub(super) trait Rows: Send + Sync {
 /// Reads the history while the journal is written. Cheap to clone; every call blocks for a moment.
 #[derive(Clone)]
 pub struct Reader {
-    pub(super) rows: Arc<dyn Rows>,
+    pub(super) entries: Arc<dyn Entries>,
 }
 
 /// What became of an event, as far as the journal knows.
@@ -45,12 +45,12 @@ pub enum Fate {
     Open,
 }
 
-/// The most rows of builds that one question reads to find what it asks for.
+/// The most entries of builds that one question reads to find what it asks for.
 const BUILDS_SCANNED_MAX: usize = 200_000;
 
 impl Reader {
-    pub(super) fn new(rows: Arc<dyn Rows>) -> Self {
-        Self { rows }
+    pub(super) fn new(entries: Arc<dyn Entries>) -> Self {
+        Self { entries }
     }
 
     pub fn event(&self, seq: Seq) -> Result<Option<Event>, JournalError> {
@@ -64,7 +64,7 @@ impl Reader {
     }
 
     pub fn build(&self, build: BuildId) -> Result<Option<BuildRecord>, JournalError> {
-        self.row(&keys::build_key(build))
+        self.entry(&keys::build_key(build))
     }
 
     /// What became of the events of a key at this number. The first closure at or above it tells.
@@ -178,11 +178,11 @@ impl Reader {
         newest_first: bool,
         take: &mut dyn FnMut(&[u8], &[u8]) -> bool,
     ) -> Result<(), JournalError> {
-        self.rows.scan((from, to), newest_first, take)
+        self.entries.scan((from, to), newest_first, take)
     }
 
-    pub(super) fn row<T: DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>, JournalError> {
-        self.rows.get(key)?.map(|value| parse(&value)).transpose()
+    pub(super) fn entry<T: DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>, JournalError> {
+        self.entries.get(key)?.map(|value| parse(&value)).transpose()
     }
 }
 

@@ -1,4 +1,4 @@
-//! The journal's twin in memory: the same rows, the same order, no disk. For simulation, tests and measurements.
+//! The journal's twin in memory: the same entries, the same order, no disk. For simulation, tests and measurements.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -8,7 +8,7 @@ use super::committed::Committed;
 use super::error::JournalError;
 use super::history::keys::Put;
 use super::history::retention::Retention;
-use super::history::{Reader, Rows};
+use super::history::{Entries, Reader};
 use super::storage::Storage;
 use super::vitals::Vitals;
 use crate::scheduler::Snapshot;
@@ -16,7 +16,7 @@ use crate::scheduler::Snapshot;
 /// Keeps what is committed for as long as it lives.
 #[derive(Clone, Default)]
 pub struct MemoryJournal {
-    rows: Arc<Map>,
+    entries: Arc<Map>,
 }
 
 #[derive(Default)]
@@ -25,11 +25,11 @@ struct Map(RwLock<BTreeMap<Vec<u8>, Vec<u8>>>);
 impl MemoryJournal {
     /// Takes a step in, whole.
     pub fn commit(&self, puts: Vec<Put>) -> Committed {
-        let mut rows = self.rows.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = self.entries.0.write().unwrap_or_else(PoisonError::into_inner);
         for Put { key, value } in puts {
             match value {
-                Some(value) => drop(rows.insert(key, value)),
-                None => drop(rows.remove(&key)),
+                Some(value) => drop(entries.insert(key, value)),
+                None => drop(entries.remove(&key)),
             }
         }
         Committed(())
@@ -41,7 +41,7 @@ impl MemoryJournal {
     }
 
     pub fn reader(&self) -> Reader {
-        Reader::new(self.rows.clone())
+        Reader::new(self.entries.clone())
     }
 }
 
@@ -58,7 +58,7 @@ impl Storage for MemoryJournal {
     fn close(self) {}
 }
 
-impl Rows for Map {
+impl Entries for Map {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, JournalError> {
         Ok(self.0.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned())
     }
@@ -72,8 +72,8 @@ impl Rows for Map {
         if from >= to {
             return Ok(());
         }
-        let rows = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let mut within = rows.range::<[u8], _>((Bound::Included(from), Bound::Excluded(to)));
+        let entries = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let mut within = entries.range::<[u8], _>((Bound::Included(from), Bound::Excluded(to)));
         while let Some((key, value)) = if newest_first { within.next_back() } else { within.next() } {
             if !take(key, value) {
                 break;

@@ -13,16 +13,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::paths::Places;
+use self::paths::Paths;
 use self::restore::restore;
-use self::verify::{Whole, open_whole, place, sure, try_first};
+use self::verify::{VerifiedStore, create_at, expect_openable, open_verified, try_on_a_copy};
 use super::error::JournalError;
 use super::export::live::LiveState;
 use super::export::{self, ExportHeader};
 use super::files::make_directory;
 use super::lock::Lock;
 use super::store::Store;
-use super::store::failure::Unopened;
+use super::store::open_error::OpenError;
 use super::vitals::Restored;
 use crate::scheduler::Snapshot;
 
@@ -39,65 +39,65 @@ pub(super) struct Opened {
 pub(super) fn open(data_dir: &Path, patience: Duration) -> Result<Opened, JournalError> {
     make_directory(data_dir)?;
     let lock = Arc::new(Lock::take(data_dir, patience)?);
-    let places = Places::below(data_dir);
-    compact::finish(&places)?;
+    let paths = Paths::below(data_dir);
+    compact::finish(&paths)?;
     let mut restored = None;
-    let whole = match trace(&places)? {
-        Trace::None => {
-            place(&places, &lock, Store::begin)?;
-            sure(open_whole(&places, &lock, patience), &places)?
+    let whole = match find_remains(&paths)? {
+        Remains::None => {
+            create_at(&paths, &lock, Store::begin)?;
+            expect_openable(open_verified(&paths, &lock, patience), &paths)?
         }
-        Trace::Journal => match try_first(&places, &lock).and_then(|()| open_whole(&places, &lock, patience)) {
-            Ok(whole) => compact::when_worthwhile(&places, &lock, whole)?,
-            Err(Unopened::Damaged(why)) => restore(&places, &lock, &why, patience, &mut restored)?,
-            Err(Unopened::Failed(error)) => return Err(error),
+        Remains::Journal => match try_on_a_copy(&paths, &lock).and_then(|()| open_verified(&paths, &lock, patience)) {
+            Ok(whole) => compact::when_worthwhile(&paths, &lock, whole)?,
+            Err(OpenError::Damaged(why)) => restore(&paths, &lock, &why, patience, &mut restored)?,
+            Err(OpenError::Failed(error)) => return Err(error),
         },
-        Trace::Other(what) => {
-            restore(&places, &lock, &format!("there is none, though {what}"), patience, &mut restored)?
+        Remains::Other(what) => {
+            restore(&paths, &lock, &format!("there is none, though {what}"), patience, &mut restored)?
         }
     };
-    let Whole { mut store, snapshot, .. } = whole;
+    let VerifiedStore { mut store, snapshot, .. } = whole;
     store.take_over(&snapshot)?;
-    store.settle()?;
+    store.sync_all()?;
     let stray_files = store.stray_files()?;
     if stray_files > 0 {
         tracing::error!(
             "{stray_files} files in '{}': values this large are not safe from a power cut, and none should be",
-            places.journal.join("blobs").display()
+            paths.journal.join("blobs").display()
         );
     }
     if restored.is_none() {
-        let lies_aside = places.newest_quarantined()?;
+        let lies_aside = paths.newest_quarantined()?;
         restored = lies_aside.map(|(path, at)| Restored { at, quarantined: Some(path), export_made_at: None });
     }
     Ok(Opened { store, snapshot, restored, stray_files })
 }
 
 /// What shows that data was here.
-enum Trace {
+enum Remains {
     None,
     Journal,
     Other(String),
 }
 
-fn trace(places: &Places) -> Result<Trace, JournalError> {
-    if places.journal.exists() {
-        return Ok(Trace::Journal);
+fn find_remains(paths: &Paths) -> Result<Remains, JournalError> {
+    if paths.journal.exists() {
+        return Ok(Remains::Journal);
     }
-    if let Some((aside, _)) = places.newest_quarantined()? {
-        return Ok(Trace::Other(format!("'{}' was put aside", aside.display())));
+    if let Some((aside, _)) = paths.newest_quarantined()? {
+        return Ok(Remains::Other(format!("'{}' was put aside", aside.display())));
     }
-    match export::list(&places.exports)?.pop() {
-        Some(path) => Ok(Trace::Other(format!("there is the export '{}'", path.display()))),
-        None => Ok(Trace::None),
+    match export::list(&paths.exports)?.pop() {
+        Some(path) => Ok(Remains::Other(format!("there is the export '{}'", path.display()))),
+        None => Ok(Remains::None),
     }
 }
 
 /// Whether nothing here was ever a journal's.
 pub(super) fn is_fresh(data_dir: &Path) -> Result<bool, JournalError> {
-    let places = Places::below(data_dir);
-    let half_done = places.coming.exists() || places.leaving.exists();
-    Ok(!half_done && matches!(trace(&places)?, Trace::None))
+    let paths = Paths::below(data_dir);
+    let half_done = paths.incoming.exists() || paths.outgoing.exists();
+    Ok(!half_done && matches!(find_remains(&paths)?, Remains::None))
 }
 
 /// Loads an export into a data directory in which nothing is; the lock is held by nobody before.
@@ -117,22 +117,22 @@ pub(super) fn import(
         return Err(JournalError::NotEmpty { directory: data_dir.to_owned() });
     }
     state.leave_gap();
-    let places = Places::below(data_dir);
-    place(&places, &lock, |store| store.load(&state.entries()))?;
-    let Whole { mut store, snapshot, .. } = sure(open_whole(&places, &lock, patience), &places)?;
-    store.settle()?;
+    let paths = Paths::below(data_dir);
+    create_at(&paths, &lock, |store| store.load(&state.entries()))?;
+    let VerifiedStore { mut store, snapshot, .. } = expect_openable(open_verified(&paths, &lock, patience), &paths)?;
+    store.sync_all()?;
     Ok((head, snapshot))
 }
 
 /// The live state of the journal below `data_dir`, which no daemon uses.
 pub(super) fn state_of(data_dir: &Path, patience: Duration) -> Result<LiveState, JournalError> {
-    let places = Places::below(data_dir);
+    let paths = Paths::below(data_dir);
     let missing = || JournalError::NoJournal { directory: data_dir.to_owned() };
-    if !places.journal.exists() && !places.leaving.exists() {
+    if !paths.journal.exists() && !paths.outgoing.exists() {
         return Err(missing());
     }
     let lock = Arc::new(Lock::take(data_dir, patience)?);
-    compact::finish(&places)?;
-    let Whole { store, .. } = sure(open_whole(&places, &lock, patience), &places)?;
+    compact::finish(&paths)?;
+    let VerifiedStore { store, .. } = expect_openable(open_verified(&paths, &lock, patience), &paths)?;
     LiveState::at_rest(&store.reader())
 }

@@ -32,7 +32,7 @@ pub struct BuildQuery {
     pub limit: usize,
 }
 
-/// The most rows of one page of history.
+/// The most events or builds of one answer.
 pub const LIST_LIMIT_MAX: usize = 1_000;
-/// The rows of a page when nobody says.
+/// How many an answer holds unless it is asked for more or fewer.
 pub const LIST_LIMIT_DEFAULT: usize = 100;

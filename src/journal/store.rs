@@ -1,6 +1,6 @@
 //! sled, opened and written so that a 2xx is on disk.
 
-pub(super) mod failure;
+pub(super) mod open_error;
 mod tally;
 mod tree;
 mod witness;
@@ -11,15 +11,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::failure::{Unopened, read_failed};
+use self::open_error::{OpenError, read_failed};
 use self::tally::Tally;
-use self::tree::{Tree, is_large, let_go};
+use self::tree::{Tree, is_large, touch_for_eviction};
 use self::witness::Witness;
 use super::error::JournalError;
 use super::files::{Deadline, io, make_directory, named, sync};
 use super::history::Reader;
 use super::history::entries::{MetaEntry, SCHEMA};
-use super::history::keys::{Put, head_key};
+use super::history::keys::{Put, meta_key};
 use super::history::retention::{Oldest, Retention};
 use super::lock::Lock;
 use crate::scheduler::Snapshot;
@@ -33,10 +33,10 @@ const FORGOTTEN_BUILDS: usize = 32;
 /// No builds are looked for to forget more often than once in so many steps.
 const FORGET_BUILDS_EVERY: u32 = 16;
 
-/// Rows that are copied, or loaded, at a time.
-const ROWS_AT_A_TIME: usize = 1_000;
-/// How long the rows are looked through when the database is opened.
-const SURVEY_LIMIT: Duration = Duration::from_secs(5);
+/// Entries that are copied, or loaded, at a time.
+const ENTRIES_AT_A_TIME: usize = 1_000;
+/// How long the entries are looked through when the database is opened.
+const SCAN_LIMIT: Duration = Duration::from_secs(5);
 
 pub(super) struct Store {
     directory: PathBuf,
@@ -50,14 +50,14 @@ pub(super) struct Store {
     tally: Tally,
     witness: Witness,
     steps: u32,
-    /// Large rows of the last batch.
+    /// Large entries of the last batch.
     large: Vec<Vec<u8>>,
 }
 
-/// What looking through all rows came to.
+/// What looking through all entries came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Survey {
-    pub(super) rows: u64,
+pub(super) struct IntegrityScan {
+    pub(super) entries: u64,
     /// Of all keys and values.
     pub(super) bytes: u64,
     /// False where there was no time to see all.
@@ -66,7 +66,7 @@ pub(super) struct Survey {
 
 impl Store {
     /// Opens the database in `directory`, or makes one there. May panic where it is damaged.
-    pub(super) fn open(directory: &Path, lock: Arc<Lock>) -> Result<Self, Unopened> {
+    pub(super) fn open(directory: &Path, lock: Arc<Lock>) -> Result<Self, OpenError> {
         make_directory(directory)?;
         remove_unfinished_snapshots(directory)?;
         let db = sled::Config::new()
@@ -75,11 +75,11 @@ impl Store {
             // Our own flush and sync follow every batch; an idle daemon writes nothing.
             .flush_every_ms(None)
             .open()
-            .map_err(|error| Unopened::by(&error, directory))?;
+            .map_err(|error| OpenError::by(&error, directory))?;
         let path = directory.join("db");
         let file = File::open(&path).map_err(|error| io("open", &path, error))?;
         let reader = Reader::new(Arc::new(Tree::new((*db).clone(), lock)));
-        let kept = db.get(tally::KEY).map_err(|error| Unopened::by(&error, directory))?;
+        let kept = db.get(tally::KEY).map_err(|error| OpenError::by(&error, directory))?;
         let tally = kept.and_then(|bytes| Tally::decode(&bytes)).unwrap_or_default();
         let witness = Witness::open(directory).map_err(|error| io("open the witness in", directory, error))?;
         Ok(Self {
@@ -126,15 +126,15 @@ impl Store {
             hold: hold.clone(),
         };
         let meta = serde_json::to_vec(&meta).map_err(|error| JournalError::Write(error.to_string()))?;
-        self.apply(BTreeMap::from([(head_key(), Some(meta))]))
+        self.apply(BTreeMap::from([(meta_key(), Some(meta))]))
     }
 
-    fn apply(&mut self, rows: BTreeMap<Vec<u8>, Option<Vec<u8>>>) -> Result<(), JournalError> {
+    fn apply(&mut self, entries: BTreeMap<Vec<u8>, Option<Vec<u8>>>) -> Result<(), JournalError> {
         let failed = |error: sled::Error| JournalError::Write(error.to_string());
         let mut tally = self.tally;
         tally.batches += 1;
         let mut batch = sled::Batch::default();
-        for (key, value) in rows {
+        for (key, value) in entries {
             let old = self.db.get(&key).map_err(failed)?;
             tally.replace(&key, old.as_deref(), value.as_deref());
             if value.as_deref().is_some_and(is_large) {
@@ -156,22 +156,22 @@ impl Store {
 
     /// Fills an empty database with a whole state. It is on disk when it has been settled.
     pub(super) fn load(&mut self, puts: &[Put]) -> Result<(), JournalError> {
-        for some in puts.chunks(ROWS_AT_A_TIME) {
+        for some in puts.chunks(ENTRIES_AT_A_TIME) {
             self.apply(some.iter().map(|Put { key, value }| (key.clone(), value.clone())).collect())?;
-            self.relax()?;
+            self.after_commit()?;
         }
         Ok(())
     }
 
-    /// Copies every row into an empty database; false where there was no time for all.
+    /// Copies every entry into an empty database; false where there was no time for all.
     pub(super) fn copy_to(&self, other: &mut Self, deadline: Deadline) -> Result<bool, JournalError> {
         let failed = |error: sled::Error| JournalError::Write(error.to_string());
-        let mut rows = self.db.iter();
+        let mut entries = self.db.iter();
         loop {
             let mut batch = sled::Batch::default();
             let mut count = 0;
-            for row in rows.by_ref().take(ROWS_AT_A_TIME) {
-                let (key, value) = row.map_err(failed)?;
+            for entry in entries.by_ref().take(ENTRIES_AT_A_TIME) {
+                let (key, value) = entry.map_err(failed)?;
                 batch.insert(key, value);
                 count += 1;
             }
@@ -185,10 +185,10 @@ impl Store {
         }
     }
 
-    /// Reads every row, so that damage is found now and not in the middle of the work, and compares with the tally that
+    /// Reads every entry, so that damage is found now and not later, and compares with the tally that
     /// the last batch left and with the witness beside the database.
-    pub(super) fn survey(&self) -> Result<Survey, JournalError> {
-        let deadline = Deadline::after(SURVEY_LIMIT);
+    pub(super) fn scan(&self) -> Result<IntegrityScan, JournalError> {
+        let deadline = Deadline::after(SCAN_LIMIT);
         let lost = |why: String| Err(JournalError::Unsound(why));
         if let Some(missing) = witness::missing(&self.directory, self.tally.batches) {
             return lost(format!(
@@ -196,31 +196,34 @@ impl Store {
                  purpose, remove the file 'witness' beside it"
             ));
         }
-        let mut survey = Survey { is_whole: true, ..Survey::default() };
+        let mut scan = IntegrityScan { is_whole: true, ..IntegrityScan::default() };
         let mut found = Tally::default();
-        for row in self.db.iter() {
-            let (key, value) = row.map_err(|error| read_failed(&error))?;
+        for entry in self.db.iter() {
+            let (key, value) = entry.map_err(|error| read_failed(&error))?;
             found.add(&key, &value);
             if is_large(&value) {
-                let_go(&self.db, &key)?;
+                touch_for_eviction(&self.db, &key)?;
             }
-            survey.rows += 1;
-            survey.bytes += (key.len() + value.len()) as u64;
-            if survey.rows.is_multiple_of(ROWS_AT_A_TIME as u64) && deadline.is_over() {
-                survey.is_whole = false;
+            scan.entries += 1;
+            scan.bytes += (key.len() + value.len()) as u64;
+            if scan.entries.is_multiple_of(ENTRIES_AT_A_TIME as u64) && deadline.is_over() {
+                scan.is_whole = false;
                 break;
             }
         }
-        if survey.is_whole && !self.tally.agrees_with(found) {
-            return lost(format!("its {} rows are not the {} that were written to it", found.rows, self.tally.rows));
+        if scan.is_whole && !self.tally.agrees_with(found) {
+            return lost(format!(
+                "its {} entries are not the {} that were written to it",
+                found.entries, self.tally.entries
+            ));
         }
-        Ok(survey)
+        Ok(scan)
     }
 
-    /// Every row, in the order of keys, until `take` fails.
-    pub(super) fn each_row(&self, take: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), JournalError> {
-        for row in self.db.iter() {
-            let (key, value) = row.map_err(|error| read_failed(&error))?;
+    /// Every entry, in the order of keys, until `take` fails.
+    pub(super) fn each_entry(&self, take: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), JournalError> {
+        for entry in self.db.iter() {
+            let (key, value) = entry.map_err(|error| read_failed(&error))?;
             take(&key, &value);
         }
         Ok(())
@@ -235,8 +238,8 @@ impl Store {
         Ok(named(&self.directory.join("blobs"), |_| true)?.len())
     }
 
-    /// Brings every file of the directory to disk, and their names: sled itself never does.
-    pub(super) fn settle(&mut self) -> Result<(), JournalError> {
+    /// Syncs every file of the directory, and their names: sled itself never does.
+    pub(super) fn sync_all(&mut self) -> Result<(), JournalError> {
         self.db.flush().map_err(|error| JournalError::Write(error.to_string()))?;
         let entries = std::fs::read_dir(&self.directory).map_err(|error| io("list", &self.directory, error))?;
         for entry in entries {
@@ -261,27 +264,27 @@ pub(super) trait Writer {
     /// Brings one step to disk.
     fn write(&mut self, puts: Vec<Put>, retention: Retention) -> Result<(), JournalError>;
     /// Tidies up after it, when nobody waits any more.
-    fn relax(&mut self) -> Result<(), JournalError>;
+    fn after_commit(&mut self) -> Result<(), JournalError>;
 }
 
 impl Writer for Store {
     /// Writes one step as one batch and brings it to disk. After an error the store is not to be used again.
     fn write(&mut self, puts: Vec<Put>, retention: Retention) -> Result<(), JournalError> {
-        // The last word on a row counts.
-        let mut rows: BTreeMap<_, _> = puts.into_iter().map(|Put { key, value }| (key, value)).collect();
+        // The last word on an entry counts.
+        let mut entries: BTreeMap<_, _> = puts.into_iter().map(|Put { key, value }| (key, value)).collect();
         self.steps += 1;
         if self.steps.is_multiple_of(FORGET_BUILDS_EVERY) {
             let outdated = self.reader.outdated_builds(&retention, FORGOTTEN_BUILDS)?;
-            rows.extend(outdated.into_iter().map(|key| (key, None)));
+            entries.extend(outdated.into_iter().map(|key| (key, None)));
         }
         let outdated = self.reader.outdated_pages(&retention, FORGOTTEN_PAGES, &mut self.oldest)?;
-        rows.extend(outdated.into_iter().map(|key| (key, None)));
-        self.apply(rows)
+        entries.extend(outdated.into_iter().map(|key| (key, None)));
+        self.apply(entries)
     }
 
-    /// Lets go of what was written and is not needed again soon. Nobody need wait for it.
-    fn relax(&mut self) -> Result<(), JournalError> {
-        self.large.drain(..).try_for_each(|key| let_go(&self.db, &key))
+    /// Lets sled drop what was written and is not needed again soon. The step has been answered before.
+    fn after_commit(&mut self) -> Result<(), JournalError> {
+        self.large.drain(..).try_for_each(|key| touch_for_eviction(&self.db, &key))
     }
 }
 

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use super::history::{keys, page};
 use super::open::open;
-use super::open::paths::Places;
+use super::open::paths::Paths;
 use super::*;
 use crate::build::BuildState;
 use crate::event::{Cause, CauseKind, Closure, End, Event, Fingerprint, Verdict};
@@ -129,13 +129,13 @@ fn quiet() -> Vitals {
 }
 
 /// A data directory with a journal of that state, made of an export that lies elsewhere.
-fn stored(state: &LiveState) -> (tempfile::TempDir, Places) {
+fn stored(state: &LiveState) -> (tempfile::TempDir, Paths) {
     let elsewhere = tempfile::tempdir().expect("a directory");
     let file = export::write(elsewhere.path(), state, &quiet()).expect("written");
     let directory = tempfile::tempdir().expect("a directory");
     import(directory.path(), &file).expect("imported");
-    let places = Places::below(directory.path());
-    (directory, places)
+    let paths = Paths::below(directory.path());
+    (directory, paths)
 }
 
 /// The files below, with what their content comes to: what must stay as it is.
@@ -178,7 +178,7 @@ fn a_state_that_is_loaded_reads_back_with_its_receipts_and_with_numbers_well_ahe
 
 #[test]
 fn a_journal_of_another_layout_is_named_and_left_as_it_is() {
-    let (directory, places) = stored(&state());
+    let (directory, paths) = stored(&state());
     let mut store = open(directory.path(), PATIENCE).expect("opened").store;
     let head = br#"{"schema":99,"newest":3,"newest_build":7}"#.to_vec();
     store.write(vec![Put { key: b"h".to_vec(), value: Some(head) }], Retention::NOTHING).expect("written");
@@ -186,7 +186,7 @@ fn a_journal_of_another_layout_is_named_and_left_as_it_is() {
     let refused = open(directory.path(), PATIENCE).map(drop).expect_err("another layout");
     assert!(matches!(&refused, JournalError::OtherSchema { found: 99, .. }), "{refused}");
     // Where there is no export a copy is looked at first, but that is not what is named.
-    assert!(refused.to_string().contains(&format!("'{}'", places.journal.display())), "{refused}");
-    assert!(places.journal.exists() && !places.coming.exists());
-    assert!(places.quarantined().expect("listed").is_empty());
+    assert!(refused.to_string().contains(&format!("'{}'", paths.journal.display())), "{refused}");
+    assert!(paths.journal.exists() && !paths.incoming.exists());
+    assert!(paths.quarantined().expect("listed").is_empty());
 }

@@ -339,7 +339,7 @@ async fn a_kill_while_the_journal_is_made_small_loses_nothing() {
     assert!(!data(&stage).join("journal.old").exists() && !data(&stage).join("journal.new").exists());
 }
 
-/// Rows that come and go, as years of pushes: the file grows and never shrinks.
+/// Entries that come and go, as years of pushes: the file grows and never shrinks.
 fn bloat(journal: &Path) {
     let db = sled::Config::new().path(journal).flush_every_ms(None).open().expect("it opens");
     for round in 0..10_u32 {

@@ -9,7 +9,7 @@ use crate::journal::error::JournalError;
 use crate::journal::history::Reader;
 use crate::journal::history::entries::{MetaEntry, SCHEMA, json};
 use crate::journal::history::keys::{
-    Put, build_key, closure_key, head_key, head_of_ref_key, image_build_key, key_key, lane_key, notice_key,
+    Put, build_key, closure_key, image_build_key, key_state_key, lane_key, meta_key, notice_key, remote_head_key,
 };
 use crate::journal::history::page;
 use crate::journal::query::EventQuery;
@@ -65,7 +65,7 @@ impl LiveState {
 
     /// Reads the rest of a state while the journal is written on.
     ///
-    /// Lanes, keys and counters are those that the driver shows, so they are of one step. All else is told by rows
+    /// Lanes, keys and counters are those that the driver shows, so they are of one step. All else is told by entries
     /// that are never changed once they are written: events, deliveries, notices, and lanes that are configured no more.
     /// Of these the ones with later numbers are left out, and so nothing in the state is of a later step. (One that
     /// was forgotten meanwhile is missing, which does no harm.)
@@ -118,7 +118,7 @@ impl LiveState {
         self.snapshot.outbox.newest = NoticeId(self.snapshot.outbox.newest.0.saturating_add(NOTICE_GAP));
     }
 
-    /// The rows of a whole state, for an empty database.
+    /// The entries of a whole state, for an empty database.
     pub(in crate::journal) fn entries(&self) -> Vec<Put> {
         let Snapshot { lanes, hold, newest, newest_build, deliveries, outbox } = &self.snapshot;
         let mut deliveries = deliveries.clone();
@@ -133,11 +133,11 @@ impl LiveState {
             newest_notice: outbox.newest,
             hold: hold.clone(),
         };
-        put(head_key(), json(&head));
+        put(meta_key(), json(&head));
         for lane in lanes {
             put(lane_key(&lane.image), json(lane));
-            lane.keys.iter().for_each(|(git_ref, key)| put(key_key(&lane.image, git_ref), json(key)));
-            lane.heads.iter().for_each(|(git_ref, commit)| put(head_of_ref_key(&lane.image, git_ref), json(commit)));
+            lane.keys.iter().for_each(|(git_ref, key)| put(key_state_key(&lane.image, git_ref), json(key)));
+            lane.heads.iter().for_each(|(git_ref, commit)| put(remote_head_key(&lane.image, git_ref), json(commit)));
         }
         for notice in &outbox.pending {
             put(notice_key(notice.id), json(notice));
@@ -158,7 +158,7 @@ impl LiveState {
         for lane in &self.snapshot.lanes {
             let foreign = lane.foreign.iter().map(|foreign| lane.foreign_record(foreign));
             let known = lane.last_build.iter().chain(lane.lives().map(|live| &live.record)).cloned().chain(foreign);
-            builds.extend(known.map(|row| (row.id, row)));
+            builds.extend(known.map(|entry| (entry.id, entry)));
         }
         builds.into_values().collect()
     }

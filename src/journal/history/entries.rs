@@ -1,9 +1,9 @@
-//! What a row of the journal holds: JSON, but for pages of history (see `page`). What it is called: see `keys`.
+//! What an entry of the journal holds: JSON, but for pages of history (see `page`). What it is called: see `keys`.
 
 use serde::{Deserialize, Serialize};
 
 use super::keys::{
-    Put, build_key, closure_key, head_key, head_of_ref_key, image_build_key, key_key, lane_key, notice_key,
+    Put, build_key, closure_key, image_build_key, key_state_key, lane_key, meta_key, notice_key, remote_head_key,
 };
 use super::page;
 use crate::command::Hold;
@@ -22,7 +22,7 @@ pub(in crate::journal) const SCHEMA_OLDEST: u32 = 3;
 /// The most bytes of a value: sled keeps larger ones in files that it never syncs.
 pub(in crate::journal) const VALUE_BYTES_MAX: usize = 8 * 1024;
 
-/// The one row that is always there.
+/// The one entry that is always there.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(in crate::journal) struct MetaEntry {
     pub(in crate::journal) schema: u32,
@@ -34,7 +34,7 @@ pub(in crate::journal) struct MetaEntry {
     pub(in crate::journal) hold: Option<Hold>,
 }
 
-/// The rows that one step changes.
+/// The entries that one step changes.
 pub fn encode(changes: &Changes, scheduler: &Scheduler) -> Vec<Put> {
     let mut puts = Vec::new();
     page::pack(&changes.events, &changes.remembered, &mut puts);
@@ -43,7 +43,7 @@ pub fn encode(changes: &Changes, scheduler: &Scheduler) -> Vec<Put> {
         let (newest, newest_build) = scheduler.counters();
         let (newest_notice, hold) = (scheduler.newest_notice(), scheduler.hold().cloned());
         let head = MetaEntry { schema: SCHEMA, newest, newest_build, newest_notice, hold };
-        put(head_key(), Some(json(&head)));
+        put(meta_key(), Some(json(&head)));
     }
     for image in &changes.lane_rows {
         if let Some(lane) = scheduler.stored_lane(image) {
@@ -52,7 +52,7 @@ pub fn encode(changes: &Changes, scheduler: &Scheduler) -> Vec<Put> {
     }
     for (image, git_ref) in &changes.keys {
         let key = scheduler.stored_lane(image).and_then(|lane| lane.keys.get(git_ref));
-        put(key_key(image, git_ref), key.map(json));
+        put(key_state_key(image, git_ref), key.map(json));
     }
     for (id, build) in &changes.builds {
         put(build_key(*id), Some(json(build)));
@@ -62,7 +62,7 @@ pub fn encode(changes: &Changes, scheduler: &Scheduler) -> Vec<Put> {
         put(closure_key(image, git_ref, *through), closure.as_ref().map(json));
     }
     for (image, git_ref, commit) in &changes.heads {
-        put(head_of_ref_key(image, git_ref), commit.as_ref().map(json));
+        put(remote_head_key(image, git_ref), commit.as_ref().map(json));
     }
     for (id, notice) in &changes.notices {
         put(notice_key(*id), notice.as_ref().map(json));
@@ -71,7 +71,7 @@ pub fn encode(changes: &Changes, scheduler: &Scheduler) -> Vec<Put> {
 }
 
 pub(in crate::journal) fn json<T: Serialize>(value: &T) -> Vec<u8> {
-    let value = serde_json::to_vec(value).expect("rows are plain values with text keys");
-    debug_assert!(value.len() <= VALUE_BYTES_MAX, "a row of {} bytes", value.len());
+    let value = serde_json::to_vec(value).expect("entries are plain values with text keys");
+    debug_assert!(value.len() <= VALUE_BYTES_MAX, "an entry of {} bytes", value.len());
     value
 }

@@ -11,7 +11,7 @@
 //! | `r` | image, 0, ref | where a ref was seen at the remote |
 //! | `o` | number | a notice that nobody has received yet |
 //! | `j` | image, 0, number | index of builds by image |
-//! | `n` | | the tally of all other rows, in binary |
+//! | `n` | | the tally of all other entries, in binary |
 //!
 //! Numbers are big-endian, so that order by bytes is order by number.
 
@@ -19,14 +19,14 @@ use crate::model::{BuildId, GitRef, ImageName, Seq};
 use crate::notice::NoticeId;
 use crate::scheduler::record::BuildRecord;
 
-/// One row to write; no value: to remove.
+/// One entry to write; no value: to remove.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Put {
     pub key: Vec<u8>,
     pub value: Option<Vec<u8>>,
 }
 
-pub(in crate::journal) fn head_key() -> Vec<u8> {
+pub(in crate::journal) fn meta_key() -> Vec<u8> {
     b"h".to_vec()
 }
 
@@ -34,23 +34,23 @@ pub(in crate::journal) fn lane_key(image: &ImageName) -> Vec<u8> {
     join(b'l', &[image.as_str().as_bytes()])
 }
 
-pub(in crate::journal) fn key_key(image: &ImageName, git_ref: &GitRef) -> Vec<u8> {
+pub(in crate::journal) fn key_state_key(image: &ImageName, git_ref: &GitRef) -> Vec<u8> {
     join(b'k', &[image.as_str().as_bytes(), git_ref.as_str().as_bytes()])
 }
 
-pub(in crate::journal) fn head_of_ref_key(image: &ImageName, git_ref: &GitRef) -> Vec<u8> {
+pub(in crate::journal) fn remote_head_key(image: &ImageName, git_ref: &GitRef) -> Vec<u8> {
     join(b'r', &[image.as_str().as_bytes(), git_ref.as_str().as_bytes()])
 }
 
-/// What all rows of the index of an image's builds begin with.
+/// What all entries of the index of an image's builds begin with.
 pub(in crate::journal) fn image_builds(image: &ImageName) -> Vec<u8> {
     let mut prefix = join(b'j', &[image.as_str().as_bytes()]);
     prefix.push(0);
     prefix
 }
 
-/// The names in the row of a key, or of a ref at the remote.
-pub(in crate::journal) fn parse_key_key(key: &[u8]) -> Option<(ImageName, GitRef)> {
+/// The names in the entry of a key, or of a ref at the remote.
+pub(in crate::journal) fn image_and_ref(key: &[u8]) -> Option<(ImageName, GitRef)> {
     let text = std::str::from_utf8(key.get(1..)?).ok()?;
     let (image, git_ref) = text.split_once('\0')?;
     Some((image.parse().ok()?, git_ref.parse().ok()?))
@@ -81,8 +81,8 @@ pub(in crate::journal) fn image_build_key(image: &ImageName, build: BuildId) -> 
     join(b'j', &[image.as_str().as_bytes(), &build.0.to_be_bytes()])
 }
 
-/// The rows that go when a build is forgotten.
-pub(in crate::journal) fn build_rows(build: &BuildRecord) -> impl Iterator<Item = Vec<u8>> {
+/// The entries that go when a build is forgotten.
+pub(in crate::journal) fn build_entries(build: &BuildRecord) -> impl Iterator<Item = Vec<u8>> {
     [build_key(build.id), image_build_key(&build.image, build.id)].into_iter()
 }
 
@@ -98,7 +98,7 @@ pub(in crate::journal) fn end_of(prefix: &[u8]) -> Vec<u8> {
     end
 }
 
-/// The number at the end of a row's key.
+/// The number at the end of an entry's key.
 pub(in crate::journal) fn last_number(key: &[u8]) -> Option<u64> {
     let digits = key.get(key.len().checked_sub(8)?..)?;
     Some(u64::from_be_bytes(digits.try_into().ok()?))

@@ -1,6 +1,6 @@
-//! Pages of history: the events of one step, packed many to a row, and by what their deliveries are known again.
+//! Pages of history: the events of one step, packed many to an entry, and by what their deliveries are known again.
 //!
-//! A row for each event, and one for each way to find it, would make a burst as slow as its rows are many, and would
+//! An entry for each event, and one for each way to find it, would make a burst as slow as its entries are many, and would
 //! leave holes of every size in the database's file. A page is written once, read from front to back, and forgotten
 //! whole. What it holds is in postcard's format (its wire format is documented and stable), behind one byte that names
 //! the layout.

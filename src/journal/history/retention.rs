@@ -44,7 +44,7 @@ impl Oldest {
 }
 
 impl Reader {
-    /// The keys of the rows that go: at most so many pages, with their closures. `oldest` says where the last call
+    /// The keys of the entries that go: at most so many pages, with their closures. `oldest` says where the last call
     /// ended, so that nothing is read while nothing is to be forgotten.
     pub(in crate::journal) fn outdated_pages(
         &self,
@@ -73,7 +73,7 @@ impl Reader {
         Ok(gone)
     }
 
-    /// The keys of the rows of builds that go, at most so many builds.
+    /// The keys of the entries of builds that go, at most so many builds.
     pub(in crate::journal) fn outdated_builds(
         &self,
         retention: &Retention,
@@ -87,7 +87,7 @@ impl Reader {
                 let too_many = build.id < retention.builds_below;
                 match build.finished_at {
                     Some(at) if (at < retention.before || too_many) && left > 0 => {
-                        gone.extend(keys::build_rows(&build));
+                        gone.extend(keys::build_entries(&build));
                         left -= 1;
                         true
                     }
@@ -125,7 +125,7 @@ impl Reader {
     /// The closures that no event is left for once this page is gone: those of its keys up to the last of their events
     /// in it. The pages before it are gone already.
     fn take_along(&self, page_key: &[u8], gone: &mut Vec<Vec<u8>>) -> Result<(), JournalError> {
-        let Some(value) = self.rows.get(page_key)? else { return Ok(()) };
+        let Some(value) = self.entries.get(page_key)? else { return Ok(()) };
         let mut newest: BTreeMap<(&str, &str), u64> = BTreeMap::new();
         page::read(&value, |record| {
             if let Record::Event(event) = record
@@ -197,7 +197,7 @@ mod tests {
     }
 
     fn put<T: serde::Serialize>(key: Vec<u8>, value: &T) -> Put {
-        Put { key, value: Some(serde_json::to_vec(value).expect("a row")) }
+        Put { key, value: Some(serde_json::to_vec(value).expect("an entry")) }
     }
 
     const KEEP_ALL: Retention = Retention {

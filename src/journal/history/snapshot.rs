@@ -15,14 +15,14 @@ use crate::scheduler::outbox::StoredOutbox;
 use crate::scheduler::record::Remembered;
 
 impl Reader {
-    /// The version of the layout of the rows; None where there are none yet.
+    /// The version of the layout of the entries; None where there are none yet.
     pub(in crate::journal) fn schema(&self) -> Result<Option<u32>, JournalError> {
-        Ok(self.row::<MetaEntry>(&keys::head_key())?.map(|head| head.schema))
+        Ok(self.entry::<MetaEntry>(&keys::meta_key())?.map(|head| head.schema))
     }
 
     /// The whole stored state of the scheduler; None where there is none yet.
     pub(in crate::journal) fn snapshot(&self) -> Result<Option<Snapshot>, JournalError> {
-        let Some(head) = self.row::<MetaEntry>(&keys::head_key())? else { return Ok(None) };
+        let Some(head) = self.entry::<MetaEntry>(&keys::meta_key())? else { return Ok(None) };
         let mut lanes: Vec<LaneState> = self.table(b"l", |_, value| parse(value))?;
         for (image, git_ref, key) in self.table(b"k", named::<Key>)? {
             lane_of(&mut lanes, &image).keys.insert(git_ref, key);
@@ -61,7 +61,7 @@ impl Reader {
         let mut all = Ok(Vec::new());
         self.scan(prefix, &keys::end_of(prefix), false, &mut |key, value| {
             match (&mut all, parse(key, value)) {
-                (Ok(rows), Ok(row)) => rows.push(row),
+                (Ok(entries), Ok(entry)) => entries.push(entry),
                 (_, Err(error)) => all = Err(error),
                 (Err(_), _) => {}
             }
@@ -71,14 +71,14 @@ impl Reader {
     }
 }
 
-/// A row that is named by an image and a ref.
+/// An entry that is named by an image and a ref.
 fn named<T: serde::de::DeserializeOwned>(key: &[u8], value: &[u8]) -> Result<(ImageName, GitRef, T), JournalError> {
-    let names = keys::parse_key_key(key);
+    let names = keys::image_and_ref(key);
     let (image, git_ref) = names.ok_or_else(|| parse_failed("it names no image and ref"))?;
     Ok((image, git_ref, parse(value)?))
 }
 
-/// The lane of an image, made where only rows beside it are there.
+/// The lane of an image, made where only entries beside it are there.
 fn lane_of<'a>(lanes: &'a mut Vec<LaneState>, image: &ImageName) -> &'a mut LaneState {
     let index = lanes.binary_search_by(|lane| lane.image.cmp(image)).unwrap_or_else(|index| {
         lanes.insert(index, LaneState::new(image.clone()));

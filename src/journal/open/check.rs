@@ -9,8 +9,8 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::paths::Places;
-use super::verify::{Whole, guarded, read_whole};
+use super::paths::Paths;
+use super::verify::{VerifiedStore, guarded, verify};
 use crate::event::Closure;
 use crate::journal::error::JournalError;
 use crate::journal::export;
@@ -20,7 +20,7 @@ use crate::journal::history::keys;
 use crate::journal::history::page::{self, Record};
 use crate::journal::lock::Lock;
 use crate::journal::store::Store;
-use crate::journal::store::failure::Unopened;
+use crate::journal::store::open_error::OpenError;
 use crate::model::{BuildId, CommitId, Seq, Timestamp};
 use crate::notice::{Notice, NoticeId};
 use crate::scheduler::lane::{Key, LaneState};
@@ -45,11 +45,11 @@ pub struct Findings {
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct JournalFindings {
     pub path: PathBuf,
-    pub rows: u64,
+    pub entries: u64,
     /// Of all keys and values.
     pub bytes: u64,
     pub size_on_disk: u64,
-    pub lanes: u64,
+    pub images: u64,
     pub keys: u64,
     pub events: u64,
     pub builds: u64,
@@ -78,12 +78,12 @@ fn rfc3339<S: serde::Serializer>(at: &Option<Timestamp>, serializer: S) -> Resul
 
 /// Looks at everything below `data_dir`. An error means that it could not be looked at, as when a daemon uses it.
 pub fn check(data_dir: &Path) -> Result<Findings, JournalError> {
-    let places = Places::below(data_dir);
+    let paths = Paths::below(data_dir);
     let lock = Lock::look(data_dir)?;
-    let exports: Vec<ExportFindings> = export::list(&places.exports)?.into_iter().map(look_at_export).collect();
-    let stored = [&places.journal, &places.leaving].into_iter().find(|path| path.exists());
+    let exports: Vec<ExportFindings> = export::list(&paths.exports)?.into_iter().map(look_at_export).collect();
+    let stored = [&paths.journal, &paths.outgoing].into_iter().find(|path| path.exists());
     let journal = stored.map(|path| look_at_copy(path, lock)).transpose()?;
-    let quarantined = places.quarantined()?;
+    let quarantined = paths.quarantined()?;
     if journal.is_none() && exports.is_empty() && quarantined.is_empty() {
         return Err(JournalError::NoJournal { directory: data_dir.to_owned() });
     }
@@ -116,21 +116,21 @@ fn look_at_copy(directory: &Path, lock: Option<Lock>) -> Result<JournalFindings,
         return Ok(findings);
     }
     let looked = guarded(|| {
-        let Whole { store, survey, .. } = read_whole(copy.path(), directory, &Arc::new(lock))?;
-        (findings.rows, findings.bytes) = (survey.rows, survey.bytes);
+        let VerifiedStore { store, scan, .. } = verify(copy.path(), directory, &Arc::new(lock))?;
+        (findings.entries, findings.bytes) = (scan.entries, scan.bytes);
         findings.size_on_disk = store.size_on_disk()?;
         Ok(judge(&store, &mut findings)?)
     });
     match looked {
         Ok(()) => {}
-        Err(Unopened::Damaged(why)) => findings.tell(why),
-        Err(Unopened::Failed(error @ JournalError::OtherSchema { .. })) => findings.tell(error.to_string()),
-        Err(Unopened::Failed(error)) => return Err(error),
+        Err(OpenError::Damaged(why)) => findings.tell(why),
+        Err(OpenError::Failed(error @ JournalError::OtherSchema { .. })) => findings.tell(error.to_string()),
+        Err(OpenError::Failed(error)) => return Err(error),
     }
     Ok(findings)
 }
 
-/// What of the rows must fit together.
+/// What of the entries must fit together.
 #[derive(Default)]
 struct Seen {
     head: Option<MetaEntry>,
@@ -141,16 +141,16 @@ struct Seen {
     newest_notice: NoticeId,
 }
 
-/// Reads every row, and judges whether they fit together.
+/// Reads every entry, and judges whether they fit together.
 fn judge(store: &Store, findings: &mut JournalFindings) -> Result<(), JournalError> {
     let mut seen = Seen::default();
-    store.each_row(&mut |key, value| {
+    store.each_entry(&mut |key, value| {
         if let Err(why) = seen.take(key, value, findings) {
-            findings.tell(format!("row {}: {why}", String::from_utf8_lossy(key).escape_debug()));
+            findings.tell(format!("entry {}: {why}", String::from_utf8_lossy(key).escape_debug()));
         }
     })?;
     let Seen { head: Some(head), .. } = &seen else {
-        findings.tell("the row that says what it is is missing".to_owned());
+        findings.tell("the entry that says which schema it has is missing".to_owned());
         return Ok(());
     };
     (findings.newest, findings.newest_build) = (head.newest.0, head.newest_build.0);
@@ -164,32 +164,32 @@ fn judge(store: &Store, findings: &mut JournalFindings) -> Result<(), JournalErr
         findings.tell(format!("notice {} is newer than the newest, {}", seen.newest_notice, head.newest_notice));
     }
     for build in seen.live.iter().filter(|build| !seen.builds.contains(*build)) {
-        findings.tell(format!("build {build} lives, but has no row"));
+        findings.tell(format!("build {build} lives, but has no entry"));
     }
     Ok(())
 }
 
 impl Seen {
-    /// Takes one row in, by the table that its first byte names (see `rows`).
+    /// Takes one entry in, by the table that its first byte names (see `keys`).
     fn take(&mut self, key: &[u8], value: &[u8], findings: &mut JournalFindings) -> Result<(), String> {
         let number = || keys::last_number(key).ok_or("its key has no number");
         match key.first().copied() {
             Some(b'h') => self.head = Some(parse(value)?),
             Some(b'l') => {
                 let lane: LaneState = parse(value)?;
-                findings.lanes += 1;
+                findings.images += 1;
                 self.live.extend(lane.lives().map(|live| live.record.id));
                 self.newest = self.newest.max(lane.lives().map(|live| live.through).max().unwrap_or_default());
             }
             Some(b'k') => {
-                keys::parse_key_key(key).ok_or("its key names no key")?;
+                keys::image_and_ref(key).ok_or("its key names no key")?;
                 let stored: Key = parse(value)?;
                 findings.keys += 1;
                 let last = stored.open.as_ref().map_or(Seq(0), crate::scheduler::open::Open::last);
                 self.newest = self.newest.max(last).max(stored.closed_through).max(stored.moved);
             }
             Some(b'r') => {
-                keys::parse_key_key(key).ok_or("its key names no ref")?;
+                keys::image_and_ref(key).ok_or("its key names no ref")?;
                 let _: CommitId = parse(value)?;
             }
             Some(b'e') => {

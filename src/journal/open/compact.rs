@@ -1,6 +1,6 @@
 //! Making a database small again at the start: sled's file never shrinks, and grows where lives are of mixed length.
 //!
-//! All rows are copied into a database beside it (`journal.new`), which is brought to disk. Then the two change
+//! All entries are copied into a database beside it (`journal.new`), which is brought to disk. Then the two change
 //! places: `journal` becomes `journal.old`, `journal.new` becomes `journal`, the old one is removed. Each rename is on
 //! disk before the next. Killed anywhere between, the next start finds one of them whole ([`finish`]):
 //!
@@ -13,65 +13,69 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::paths::Places;
-use super::verify::{Whole, guarded, open_whole, read_whole};
+use super::paths::Paths;
+use super::verify::{VerifiedStore, guarded, open_verified, verify};
 use crate::journal::error::JournalError;
 use crate::journal::files::{Deadline, remove_directory, rename};
 use crate::journal::lock::{Lock, wait_until_free};
-use crate::journal::store::failure::Unopened;
-use crate::journal::store::{Store, Survey};
+use crate::journal::store::open_error::OpenError;
+use crate::journal::store::{IntegrityScan, Store};
 
 /// A database that takes less on disk is left as it is, in bytes.
 const WORTHWHILE_BYTES: u64 = 64 * 1024 * 1024;
-/// One that takes no more than so many times what its rows hold is left as it is.
+/// One that takes no more than so many times what its entries hold is left as it is.
 const WORTHWHILE_TIMES: u64 = 8;
 /// The start waits no longer for a copy.
 const COPY_LIMIT: Duration = Duration::from_secs(20);
 
 /// Makes a database small that takes far more than it holds. Where the copy fails, the start goes on with what is.
-pub(super) fn when_worthwhile(places: &Places, lock: &Arc<Lock>, whole: Whole) -> Result<Whole, JournalError> {
+pub(super) fn when_worthwhile(
+    paths: &Paths,
+    lock: &Arc<Lock>,
+    whole: VerifiedStore,
+) -> Result<VerifiedStore, JournalError> {
     let size = whole.store.size_on_disk()?;
-    if !is_worthwhile(size, whole.survey) {
+    if !is_worthwhile(size, whole.scan) {
         return Ok(whole);
     }
-    compact(places, lock, whole, size)
+    compact(paths, lock, whole, size)
 }
 
-fn is_worthwhile(size: u64, survey: Survey) -> bool {
-    survey.is_whole && size > WORTHWHILE_BYTES && size > survey.bytes.saturating_mul(WORTHWHILE_TIMES)
+fn is_worthwhile(size: u64, scan: IntegrityScan) -> bool {
+    scan.is_whole && size > WORTHWHILE_BYTES && size > scan.bytes.saturating_mul(WORTHWHILE_TIMES)
 }
 
-fn compact(places: &Places, lock: &Arc<Lock>, whole: Whole, size: u64) -> Result<Whole, JournalError> {
+fn compact(paths: &Paths, lock: &Arc<Lock>, whole: VerifiedStore, size: u64) -> Result<VerifiedStore, JournalError> {
     let begun = Deadline::after(COPY_LIMIT);
-    match copy(places, lock, &whole, begun) {
+    match copy(paths, lock, &whole, begun) {
         Ok(true) => {}
         Ok(false) => {
             tracing::warn!("copying the journal to make it small takes too long; it stays at {size} bytes");
-            remove_directory(&places.coming)?;
+            remove_directory(&paths.incoming)?;
             return Ok(whole);
         }
         Err(error) => {
             tracing::warn!("failed to make the journal small; it stays at {size} bytes: {error}");
-            remove_directory(&places.coming)?;
+            remove_directory(&paths.incoming)?;
             return Ok(whole);
         }
     }
-    let survey = whole.survey;
+    let scan = whole.scan;
     drop(whole);
-    exchange(places)?;
-    let whole = match open_whole(places, lock, COPY_LIMIT) {
+    exchange(paths)?;
+    let whole = match open_verified(paths, lock, COPY_LIMIT) {
         Ok(whole) => whole,
-        Err(unopened) => {
+        Err(error) => {
             // It opened a moment ago under its other name. Whatever that is, the old one was whole.
-            rename(&places.journal, &places.coming)?;
-            rename(&places.leaving, &places.journal)?;
-            return Err(unopened.into_error(&places.coming));
+            rename(&paths.journal, &paths.incoming)?;
+            rename(&paths.outgoing, &paths.journal)?;
+            return Err(error.into_error(&paths.incoming));
         }
     };
-    remove_directory(&places.leaving)?;
+    remove_directory(&paths.outgoing)?;
     let smaller = whole.store.size_on_disk()?;
     tracing::info!(
-        rows = survey.rows,
+        entries = scan.entries,
         "made the journal small again: {size} bytes before, {smaller} now, in {} ms",
         begun.elapsed().as_millis()
     );
@@ -79,41 +83,41 @@ fn compact(places: &Places, lock: &Arc<Lock>, whole: Whole, size: u64) -> Result
 }
 
 /// The copy takes the journal's place.
-fn exchange(places: &Places) -> Result<(), JournalError> {
-    rename(&places.journal, &places.leaving)?;
-    rename(&places.coming, &places.journal)
+fn exchange(paths: &Paths) -> Result<(), JournalError> {
+    rename(&paths.journal, &paths.outgoing)?;
+    rename(&paths.incoming, &paths.journal)
 }
 
-/// Copies all rows beside the journal, brings the copy to disk and reads it back; false where there was no time
+/// Copies all entries beside the journal, brings the copy to disk and reads it back; false where there was no time
 /// for all.
-fn copy(places: &Places, lock: &Arc<Lock>, whole: &Whole, deadline: Deadline) -> Result<bool, JournalError> {
-    remove_directory(&places.coming)?;
+fn copy(paths: &Paths, lock: &Arc<Lock>, whole: &VerifiedStore, deadline: Deadline) -> Result<bool, JournalError> {
+    remove_directory(&paths.incoming)?;
     let copied = guarded(|| {
-        let mut smaller = Store::open(&places.coming, lock.clone())?;
+        let mut smaller = Store::open(&paths.incoming, lock.clone())?;
         if !whole.store.copy_to(&mut smaller, deadline)? {
             return Ok(false);
         }
-        smaller.settle()?;
+        smaller.sync_all()?;
         drop(smaller);
         // Threads of sled's pool may hold it for a moment longer.
-        wait_until_free(&places.coming.join("db"), COPY_LIMIT, &places.data_dir)?;
-        let back = read_whole(&places.coming, &places.journal, lock)?;
-        if back.survey == whole.survey {
+        wait_until_free(&paths.incoming.join("db"), COPY_LIMIT, &paths.data_dir)?;
+        let back = verify(&paths.incoming, &paths.journal, lock)?;
+        if back.scan == whole.scan {
             Ok(true)
         } else {
-            Err(Unopened::Damaged("the copy is not what was copied".to_owned()))
+            Err(OpenError::Damaged("the copy is not what was copied".to_owned()))
         }
     });
-    copied.map_err(|unopened| unopened.into_error(&places.coming))
+    copied.map_err(|error| error.into_error(&paths.incoming))
 }
 
 /// Brings an exchange that a kill cut short to an end, forward or back.
-pub(super) fn finish(places: &Places) -> Result<(), JournalError> {
-    if !places.journal.exists() && places.leaving.exists() {
-        rename(&places.leaving, &places.journal)?;
+pub(super) fn finish(paths: &Paths) -> Result<(), JournalError> {
+    if !paths.journal.exists() && paths.outgoing.exists() {
+        rename(&paths.outgoing, &paths.journal)?;
     }
-    remove_directory(&places.coming)?;
-    remove_directory(&places.leaving)
+    remove_directory(&paths.incoming)?;
+    remove_directory(&paths.outgoing)
 }
 
 #[cfg(test)]
@@ -127,84 +131,84 @@ mod tests {
 
     const PATIENCE: Duration = Duration::from_secs(10);
 
-    /// A data directory whose journal holds a thousand rows.
-    fn filled() -> (tempfile::TempDir, Places) {
+    /// A data directory whose journal holds a thousand entries.
+    fn filled() -> (tempfile::TempDir, Paths) {
         let directory = tempfile::tempdir().expect("a directory");
         let mut opened = open(directory.path(), PATIENCE).expect("fresh");
         let puts =
             (0..1_000_u32).map(|n| Put { key: [b"z", &n.to_be_bytes()[..]].concat(), value: Some(vec![7; 300]) });
         opened.store.write(puts.collect(), Retention::NOTHING).expect("written");
         drop(opened);
-        let places = Places::below(directory.path());
-        (directory, places)
+        let paths = Paths::below(directory.path());
+        (directory, paths)
     }
 
-    fn rows(directory: &std::path::Path) -> u64 {
-        open(directory, PATIENCE).expect("it opens").store.survey().expect("readable").rows
+    fn entries(directory: &std::path::Path) -> u64 {
+        open(directory, PATIENCE).expect("it opens").store.scan().expect("readable").entries
     }
 
-    fn whole(places: &Places) -> (Arc<Lock>, Whole) {
-        let lock = Arc::new(Lock::take(&places.data_dir, PATIENCE).expect("free"));
-        let whole = open_whole(places, &lock, PATIENCE).expect("whole");
+    fn whole(paths: &Paths) -> (Arc<Lock>, VerifiedStore) {
+        let lock = Arc::new(Lock::take(&paths.data_dir, PATIENCE).expect("free"));
+        let whole = open_verified(paths, &lock, PATIENCE).expect("whole");
         (lock, whole)
     }
 
     #[test]
     fn a_copy_takes_the_place_of_the_journal_and_holds_all_of_it() {
-        let (directory, places) = filled();
-        let (lock, whole) = whole(&places);
-        let before = whole.survey;
-        let smaller = compact(&places, &lock, whole, 0).expect("copied");
-        assert_eq!((smaller.survey, smaller.survey.rows), (before, 1_002));
+        let (directory, paths) = filled();
+        let (lock, whole) = whole(&paths);
+        let before = whole.scan;
+        let smaller = compact(&paths, &lock, whole, 0).expect("copied");
+        assert_eq!((smaller.scan, smaller.scan.entries), (before, 1_002));
         drop((smaller, lock));
-        assert!(!places.coming.exists() && !places.leaving.exists());
-        assert_eq!(rows(directory.path()), 1_002);
+        assert!(!paths.incoming.exists() && !paths.outgoing.exists());
+        assert_eq!(entries(directory.path()), 1_002);
     }
 
     /// What a kill leaves after each move of the exchange.
     #[test]
     fn a_kill_at_any_point_leaves_a_journal_that_opens_and_holds_all() {
-        type Moves = fn(&Places);
+        type Moves = fn(&Paths);
         let kills: [(&str, Moves); 6] = [
-            ("while the copy is begun", |places| make_directory(&places.coming).expect("made")),
-            ("while the copy is half", |places| {
-                make_directory(&places.coming).expect("made");
-                std::fs::write(places.coming.join("db"), b"half").expect("written");
+            ("while the copy is begun", |paths| make_directory(&paths.incoming).expect("made")),
+            ("while the copy is half", |paths| {
+                make_directory(&paths.incoming).expect("made");
+                std::fs::write(paths.incoming.join("db"), b"half").expect("written");
             }),
-            ("before the first rename", |places| copied(places)),
-            ("between the renames", |places| {
-                copied(places);
-                rename(&places.journal, &places.leaving).expect("renamed");
+            ("before the first rename", |paths| copied(paths)),
+            ("between the renames", |paths| {
+                copied(paths);
+                rename(&paths.journal, &paths.outgoing).expect("renamed");
             }),
-            ("after the renames", |places| {
-                copied(places);
-                exchange(places).expect("renamed");
+            ("after the renames", |paths| {
+                copied(paths);
+                exchange(paths).expect("renamed");
             }),
-            ("while the old one is removed", |places| {
-                copied(places);
-                exchange(places).expect("renamed");
-                std::fs::remove_file(places.leaving.join("conf")).expect("removed");
+            ("while the old one is removed", |paths| {
+                copied(paths);
+                exchange(paths).expect("renamed");
+                std::fs::remove_file(paths.outgoing.join("conf")).expect("removed");
             }),
         ];
         for (when, moves) in kills {
-            let (directory, places) = filled();
-            moves(&places);
-            assert_eq!(rows(directory.path()), 1_002, "{when}");
-            assert!(!places.coming.exists() && !places.leaving.exists(), "{when}");
+            let (directory, paths) = filled();
+            moves(&paths);
+            assert_eq!(entries(directory.path()), 1_002, "{when}");
+            assert!(!paths.incoming.exists() && !paths.outgoing.exists(), "{when}");
         }
     }
 
-    fn copied(places: &Places) {
-        let (lock, whole) = whole(places);
-        assert!(copy(places, &lock, &whole, Deadline::after(COPY_LIMIT)).expect("copied"));
+    fn copied(paths: &Paths) {
+        let (lock, whole) = whole(paths);
+        assert!(copy(paths, &lock, &whole, Deadline::after(COPY_LIMIT)).expect("copied"));
     }
 
     #[test]
     fn only_a_large_database_that_holds_little_is_worth_it() {
-        let survey = |bytes| Survey { rows: 1, bytes, is_whole: true };
-        assert!(is_worthwhile(WORTHWHILE_BYTES + 1, survey(WORTHWHILE_BYTES / WORTHWHILE_TIMES)));
-        assert!(!is_worthwhile(WORTHWHILE_BYTES, survey(0)));
-        assert!(!is_worthwhile(10 * WORTHWHILE_BYTES, survey(2 * WORTHWHILE_BYTES)));
-        assert!(!is_worthwhile(10 * WORTHWHILE_BYTES, Survey { is_whole: false, ..survey(0) }));
+        let scan = |bytes| IntegrityScan { entries: 1, bytes, is_whole: true };
+        assert!(is_worthwhile(WORTHWHILE_BYTES + 1, scan(WORTHWHILE_BYTES / WORTHWHILE_TIMES)));
+        assert!(!is_worthwhile(WORTHWHILE_BYTES, scan(0)));
+        assert!(!is_worthwhile(10 * WORTHWHILE_BYTES, scan(2 * WORTHWHILE_BYTES)));
+        assert!(!is_worthwhile(10 * WORTHWHILE_BYTES, IntegrityScan { is_whole: false, ..scan(0) }));
     }
 }

@@ -12,26 +12,26 @@ const QUARANTINED: &str = "journal.corrupt-";
 /// Damaged journals that are kept. The newest always is.
 const QUARANTINED_MAX: usize = 3;
 
-/// The places below one data directory.
+/// Where the journal and its exports are, below one data directory.
 #[derive(Clone, Debug)]
-pub(in crate::journal) struct Places {
+pub(in crate::journal) struct Paths {
     pub(in crate::journal) data_dir: PathBuf,
     /// The database. It comes here by a rename, whole: one that is here and is not whole was damaged.
     pub(in crate::journal) journal: PathBuf,
     /// A database that is being made, to be renamed when it is whole and on disk.
-    pub(in crate::journal) coming: PathBuf,
+    pub(in crate::journal) incoming: PathBuf,
     /// The database whose place a smaller copy is taking.
-    pub(in crate::journal) leaving: PathBuf,
+    pub(in crate::journal) outgoing: PathBuf,
     pub(in crate::journal) exports: PathBuf,
 }
 
-impl Places {
+impl Paths {
     pub(in crate::journal) fn below(data_dir: &Path) -> Self {
         Self {
             data_dir: data_dir.to_owned(),
             journal: data_dir.join("journal"),
-            coming: data_dir.join("journal.new"),
-            leaving: data_dir.join("journal.old"),
+            incoming: data_dir.join("journal.new"),
+            outgoing: data_dir.join("journal.old"),
             exports: data_dir.join("exports"),
         }
     }
@@ -81,16 +81,16 @@ mod tests {
     #[test]
     fn the_newest_damaged_journal_is_kept_though_the_clock_has_gone_back() {
         let directory = tempfile::tempdir().expect("a directory");
-        let places = Places::below(directory.path());
+        let paths = Paths::below(directory.path());
         let ahead = wall().plus(Duration::from_hours(48));
         for hours in 0..4 {
             let at = ahead.plus(Duration::from_hours(hours));
             make_directory(&directory.path().join(format!("{QUARANTINED}{}", stamp(at)))).expect("made");
         }
-        make_directory(&places.journal).expect("made");
-        let aside = places.quarantine().expect("put aside");
-        places.forget_quarantined();
-        let kept = places.quarantined().expect("listed");
+        make_directory(&paths.journal).expect("made");
+        let aside = paths.quarantine().expect("put aside");
+        paths.forget_quarantined();
+        let kept = paths.quarantined().expect("listed");
         assert_eq!((kept.len(), kept.last()), (QUARANTINED_MAX, Some(&aside)));
     }
 }

@@ -5,75 +5,83 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::paths::Places;
+use super::paths::Paths;
 use crate::journal::error::JournalError;
 use crate::journal::export::{self, ExportHeader};
 use crate::journal::files::{copy_directory, io, make_directory, remove_directory, rename};
 use crate::journal::history::entries::{SCHEMA, SCHEMA_OLDEST};
 use crate::journal::lock::{Lock, wait_until_free};
-use crate::journal::store::failure::Unopened;
-use crate::journal::store::{Store, Survey};
+use crate::journal::store::open_error::OpenError;
+use crate::journal::store::{IntegrityScan, Store};
 use crate::scheduler::Snapshot;
 
 /// A database that opened, and what is in it.
-pub(in crate::journal) struct Whole {
+pub(in crate::journal) struct VerifiedStore {
     pub(in crate::journal) store: Store,
     pub(in crate::journal) snapshot: Snapshot,
-    pub(in crate::journal) survey: Survey,
+    pub(in crate::journal) scan: IntegrityScan,
 }
 
 /// Opens the journal and reads all of it, so that damage is told from data.
-pub(in crate::journal) fn open_whole(places: &Places, lock: &Arc<Lock>, patience: Duration) -> Result<Whole, Unopened> {
-    wait_until_free(&has_file(places)?, patience, &places.data_dir)?;
-    let whole = guarded(|| read_whole(&places.journal, &places.journal, lock))?;
-    not_behind_its_export(places, &whole.snapshot)?;
+pub(in crate::journal) fn open_verified(
+    paths: &Paths,
+    lock: &Arc<Lock>,
+    patience: Duration,
+) -> Result<VerifiedStore, OpenError> {
+    wait_until_free(&has_file(paths)?, patience, &paths.data_dir)?;
+    let whole = guarded(|| verify(&paths.journal, &paths.journal, lock))?;
+    not_behind_its_export(paths, &whole.snapshot)?;
     Ok(whole)
 }
 
 /// The database's file, where there is one with something in it. sled would make a new one.
-fn has_file(places: &Places) -> Result<PathBuf, Unopened> {
-    let path = places.journal.join("db");
+fn has_file(paths: &Paths) -> Result<PathBuf, OpenError> {
+    let path = paths.journal.join("db");
     match std::fs::metadata(&path) {
-        Ok(file) if file.len() == 0 => Err(Unopened::Damaged("its file 'db' is empty".to_owned())),
+        Ok(file) if file.len() == 0 => Err(OpenError::Damaged("its file 'db' is empty".to_owned())),
         Ok(_) => Ok(path),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            Err(Unopened::Damaged("its file 'db' is missing".to_owned()))
+            Err(OpenError::Damaged("its file 'db' is missing".to_owned()))
         }
         Err(error) => Err(io("look at", &path, error).into()),
     }
 }
 
-/// Opens a database, which may be a copy of `original`, and reads every row of it. Without a panic's guard.
-pub(in crate::journal) fn read_whole(directory: &Path, original: &Path, lock: &Arc<Lock>) -> Result<Whole, Unopened> {
+/// Opens a database, which may be a copy of `original`, and reads every entry of it. Without a panic's guard.
+pub(in crate::journal) fn verify(
+    directory: &Path,
+    original: &Path,
+    lock: &Arc<Lock>,
+) -> Result<VerifiedStore, OpenError> {
     let damaged = |error: JournalError| match error {
         JournalError::Read(why) => JournalError::Unreadable { directory: original.to_owned(), why }.into(),
-        other => Unopened::Damaged(other.to_string()),
+        other => OpenError::Damaged(other.to_string()),
     };
     let store = Store::open(directory, lock.clone())?;
     // Entries of another layout are no damage.
     let known = SCHEMA_OLDEST..=SCHEMA;
     if let Some(found) = store.reader().schema().map_err(damaged)?.filter(|found| !known.contains(found)) {
         let directory = original.to_owned();
-        return Err(Unopened::Failed(JournalError::OtherSchema { directory, found, known }));
+        return Err(OpenError::Failed(JournalError::OtherSchema { directory, found, known }));
     }
-    let survey = store.survey().map_err(damaged)?;
+    let scan = store.scan().map_err(damaged)?;
     match store.reader().snapshot().map_err(damaged)? {
-        Some(snapshot) => Ok(Whole { store, snapshot, survey }),
-        None if survey.rows == 0 => Err(Unopened::Damaged("it holds nothing".to_owned())),
-        None => Err(Unopened::Damaged("it holds rows, but not the one that says what they are".to_owned())),
+        Some(snapshot) => Ok(VerifiedStore { store, snapshot, scan }),
+        None if scan.entries == 0 => Err(OpenError::Damaged("it holds nothing".to_owned())),
+        None => Err(OpenError::Damaged("it holds entries, but not the one that says what they are".to_owned())),
     }
 }
 
 /// An export is made of what is on disk. A journal that knows less than its export has lost something: sled takes a
 /// file that ends too early for one that was never longer.
-fn not_behind_its_export(places: &Places, snapshot: &Snapshot) -> Result<(), Unopened> {
-    let Some(path) = export::list(&places.exports)?.pop() else { return Ok(()) };
+fn not_behind_its_export(paths: &Paths, snapshot: &Snapshot) -> Result<(), OpenError> {
+    let Some(path) = export::list(&paths.exports)?.pop() else { return Ok(()) };
     let is_ahead = |head: &ExportHeader| head.newest > snapshot.newest || head.newest_build > snapshot.newest_build;
     if export::read_head(&path).is_ok_and(|head| is_ahead(&head))
         && let Ok((head, _)) = export::read(&path)
         && is_ahead(&head)
     {
-        return Err(Unopened::Damaged(format!(
+        return Err(OpenError::Damaged(format!(
             "it ends at event {} and build {}, but '{}' of {} knows of event {} and build {}",
             snapshot.newest.0,
             snapshot.newest_build,
@@ -87,49 +95,52 @@ fn not_behind_its_export(places: &Places, snapshot: &Snapshot) -> Result<(), Uno
 }
 
 /// Runs what may panic on damage; the panic is an error like others.
-pub(in crate::journal) fn guarded<T>(open: impl FnOnce() -> Result<T, Unopened>) -> Result<T, Unopened> {
+pub(in crate::journal) fn guarded<T>(open: impl FnOnce() -> Result<T, OpenError>) -> Result<T, OpenError> {
     match catch_unwind(AssertUnwindSafe(open)) {
         Ok(result) => result,
-        Err(_) => Err(Unopened::Damaged("the database panicked on it".to_owned())),
+        Err(_) => Err(OpenError::Damaged("the database panicked on it".to_owned())),
     }
 }
 
 /// Opening damaged files changes them, so where no export could take their place, a copy is opened first.
-pub(in crate::journal) fn try_first(places: &Places, lock: &Arc<Lock>) -> Result<(), Unopened> {
-    if export::one_is_whole(&places.exports)? {
+pub(in crate::journal) fn try_on_a_copy(paths: &Paths, lock: &Arc<Lock>) -> Result<(), OpenError> {
+    if export::one_is_whole(&paths.exports)? {
         return Ok(());
     }
-    has_file(places)?;
-    make_directory(&places.coming)?;
-    let tried = match copy_directory(&places.journal, &places.coming) {
-        Ok(()) => guarded(|| read_whole(&places.coming, &places.journal, lock)).map(drop),
+    has_file(paths)?;
+    make_directory(&paths.incoming)?;
+    let tried = match copy_directory(&paths.journal, &paths.incoming) {
+        Ok(()) => guarded(|| verify(&paths.incoming, &paths.journal, lock)).map(drop),
         // It may be that there is no space for two.
         Err(error) => {
             tracing::debug!("opening the journal without having tried it on a copy: {error}");
             Ok(())
         }
     };
-    remove_directory(&places.coming)?;
+    remove_directory(&paths.incoming)?;
     tried
 }
 
 /// Makes a database beside the journal's place, fills it, and puts it there when it is on disk.
-pub(in crate::journal) fn place(
-    places: &Places,
+pub(in crate::journal) fn create_at(
+    paths: &Paths,
     lock: &Arc<Lock>,
     fill: impl FnOnce(&mut Store) -> Result<(), JournalError>,
 ) -> Result<(), JournalError> {
-    remove_directory(&places.coming)?;
+    remove_directory(&paths.incoming)?;
     let made = guarded(|| {
-        let mut store = Store::open(&places.coming, lock.clone())?;
+        let mut store = Store::open(&paths.incoming, lock.clone())?;
         fill(&mut store)?;
-        Ok(store.settle()?)
+        Ok(store.sync_all()?)
     });
-    made.map_err(|unopened| unopened.into_error(&places.coming))?;
-    rename(&places.coming, &places.journal)
+    made.map_err(|error| error.into_error(&paths.incoming))?;
+    rename(&paths.incoming, &paths.journal)
 }
 
 /// What was just made must open.
-pub(in crate::journal) fn sure(whole: Result<Whole, Unopened>, places: &Places) -> Result<Whole, JournalError> {
-    whole.map_err(|unopened| unopened.into_error(&places.journal))
+pub(in crate::journal) fn expect_openable(
+    whole: Result<VerifiedStore, OpenError>,
+    paths: &Paths,
+) -> Result<VerifiedStore, JournalError> {
+    whole.map_err(|error| error.into_error(&paths.journal))
 }

@@ -1,10 +1,10 @@
-//! The sum over all rows, kept in a row of its own by every batch, so that rows that are gone or old are seen at opening.
+//! The sum over all entries, kept in an entry of its own by every batch: entries that are gone or old are seen at opening.
 //!
-//! sled checks each piece of its log, but passes over some that it can't read: rows of the middle are gone then, or as
+//! sled checks each piece of its log, but passes over some that it can't read: entries of the middle are gone then, or as
 //! they were before. The sum knows what should be there. It is no help against somebody who wants to deceive, and need
 //! not be. What ends too early as a whole is known by the [`witness`](super::witness).
 
-/// The row that holds it. It is not among those that are summed up.
+/// The entry that holds it. It is not among those that are summed up.
 pub(super) const KEY: &[u8] = b"n";
 const BYTES: usize = 24;
 
@@ -13,24 +13,24 @@ const BYTES: usize = 24;
 pub(super) struct Tally {
     /// How many batches were ever written.
     pub(super) batches: u64,
-    pub(super) rows: u64,
-    /// Of a number for each row, wrapping: the order of rows does not matter.
+    pub(super) entries: u64,
+    /// Of a number for each entry, wrapping: the order of entries does not matter.
     sum: u64,
 }
 
 impl Tally {
-    /// Takes in a row that is there.
+    /// Takes in an entry that is there.
     pub(super) fn add(&mut self, key: &[u8], value: &[u8]) {
         if key != KEY {
-            self.rows = self.rows.wrapping_add(1);
+            self.entries = self.entries.wrapping_add(1);
             self.sum = self.sum.wrapping_add(number_of(key, value));
         }
     }
 
-    /// A row is written over another, or is new, or goes.
+    /// An entry is written over another, or is new, or goes.
     pub(super) fn replace(&mut self, key: &[u8], old: Option<&[u8]>, new: Option<&[u8]>) {
         if let Some(old) = old {
-            self.rows = self.rows.wrapping_sub(1);
+            self.entries = self.entries.wrapping_sub(1);
             self.sum = self.sum.wrapping_sub(number_of(key, old));
         }
         if let Some(new) = new {
@@ -38,14 +38,14 @@ impl Tally {
         }
     }
 
-    /// Whether both stand for the same rows.
+    /// Whether both stand for the same entries.
     pub(super) fn agrees_with(self, other: Self) -> bool {
-        (self.rows, self.sum) == (other.rows, other.sum)
+        (self.entries, self.sum) == (other.entries, other.sum)
     }
 
     pub(super) fn encode(self) -> [u8; BYTES] {
         let mut bytes = [0; BYTES];
-        for (place, number) in bytes.chunks_exact_mut(8).zip([self.batches, self.rows, self.sum]) {
+        for (place, number) in bytes.chunks_exact_mut(8).zip([self.batches, self.entries, self.sum]) {
             place.copy_from_slice(&number.to_be_bytes());
         }
         bytes
@@ -55,11 +55,11 @@ impl Tally {
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let bytes: &[u8; BYTES] = bytes.try_into().ok()?;
         let number = |at: usize| bytes[at..at + 8].try_into().ok().map(u64::from_be_bytes);
-        Some(Self { batches: number(0)?, rows: number(8)?, sum: number(16)? })
+        Some(Self { batches: number(0)?, entries: number(8)?, sum: number(16)? })
     }
 }
 
-/// A number that tells a row from one that differs from it by accident: eight bytes at a time, by steps that can be
+/// A number that tells an entry from one that differs from it by accident: eight bytes at a time, by steps that can be
 /// undone, so that no change of one word is lost. The lengths are part of it.
 fn number_of(key: &[u8], value: &[u8]) -> u64 {
     let mut number = 0;
@@ -94,17 +94,17 @@ mod tests {
         kept.replace(b"a", Some(b"1"), Some(b"3"));
         kept.replace(b"b", Some(b"2"), None);
         kept.replace(b"c", None, None);
-        let of = |rows: &[(&[u8], &[u8])]| {
+        let of = |entries: &[(&[u8], &[u8])]| {
             let mut tally = Tally::default();
-            for (key, value) in rows {
+            for (key, value) in entries {
                 tally.add(key, value);
             }
             tally
         };
         assert!(kept.agrees_with(of(&[(KEY, b"of itself"), (b"a", b"3")])));
-        assert!(!kept.agrees_with(of(&[(b"a", b"1")])), "a row is old");
-        assert!(!kept.agrees_with(of(&[])), "a row is gone");
-        assert!(!kept.agrees_with(of(&[(b"a", b"3"), (b"b", b"2")])), "a row is back");
+        assert!(!kept.agrees_with(of(&[(b"a", b"1")])), "an entry is old");
+        assert!(!kept.agrees_with(of(&[])), "an entry is gone");
+        assert!(!kept.agrees_with(of(&[(b"a", b"3"), (b"b", b"2")])), "an entry is back");
         assert!(!of(&[(b"ab", b"c")]).agrees_with(of(&[(b"a", b"bc")])));
         assert!(!of(&[(b"a", b"1")]).agrees_with(of(&[(b"a", b"1\0")])));
         let counted = Tally { batches: 7, ..kept };
@@ -114,17 +114,20 @@ mod tests {
 
     #[test]
     fn every_bit_of_a_row_counts() {
-        let row: Vec<u8> = (0..=60).collect();
-        let whole = number_of(b"key", &row);
-        let seen: std::collections::BTreeSet<u64> = (0..row.len() * 8)
+        let entry: Vec<u8> = (0..=60).collect();
+        let whole = number_of(b"key", &entry);
+        let seen: std::collections::BTreeSet<u64> = (0..entry.len() * 8)
             .map(|bit| {
-                let mut other = row.clone();
+                let mut other = entry.clone();
                 other[bit / 8] ^= 1 << (bit % 8);
                 number_of(b"key", &other)
             })
             .collect();
-        assert_eq!(seen.len(), row.len() * 8, "no two changes are taken for each other");
+        assert_eq!(seen.len(), entry.len() * 8, "no two changes are taken for each other");
         assert!(!seen.contains(&whole));
-        assert!((0..row.len()).all(|length| number_of(b"key", &row[..length]) != whole), "a row that is cut off");
+        assert!(
+            (0..entry.len()).all(|length| number_of(b"key", &entry[..length]) != whole),
+            "an entry that is cut off"
+        );
     }
 }

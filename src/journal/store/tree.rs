@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use super::failure::read_failed;
+use super::open_error::read_failed;
 use crate::journal::error::JournalError;
-use crate::journal::history::Rows;
+use crate::journal::history::Entries;
 use crate::journal::lock::Lock;
 
-/// sled lets go of what it holds only when pages of the same shard of its cache were looked at 64 times, so a page of
-/// history that is used once would stay in memory: reading a million events would hold 300 MB. A large row that was read
+/// sled evicts what it holds only when pages of the same shard of its cache were looked at 64 times, so a page of
+/// history that is used once would stay in memory: reading a million events would hold 300 MB. A large entry that was read
 /// or written is therefore looked at so often more.
 const LOOKED_AT_AGAIN: usize = 8;
-/// Smaller rows share their page of the database with many.
-const LARGE_ROW_BYTES: usize = 1_024;
+/// Smaller entries share their page of the database with many.
+const LARGE_ENTRY_BYTES: usize = 1_024;
 
 /// A tree, read by others than the journal's thread.
 pub(super) struct Tree {
@@ -26,7 +26,7 @@ impl Tree {
     }
 }
 
-impl Rows for Tree {
+impl Entries for Tree {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, JournalError> {
         Ok(self.tree.get(key).map_err(|error| read_failed(&error))?.map(|value| value.to_vec()))
     }
@@ -40,11 +40,11 @@ impl Rows for Tree {
         if from >= to {
             return Ok(());
         }
-        let mut rows = self.tree.range(from..to);
-        while let Some(row) = if newest_first { rows.next_back() } else { rows.next() } {
-            let (key, value) = row.map_err(|error| read_failed(&error))?;
+        let mut entries = self.tree.range(from..to);
+        while let Some(entry) = if newest_first { entries.next_back() } else { entries.next() } {
+            let (key, value) = entry.map_err(|error| read_failed(&error))?;
             if is_large(&value) {
-                let_go(&self.tree, &key)?;
+                touch_for_eviction(&self.tree, &key)?;
             }
             if !take(&key, &value) {
                 break;
@@ -54,13 +54,13 @@ impl Rows for Tree {
     }
 }
 
-/// Whether a row has a page of the database to itself, or nearly so.
+/// Whether an entry has a page of the database to itself, or nearly so.
 pub(super) fn is_large(value: &[u8]) -> bool {
-    value.len() >= LARGE_ROW_BYTES
+    value.len() >= LARGE_ENTRY_BYTES
 }
 
-/// Has sled notice that a row was used, so that it lets go of others.
-pub(super) fn let_go(tree: &sled::Tree, key: &[u8]) -> Result<(), JournalError> {
+/// Makes sled notice that an entry was used, so that it evicts others.
+pub(super) fn touch_for_eviction(tree: &sled::Tree, key: &[u8]) -> Result<(), JournalError> {
     for _ in 0..LOOKED_AT_AGAIN {
         let _same = tree.get(key).map_err(|error| read_failed(&error))?;
     }

@@ -11,7 +11,7 @@ fn the_check_finds_a_sound_journal_sound_and_changes_nothing() {
     let findings = check::check(directory.path()).expect("looked at");
     let journal = findings.journal.expect("there is one");
     assert_eq!((findings.ok, journal.problems, findings.exports.len()), (true, Vec::new(), 1));
-    assert_eq!((journal.lanes, journal.keys, journal.events, journal.builds), (2, 1, 3, 1));
+    assert_eq!((journal.images, journal.keys, journal.events, journal.builds), (2, 1, 3, 1));
     assert_eq!(content(directory.path()), before);
     let _held = open(directory.path(), PATIENCE).expect("it opens");
     assert!(matches!(check::check(directory.path()), Err(JournalError::InUse { .. })));
@@ -34,7 +34,7 @@ fn the_check_tells_of_rows_that_do_not_fit() {
     let findings = check::check(directory.path()).expect("looked at");
     let problems = findings.journal.expect("there is one").problems.join("\n");
     assert!(!findings.ok);
-    for part in ["event 5000000000 is newer", "row cacme", "no known table", "build 7 lives"] {
+    for part in ["event 5000000000 is newer", "entry cacme", "no known table", "build 7 lives"] {
         assert!(problems.contains(part), "{part}: {problems}");
     }
 }
@@ -42,8 +42,8 @@ fn the_check_tells_of_rows_that_do_not_fit() {
 #[test]
 fn the_check_tells_of_a_damaged_journal() {
     for (what, damage) in &DAMAGES[..DAMAGES.len() - 1] {
-        let (directory, places) = stored(&state());
-        damage(&places);
+        let (directory, paths) = stored(&state());
+        damage(&paths);
         let findings = check::check(directory.path()).expect(what);
         assert!(!findings.ok && findings.journal.is_some_and(|journal| journal.problems_total > 0), "{what}");
     }

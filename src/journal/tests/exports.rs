@@ -48,7 +48,7 @@ fn no_flipped_bit_and_no_missing_end_passes_for_a_whole_export() {
 
 #[test]
 fn a_damaged_export_is_passed_over_for_an_older_one() {
-    let (directory, places) = stored(&state());
+    let (directory, paths) = stored(&state());
     let older = export::write(directory.path(), &state(), &quiet()).expect("written");
     let made_at = export::read(&older).expect("whole").0.made_at;
     let mut later = state();
@@ -57,30 +57,30 @@ fn a_damaged_export_is_passed_over_for_an_older_one() {
     let mut bytes = std::fs::read(&newest).expect("readable");
     bytes[200] ^= 4;
     std::fs::write(&newest, bytes).expect("written");
-    std::fs::remove_file(places.journal.join("db")).expect("removed");
-    assert!(export::one_is_whole(&places.exports).expect("listed"), "the older one is");
+    std::fs::remove_file(paths.journal.join("db")).expect("removed");
+    assert!(export::one_is_whole(&paths.exports).expect("listed"), "the older one is");
     let opened = open(directory.path(), PATIENCE).expect("restored");
     assert_eq!(opened.restored.and_then(|restored| restored.export_made_at), Some(made_at));
 }
 
 #[test]
 fn behind_an_export_of_a_newer_version_no_older_one_is_taken() {
-    let (directory, places) = stored(&state());
+    let (directory, paths) = stored(&state());
     export::write(directory.path(), &state(), &quiet()).expect("written");
     let mut later = state();
     later.snapshot.newest = Seq(4);
     let newest = export::write(directory.path(), &later, &quiet()).expect("written");
     let text = std::fs::read_to_string(&newest).expect("readable");
     std::fs::write(&newest, text.replacen("\"format\":2", "\"format\":3", 1)).expect("written");
-    assert!(!export::one_is_whole(&places.exports).expect("listed"));
-    assert!(matches!(export::newest_whole(&places.exports), Err(JournalError::NewerExport { .. })));
+    assert!(!export::one_is_whole(&paths.exports).expect("listed"));
+    assert!(matches!(export::newest_whole(&paths.exports), Err(JournalError::NewerExport { .. })));
 }
 
 #[test]
 fn an_export_is_imported_into_an_empty_directory_only() {
-    let (directory, places) = stored(&state());
+    let (directory, paths) = stored(&state());
     let file = export::write(directory.path(), &state(), &quiet()).expect("written");
-    for left_over in [None, Some(&places.journal)] {
+    for left_over in [None, Some(&paths.journal)] {
         if let Some(path) = left_over {
             std::fs::remove_dir_all(path).expect("removed");
         }

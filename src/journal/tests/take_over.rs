@@ -67,14 +67,14 @@ fn entries() -> Vec<Put> {
 }
 
 /// A data directory with that journal, as a daemon of the version before leaves it when it is killed.
-fn left_by_the_version_before() -> (tempfile::TempDir, Places) {
+fn left_by_the_version_before() -> (tempfile::TempDir, Paths) {
     let directory = tempfile::tempdir().expect("a directory");
-    let places = Places::below(directory.path());
+    let paths = Paths::below(directory.path());
     let lock = Arc::new(Lock::take(directory.path(), PATIENCE).expect("free"));
-    let mut store = Store::open(&places.journal, lock).expect("made");
+    let mut store = Store::open(&paths.journal, lock).expect("made");
     store.write(entries(), Retention::NOTHING).expect("written");
     drop(store);
-    (directory, places)
+    (directory, paths)
 }
 
 fn export_of_the_version_before() -> (ExportHeader, LiveState) {

@@ -10,7 +10,7 @@ impl<F: FnMut(Vec<Put>, Retention) -> Result<(), JournalError>> Writer for Told<
         self.0(puts, retention)
     }
 
-    fn relax(&mut self) -> Result<(), JournalError> {
+    fn after_commit(&mut self) -> Result<(), JournalError> {
         self.1.clone()
     }
 }

@@ -6,18 +6,18 @@ use crate::journal::error::JournalError;
 
 /// Why a database did not open.
 #[derive(Debug)]
-pub(in crate::journal) enum Unopened {
+pub(in crate::journal) enum OpenError {
     /// What is stored can't be what was written.
     Damaged(String),
     /// The reason lies elsewhere, and another start may find it gone.
     Failed(JournalError),
 }
 
-impl Unopened {
+impl OpenError {
     /// What sled's error at opening means.
     pub(in crate::journal) fn by(error: &sled::Error, directory: &Path) -> Self {
         let why = error.to_string();
-        if is_of_the_system(error) {
+        if is_system_error(error) {
             Self::Failed(JournalError::Unreadable { directory: directory.to_owned(), why })
         } else {
             Self::Damaged(why)
@@ -32,7 +32,7 @@ impl Unopened {
     }
 }
 
-impl From<JournalError> for Unopened {
+impl From<JournalError> for OpenError {
     fn from(error: JournalError) -> Self {
         Self::Failed(error)
     }
@@ -40,7 +40,7 @@ impl From<JournalError> for Unopened {
 
 /// Whether the system said so. What it says of a file (no right, no space, no more descriptors, a failing disk) is no
 /// damage: the file may be whole, and the next start may read it.
-pub(in crate::journal) fn is_of_the_system(error: &sled::Error) -> bool {
+pub(in crate::journal) fn is_system_error(error: &sled::Error) -> bool {
     use std::io::ErrorKind as Kind;
     let sled::Error::Io(io) = error else { return false };
     io.raw_os_error().is_some()
@@ -50,5 +50,5 @@ pub(in crate::journal) fn is_of_the_system(error: &sled::Error) -> bool {
 
 pub(super) fn read_failed(error: &sled::Error) -> JournalError {
     let why = error.to_string();
-    if is_of_the_system(error) { JournalError::Read(why) } else { JournalError::Unsound(why) }
+    if is_system_error(error) { JournalError::Read(why) } else { JournalError::Unsound(why) }
 }
