@@ -221,7 +221,7 @@ async fn the_check_finds_a_flipped_byte_in_an_export_and_tells_which_is_whole() 
     assert_eq!(checked.status.code(), Some(1));
     assert!(text(&checked.stdout).contains("is not whole"), "{}", text(&checked.stdout));
     let whole = made[0].file_name().expect("a name").to_string_lossy();
-    assert!(text(&checked.stderr).contains(&format!("{whole} is whole")), "{}", text(&checked.stderr));
+    assert!(text(&checked.stderr).contains(&format!("{whole} is intact")), "{}", text(&checked.stderr));
     let nowhere = run_in(stage.daemon.directory.path(), &["--data-dir", "nowhere", "journal", "check"]);
     assert_eq!(nowhere.status.code(), Some(74));
 }
