@@ -23,6 +23,9 @@ use json::JsonMistake;
 use push::Push;
 pub use request::{Request, media_type};
 
+/// The most characters of a sender's word that a reason repeats.
+const ECHO_CHARS_MAX: usize = 80;
+
 /// The kinds of source, one a line: a file below `source/`, which says in `KIND` how its requests are read.
 macro_rules! kinds {
     ($($file:ident)*) => {
@@ -126,6 +129,16 @@ impl Source<'_> {
             new_events: route::route(self.images, push),
         })
     }
+}
+
+/// A word of the sender's as a reason repeats it: short, and in one line.
+fn echoed(text: &str) -> String {
+    let mut echoed: String = text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    if let Some((end, _)) = echoed.char_indices().nth(ECHO_CHARS_MAX) {
+        echoed.truncate(end);
+        echoed.push('…');
+    }
+    echoed
 }
 
 /// 128 bits that stand for `parts` in this order. Each part goes in behind its length, so that no two lists

@@ -14,7 +14,7 @@ use sha2::Sha256;
 use subtle::{Choice, ConstantTimeEq};
 
 use super::push::Push;
-use super::{Kind, Reading, Request, Source, SourceError};
+use super::{Kind, Reading, Request, Source, SourceError, echoed};
 use crate::config::Secret;
 use push::PushBody;
 
@@ -24,9 +24,6 @@ const DELIVERY: &str = "x-github-delivery";
 
 /// The bytes of an HMAC-SHA256.
 const SIGNATURE_BYTES: usize = 32;
-
-/// The most characters of the sender's word that a reason repeats.
-const ECHO_CHARS_MAX: usize = 80;
 
 pub(super) const KIND: Kind = Kind { name: "github", read };
 
@@ -40,7 +37,7 @@ fn read(source: &Source<'_>, request: &Request<'_>) -> Result<Reading, SourceErr
     match request.header(EVENT).ok_or_else(missing)? {
         "push" => pushed(source, request, &signatures, &json),
         "ping" => Ok(nothing("pong: the webhook is set up, and its pushes will arrive here".to_owned())),
-        other => Ok(nothing(format!("event {} is not one that builds", shown(other)))),
+        other => Ok(nothing(format!("event {} is not one that builds", echoed(other)))),
     }
 }
 
@@ -108,10 +105,6 @@ fn json_of<'a>(request: &Request<'a>) -> Result<Cow<'a, [u8]>, SourceError> {
 
 fn nothing(reason: String) -> Reading {
     Reading::Nothing { reason }
-}
-
-fn shown(word: &str) -> String {
-    word.chars().take(ECHO_CHARS_MAX).collect()
 }
 
 #[cfg(test)]

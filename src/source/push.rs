@@ -6,13 +6,11 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
+use super::echoed;
 use super::skip::Marked;
 use crate::config::PathFilter;
 use crate::model::{CommitId, GitRef};
 use crate::reason::SkipEvidence;
-
-/// The most characters of a file's or an author's name that a reason repeats.
-const ECHO_CHARS_MAX: usize = 80;
 
 /// A ref that was moved, made or deleted.
 #[derive(Clone)]
@@ -85,10 +83,5 @@ impl<'a> Commits<'a> {
 /// The first of them, short and in one line, and how many more there are.
 fn first_of(names: &BTreeSet<Cow<'_, str>>) -> (String, u32) {
     let first = names.first().map_or("", |name| &**name);
-    let mut first: String = first.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
-    if let Some((end, _)) = first.char_indices().nth(ECHO_CHARS_MAX) {
-        first.truncate(end);
-        first.push('…');
-    }
-    (first, u32::try_from(names.len().saturating_sub(1)).unwrap_or(u32::MAX))
+    (echoed(first), u32::try_from(names.len().saturating_sub(1)).unwrap_or(u32::MAX))
 }
