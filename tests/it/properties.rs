@@ -5,6 +5,7 @@ mod judge;
 mod plan;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use coalesced::build::{
@@ -38,6 +39,7 @@ struct History {
     questions: Vec<u64>,
     answers: Vec<(BuildId, TriggerAnswer)>,
     crash: bool,
+    removed: bool,
     tickets: u64,
     receipts: BTreeMap<u8, (Seq, u32)>,
     ticket_ids: BTreeMap<Ticket, u8>,
@@ -72,6 +74,7 @@ impl History {
             questions: Vec::new(),
             answers: Vec::new(),
             crash: false,
+            removed: false,
             tickets: 0,
             receipts: BTreeMap::new(),
             ticket_ids: BTreeMap::new(),
@@ -124,6 +127,12 @@ impl History {
             Op::Resume => self.command(Verb::Resume),
             Op::Drop => self.command(Verb::Drop),
             Op::Foreign { git_ref } => self.create(None, &branch(*git_ref)),
+            Op::Reconfigure { quiet } => {
+                let policy = self.settings.policies.get_mut(&self.image).expect("configured");
+                Arc::make_mut(policy).quiet = Duration::from_secs((*quiet).into());
+                self.handle(vec![Input::Configured(self.settings.clone())]);
+            }
+            Op::Remove { millis } => self.remove_for(Duration::from_millis((*millis).into())),
         }
         self.settle();
     }
@@ -162,11 +171,22 @@ impl History {
         }
     }
 
+    /// Answers that come meanwhile are for nobody.
+    fn remove_for(&mut self, span: Duration) {
+        let without = Settings { policies: BTreeMap::new(), ..self.settings.clone() };
+        self.handle(vec![Input::Configured(without)]);
+        self.settle();
+        self.advance(span);
+        self.handle(vec![Input::Configured(self.settings.clone())]);
+    }
+
     /// Carries answers back until nothing is under way.
     fn settle(&mut self) {
         loop {
             if std::mem::take(&mut self.crash) {
                 self.recover();
+            } else if std::mem::take(&mut self.removed) {
+                self.remove_for(Duration::from_secs(1));
             } else if let Some((build, answer)) = self.answers.pop() {
                 let image = self.image.clone();
                 self.handle(vec![Input::Answered { image, build, answer }]);
@@ -255,7 +275,10 @@ impl History {
                 fate = CallFate::LostOnTheWay;
             }
         }
-        let done = matches!(fate, CallFate::Accepted | CallFate::DoneButAnswerLost | CallFate::DoneThenCrash);
+        let done = matches!(
+            fate,
+            CallFate::Accepted | CallFate::DoneButAnswerLost | CallFate::DoneThenCrash | CallFate::DoneThenRemoved
+        );
         if done {
             self.create(Some(build), git_ref);
             self.check_places();
@@ -264,6 +287,10 @@ impl History {
             CallFate::Accepted | CallFate::Discarded => TriggerAnswer::Accepted { backend_id: None },
             CallFate::DoneButAnswerLost | CallFate::LostOnTheWay => uncertain(),
             CallFate::RefusedForNow => TriggerAnswer::RefusedForNow { retry_after: None, detail: "not now".to_owned() },
+            CallFate::DoneThenRemoved => {
+                self.removed = true;
+                TriggerAnswer::Accepted { backend_id: None }
+            }
             CallFate::DoneThenCrash | CallFate::CrashBeforeCall => {
                 self.crash = true;
                 return;

@@ -32,6 +32,14 @@ pub(super) enum Op {
     Foreign {
         git_ref: u8,
     },
+    /// The operator changes the quiet period.
+    Reconfigure {
+        quiet: u8,
+    },
+    /// The image is not configured for a while.
+    Remove {
+        millis: u32,
+    },
 }
 
 /// What becomes of a trigger call.
@@ -46,11 +54,14 @@ pub(super) enum CallFate {
     /// The process dies after the call has had its effect.
     DoneThenCrash,
     CrashBeforeCall,
+    /// The image is removed and brought back before the answer to the call comes.
+    DoneThenRemoved,
 }
 
 pub(super) fn op() -> impl Strategy<Value = Op> {
     use CallFate::{
-        Accepted, CrashBeforeCall, Discarded, DoneButAnswerLost, DoneThenCrash, LostOnTheWay, RefusedForNow,
+        Accepted, CrashBeforeCall, Discarded, DoneButAnswerLost, DoneThenCrash, DoneThenRemoved, LostOnTheWay,
+        RefusedForNow,
     };
     let call_fate = prop_oneof![
         Just(Accepted),
@@ -59,7 +70,8 @@ pub(super) fn op() -> impl Strategy<Value = Op> {
         Just(RefusedForNow),
         Just(Discarded),
         Just(DoneThenCrash),
-        Just(CrashBeforeCall)
+        Just(CrashBeforeCall),
+        Just(DoneThenRemoved)
     ];
     prop_oneof![
         8 => (0..3u8, proptest::option::weighted(0.3, 0..6u8)).prop_map(|(git_ref, id)| Op::Push { git_ref, id }),
@@ -73,6 +85,8 @@ pub(super) fn op() -> impl Strategy<Value = Op> {
         1 => Just(Op::Resume),
         1 => Just(Op::Drop),
         1 => (0..3u8).prop_map(|git_ref| Op::Foreign { git_ref }),
+        1 => (0..120u8).prop_map(|quiet| Op::Reconfigure { quiet }),
+        1 => (1..600_000u32).prop_map(|millis| Op::Remove { millis }),
     ]
 }
 
