@@ -51,7 +51,9 @@ impl Reloader {
         match &outcome {
             Ok(reloaded) => log(reloaded),
             Err(ReloadError::Config(ConfigError::Mistakes(mistakes))) => {
-                mistakes.iter().for_each(|mistake| tracing::error!("{mistake}"));
+                for mistake in mistakes {
+                    tracing::error!("{mistake}");
+                }
                 tracing::error!("the configuration has mistakes and was not reloaded; the old one stays in force");
             }
             Err(error) => tracing::error!("the configuration was not reloaded; the old one stays in force: {error}"),
@@ -98,8 +100,12 @@ pub(crate) async fn without_git(mut rules: Rules) -> Rules {
 }
 
 fn log(Reloaded { changes, needs_restart, warnings }: &Reloaded) {
-    warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    changes.iter().for_each(|change| tracing::info!("{change}"));
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    for change in changes {
+        tracing::info!("{change}");
+    }
     for key in needs_restart {
         tracing::warn!("'{key}' changed, too, and takes effect after a restart");
     }

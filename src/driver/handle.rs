@@ -80,7 +80,7 @@ impl Handle {
 
     /// Hands a delivery in and waits until it is on disk.
     pub async fn accept(&self, delivery: Delivery) -> Result<Acceptance, Unavailable> {
-        let asks = delivery.new_events.iter().any(|new| matches!(new.disposition, Disposition::Build { .. }));
+        let wants_build = delivery.new_events.iter().any(|new| matches!(new.disposition, Disposition::Build { .. }));
         match self.ask(|answer| Message::Deliver(delivery, answer)).await? {
             Decision::Recorded { events } => {
                 let (picture, now) = (self.picture.borrow(), wall());
@@ -92,8 +92,8 @@ impl Handle {
             Decision::Repeated { first, count } => {
                 let numbers: Vec<Seq> = (0..u64::from(count)).map(|n| Seq(first.0 + n)).collect();
                 let first = self.read(move |handle| handle.first_time(&numbers)).await;
-                let (receipts, asked) = first.unwrap_or_default();
-                Ok(Acceptance { receipts, repeated: true, builds: asks || asked })
+                let (receipts, wanted) = first.unwrap_or_default();
+                Ok(Acceptance { receipts, repeated: true, builds: wants_build || wanted })
             }
             Decision::Executed { .. } | Decision::UnknownImage(_) => {
                 Ok(Acceptance { receipts: Vec::new(), repeated: false, builds: false })

@@ -20,8 +20,8 @@ pub(super) async fn reload(State(shared): State<Arc<Shared>>, headers: HeaderMap
     caller.must_reach_all()?;
     let Some(reloader) = shared.app.reloader.clone() else { return Err(ReloadError::NoFile.into()) };
     // A client that goes away must not end it half-way.
-    let reloaded = tokio::spawn(async move { reloader.reload().await }).await;
-    match reloaded {
+    let finished = tokio::spawn(async move { reloader.reload().await }).await;
+    match finished {
         Ok(outcome) => Ok(Json(outcome?)),
         Err(error) => {
             tracing::error!(%error, "reloading the configuration panicked");

@@ -28,6 +28,7 @@ async fn hang_up(daemon: &Daemon, what: &str) {
     }
 }
 
+const NEW: &str = "test-token-of-the-api-after-rotation";
 const RELOADED: &str = "reloaded the configuration";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -96,7 +97,6 @@ async fn the_command_says_what_changed_and_what_waits_for_a_restart() {
 async fn a_token_is_rotated_without_a_restart() {
     let stage = Stage::set(builds_take(100), quiet("100ms")).await;
     let daemon = &stage.daemon;
-    const NEW: &str = "test-token-of-the-api-after-rotation";
     let status = async |token: &str| {
         let request = daemon.request(reqwest::Method::GET, "/v1/images").bearer_auth(token);
         request.send().await.expect("an answer").status().as_u16()
