@@ -48,8 +48,8 @@ const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "stale answers are believed",
-        from: "self.watch.asked = None; self.watch.next_at = Some(now.plus(self.policy.observe_after));",
-        to: "self.watch.next_at = Some(now.plus(self.policy.observe_after));",
+        from: "self.watch.asked = None; self.watch.next_at = Some(turn.now.plus(self.policy.observe_after));",
+        to: "self.watch.next_at = Some(turn.now.plus(self.policy.observe_after));",
     },
     Mutant {
         name: "the cover is all that came before the answer",
@@ -94,8 +94,8 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a refused trigger takes its events along",
         from: "self.reopen(&mut live, changes); \
-               live.end(*at, Outcome::NotStarted, Some(reason));",
-        to: "live.end(*at, Outcome::NotStarted, Some(reason));",
+               live.end(at, Outcome::NotStarted, Some(reason));",
+        to: "live.end(at, Outcome::NotStarted, Some(reason));",
     },
     Mutant {
         name: "a build that never started takes its events along",
@@ -134,7 +134,7 @@ const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "deliveries are not written",
-        from: "work.changes.remembered.push((fingerprint, remembered));",
+        from: "turn.changes.remembered.push((fingerprint, remembered));",
         to: "",
     },
     Mutant {
@@ -149,17 +149,17 @@ const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a build that was pending before covers all",
-        from: "Fact::Attached { build, rows, only_through: Some(Seq(0)) }",
-        to: "Fact::Attached { build, rows, only_through: None }",
+        from: "Fact::Attached { build, backend_ids, only_through: Some(Seq(0)) }",
+        to: "Fact::Attached { build, backend_ids, only_through: None }",
     },
     Mutant {
         name: "rows of builds that ended may be ours again",
-        from: "self.claimed.push_back(row);",
-        to: "drop(row);",
+        from: "self.claimed.push_back(id);",
+        to: "drop(id);",
     },
     Mutant {
         name: "the row of the next call is the running build's",
-        from: "found.filter(|row| !self.may_be_of_a_call_under_way(row)).map",
+        from: "found.filter(|theirs| !self.may_be_of_a_call_under_way(theirs)).map",
         to: "found.map",
     },
     Mutant {
@@ -171,6 +171,16 @@ const MUTANTS: &[Mutant] = &[
         name: "a push outside the paths is passed over whatever waits",
         from: "follows && key.open.is_none() && !lane.is_under_way(git_ref) && key.lookback.is_clear(paths)",
         to: "follows && key.open.is_none() && !lane.is_under_way(git_ref)",
+    },
+    Mutant {
+        name: "a notice that waits is forgotten at a restart",
+        from: "outbox: Outbox::recover(snapshot.outbox.pending, now),",
+        to: "outbox: Outbox::recover(Vec::new(), now),",
+    },
+    Mutant {
+        name: "a notice goes with its first try",
+        from: "if received { self.remove(id, changes);",
+        to: "if received || id > NoticeId(0) { self.remove(id, changes);",
     },
     Mutant {
         name: "any row is young enough to be ours",
@@ -299,9 +309,12 @@ fn places(text: &str, wanted: &str) -> Vec<(usize, usize)> {
     all.windows(part.len()).filter(same).map(span).collect()
 }
 
+/// All sources below a folder.
 fn sources(folder: &Path) -> Vec<PathBuf> {
     let entries = folder.read_dir().expect("a folder").map(|entry| entry.expect("an entry").path());
-    entries.filter(|path| path.extension().is_some_and(|ext| ext == "rs")).collect()
+    let (folders, files): (Vec<PathBuf>, Vec<PathBuf>) = entries.partition(|path| path.is_dir());
+    let below = folders.iter().flat_map(|folder| sources(folder));
+    files.into_iter().filter(|path| path.extension().is_some_and(|ext| ext == "rs")).chain(below).collect()
 }
 
 /// The library whole, of the programs none, and of the tests only those that need no program: all that judges need.

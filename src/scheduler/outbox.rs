@@ -64,7 +64,9 @@ impl Outbox {
         self.pending.insert(notice.id, Pending::new(notice, due));
         if self.pending.len() > PENDING_MAX {
             let least = self.pending().map(|notice| (notice.kind.severity(), notice.id)).min();
-            least.into_iter().for_each(|(_, id)| self.remove(id, changes));
+            if let Some((_, id)) = least {
+                self.remove(id, changes);
+            }
         }
     }
 

@@ -43,7 +43,7 @@ impl ImageController {
                 self.lane.apply(Fact::BecameUncertain { build, at: turn.now, reason }, &mut turn.changes);
             }
             TriggerAnswer::AlreadyPending { detail } => {
-                self.refused(build, None, RefusalReason::AlreadyPending { detail }, turn)
+                self.refused(build, None, RefusalReason::AlreadyPending { detail }, turn);
             }
             TriggerAnswer::RefusedForNow { retry_after, detail } => {
                 self.refused(build, retry_after, RefusalReason::Answer { detail }, turn);
