@@ -54,7 +54,7 @@ pub struct Driver<J> {
     rules: watch::Sender<Arc<Rules>>,
     /// The configuration that the next step puts in force, and who waits for that.
     next: Option<Configuration>,
-    installers: Vec<oneshot::Sender<()>>,
+    configurers: Vec<oneshot::Sender<()>>,
     inbox: mpsc::Receiver<Message>,
     picture: watch::Sender<Picture>,
     counters: Counters,
@@ -132,7 +132,7 @@ impl<J: Storage> Driver<J> {
             backends,
             rules,
             next: None,
-            installers: Vec::new(),
+            configurers: Vec::new(),
             inbox,
             picture,
             counters,
@@ -200,9 +200,9 @@ impl<J: Storage> Driver<J> {
             self.backends = backends;
             self.rules.send_replace(rules);
         }
-        for installer in self.installers.drain(..) {
+        for answer in self.configurers.drain(..) {
             // It may have stopped waiting; the rules are in force all the same.
-            let _ = installer.send(());
+            let _ = answer.send(());
         }
     }
 
@@ -294,10 +294,10 @@ impl<J: Storage> Driver<J> {
         match message {
             Message::Deliver(delivery, answer) => Input::Arrived { delivery, ticket: self.ticket(answer) },
             Message::Command(command, answer) => Input::Commanded { command, ticket: self.ticket(answer) },
-            Message::Configure(configuration, installer) => {
+            Message::Configure(configuration, answer) => {
                 let settings = configuration.settings.clone();
                 self.next = Some(*configuration);
-                self.installers.push(installer);
+                self.configurers.push(answer);
                 Input::Configured(settings)
             }
             Message::Hint(image) => Input::Hinted { image },

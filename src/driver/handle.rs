@@ -117,9 +117,9 @@ impl Handle {
 
     /// Puts a configuration in force, and waits until it is.
     pub async fn configure(&self, configuration: Configuration) -> Result<(), Unavailable> {
-        let (installer, installed) = oneshot::channel();
-        self.send(Message::Configure(Box::new(configuration), installer))?;
-        installed.await.map_err(|_| Unavailable::Ending)
+        let (answer, in_force) = oneshot::channel();
+        self.send(Message::Configure(Box::new(configuration), answer))?;
+        in_force.await.map_err(|_| Unavailable::Ending)
     }
 
     /// Says that something changed at the back-end. Lost when the inbox is full: it is only a hint.

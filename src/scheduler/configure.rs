@@ -18,7 +18,7 @@ impl Scheduler {
     ///
     /// - An image whose rules changed keeps its lane: its open events wait under the new rules.
     /// - An image that is no longer there is set aside with its lane as it is stored. What is open stays open, and its
-    ///   live builds stay live but take no place of an account: nobody follows them.
+    ///   live builds stay live, but they are not followed and take no place of an account.
     /// - An image that is there again takes its lane up as after a restart (R11): a trigger call that was under way is
     ///   uncertain, and live builds are asked about before anything else is done.
     /// - Account limits and questions to remotes begin anew.
@@ -48,7 +48,7 @@ impl Scheduler {
         turn.touched = self.images.keys().cloned().collect();
     }
 
-    /// Answers that still come for an image that is set aside find nobody: it is asked anew if it returns.
+    /// Answers that still come for an image that is set aside are dropped: it is asked anew if it returns.
     fn set_aside_all_but(&mut self, policies: &BTreeMap<ImageName, Arc<Policy>>, turn: &mut Turn) {
         for (image, controller) in self.images.extract_if(.., |image, _| !policies.contains_key(image)) {
             if let Some(timer) = controller.timer {

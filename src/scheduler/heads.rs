@@ -48,7 +48,7 @@ pub(super) fn remotes(scheduler: &Scheduler, now: Timestamp) -> BTreeMap<Arc<str
     let mut remotes: BTreeMap<Arc<str>, Remote> = BTreeMap::new();
     for (image, controller) in &scheduler.images {
         let Some(reconcile) = &controller.policy.reconcile else { continue };
-        // Whoever was told that a remote can't be read is told when it can.
+        // That it can be read again is only reported where a failure was.
         let failures = scheduler.remotes.get(&reconcile.remote).map_or(0, |before| before.failures);
         let fresh = || Remote { images: BTreeSet::new(), every: reconcile.every, asked: None, next_at: now, failures };
         let remote = remotes.entry(reconcile.remote.clone()).or_insert_with(fresh);

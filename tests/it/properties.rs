@@ -171,7 +171,7 @@ impl History {
         }
     }
 
-    /// Answers that come meanwhile are for nobody.
+    /// Answers that come meanwhile are dropped.
     fn remove_for(&mut self, span: Duration) {
         let without = Settings { policies: BTreeMap::new(), ..self.settings.clone() };
         self.handle(vec![Input::Configured(without)]);

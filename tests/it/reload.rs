@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::daemon::{BUTTON, Daemon, PATIENCE, Push, Stage, TOKEN, builds_take, quiet, text};
+use crate::daemon::{BUTTON, Daemon, PATIENCE, Push, Stage, TOKEN, Wanted, builds_take, quiet, text};
 
 /// Puts `to` in the place of `from` in the file, which must hold it.
 fn edit(daemon: &Daemon, from: &str, to: &str) {
@@ -136,11 +136,33 @@ async fn an_image_that_is_removed_and_brought_back_keeps_its_open_events() {
     assert!(stage.has_built(&Push::to_branch("master", 1).after));
 }
 
+/// As `Type=notify` and `Type=notify-reload` want it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_service_manager_hears_when_a_reload_begins_and_ends() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("notify");
+    let socket = std::os::unix::net::UnixDatagram::bind(&path).expect("bound");
+    socket.set_read_timeout(Some(PATIENCE)).expect("set");
+    let heard = || {
+        let mut bytes = [0; 512];
+        let length = socket.recv(&mut bytes).expect("a message in time");
+        text(&bytes[..length])
+    };
+    let under = vec!["env".to_owned(), format!("NOTIFY_SOCKET={}", path.display())];
+    let stage = Stage::set(builds_take(100), Wanted { under, ..quiet("1s") }).await;
+    assert!(heard().starts_with("READY=1"));
+    edit(&stage.daemon, "quiet = \"1s\"", "quiet = \"2s\"");
+    hang_up(&stage.daemon, RELOADED).await;
+    let begins = heard();
+    assert!(begins.starts_with("RELOADING=1\nMONOTONIC_USEC="), "{begins}");
+    assert!(heard().starts_with("READY=1"));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_limited_token_reloads_nothing() {
     let more = "\n[token.ci]\nsecret = \"test-token-of-the-ci-pipeline\"\nscope = \"trigger\"\n\
                 [token.team]\nsecret = \"test-token-of-one-team-only\"\nscope = \"admin\"\nimages = [\"acme/*\"]\n";
-    let stage = Stage::set(builds_take(100), crate::daemon::Wanted { more: more.to_owned(), ..quiet("1s") }).await;
+    let stage = Stage::set(builds_take(100), Wanted { more: more.to_owned(), ..quiet("1s") }).await;
     for token in ["test-token-of-the-ci-pipeline", "test-token-of-one-team-only"] {
         let request = stage.daemon.request(reqwest::Method::POST, "/v1/reload").bearer_auth(token);
         assert_eq!(request.send().await.expect("an answer").status(), 403);
