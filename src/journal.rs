@@ -154,7 +154,7 @@ fn serve(writer: &mut impl Writer, inbox: &std::sync::mpsc::Receiver<Commit>, vi
             return;
         }
         if let Err(error) = writer.after_commit() {
-            // What was written is on disk, so nobody waits for this error; the next who writes is told.
+            // What was written is on disk, so no request waits for this error; the next step gets it.
             tracing::error!("the journal can't be read: {error}; the next step will end the daemon");
             failed = Some(error);
         }

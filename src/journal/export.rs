@@ -104,7 +104,7 @@ pub fn list(exports: &Path) -> Result<Vec<PathBuf>, JournalError> {
     Ok(paths)
 }
 
-/// Writes an export below `data_dir`, brings it to disk, and removes the oldest beyond those that are kept. Where the
+/// Writes an export below `data_dir`, syncs it, and removes the oldest beyond those that are kept. Where the
 /// newest one says just that already, it stays the newest and nothing is written. Answers with its path.
 pub fn write(data_dir: &Path, state: &LiveState, vitals: &Vitals) -> Result<PathBuf, JournalError> {
     let written = write_below(&data_dir.join("exports"), state);
@@ -277,7 +277,7 @@ pub(super) fn newest_whole(exports: &Path) -> Result<Option<(PathBuf, ExportHead
     Ok(None)
 }
 
-/// Whether [`newest_whole`] would find one, by checksums alone: far sooner told than by taking an export in.
+/// Whether [`newest_whole`] would find one, by checksums alone: much faster than parsing an export.
 pub(super) fn one_is_whole(exports: &Path) -> Result<bool, JournalError> {
     for path in list(exports)?.into_iter().rev() {
         if read_head(&path).is_ok_and(|head| head.is_newer()) {

@@ -58,7 +58,7 @@ pub(super) fn moment_of(path: &Path, before: &str, behind: &str) -> Option<Times
     Some(Timestamp::from_millis(at.timestamp().as_millisecond()))
 }
 
-/// Renames, and brings the new name to disk.
+/// Renames, and syncs the directory, so that the new name survives a power cut.
 pub(super) fn rename(from: &Path, to: &Path) -> Result<(), JournalError> {
     std::fs::rename(from, to).map_err(|error| io("rename", from, error))?;
     sync(to.parent().unwrap_or(Path::new(".")))
@@ -106,7 +106,7 @@ pub(super) fn make_directory(path: &Path) -> Result<(), JournalError> {
     made.map_err(|error| io("make the directory", path, error))
 }
 
-/// Brings a file, or the names in a directory, to disk.
+/// Syncs a file, or the names in a directory.
 pub(super) fn sync(path: &Path) -> Result<(), JournalError> {
     File::open(path).and_then(|file| file.sync_all()).map_err(|error| io("sync", path, error))
 }

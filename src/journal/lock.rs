@@ -1,4 +1,4 @@
-//! One process a data directory.
+//! One process per data directory: the lock that keeps others out.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -10,8 +10,8 @@ use super::files::{Deadline, io, open_file};
 
 /// How often a lock that another process holds is tried again.
 const RETRY_EVERY: Duration = Duration::from_millis(20);
-/// Whoever waits for longer is told for whom.
-const TOLD_AFTER: Duration = Duration::from_millis(200);
+/// A wait longer than this is logged, with the process that holds the lock.
+const LOGGED_AFTER: Duration = Duration::from_millis(200);
 
 /// The data directory is ours for as long as this lives. Everything that may touch the database shares it, so
 /// that a successor finds the directory free only when nothing of ours is left.
@@ -21,13 +21,13 @@ pub(super) struct Lock {
 }
 
 impl Lock {
-    /// Takes the lock, waiting for at most `patience` for a process that is closing, and leaves our number in
-    /// it for whoever comes next.
+    /// Takes the lock, waiting for at most `patience` for a process that is closing, and writes our process
+    /// number into it for those who wait.
     pub(super) fn take(data_dir: &Path, patience: Duration) -> Result<Self, JournalError> {
         let path = data_dir.join("lock");
         let mut file = open_file(&path).map_err(|error| io("open", &path, error))?;
         wait_for(&file, patience, data_dir, &path)?;
-        // Only a help for whoever finds it taken.
+        // Only a hint for those who find it taken; a failure does no harm.
         let _ = file.set_len(0);
         let _ = writeln!(file, "{}", std::process::id());
         Ok(Self { _file: file })
@@ -58,7 +58,7 @@ pub(super) fn wait_until_free(path: &Path, patience: Duration, data_dir: &Path) 
 
 fn wait_for(file: &File, patience: Duration, data_dir: &Path, path: &Path) -> Result<(), JournalError> {
     let patience = Deadline::after(patience);
-    let mut told = false;
+    let mut logged = false;
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(()),
@@ -67,8 +67,8 @@ fn wait_for(file: &File, patience: Duration, data_dir: &Path, path: &Path) -> Re
                 return Err(JournalError::InUse { directory: data_dir.to_owned(), pid: holder(data_dir) });
             }
             Err(std::fs::TryLockError::WouldBlock) => {
-                if !told && patience.elapsed() >= TOLD_AFTER {
-                    told = true;
+                if !logged && patience.elapsed() >= LOGGED_AFTER {
+                    logged = true;
                     let holder = holder(data_dir).map(|pid| format!(" (process {pid})")).unwrap_or_default();
                     tracing::warn!("waiting for another coalesced{holder} to leave '{}'", data_dir.display());
                 }

@@ -35,7 +35,7 @@ pub(super) struct Opened {
     pub(super) stray_files: usize,
 }
 
-/// Opens the journal below `data_dir` and brings all of it to disk.
+/// Opens the journal below `data_dir` and syncs all of it.
 pub(super) fn open(data_dir: &Path, patience: Duration) -> Result<Opened, JournalError> {
     make_directory(data_dir)?;
     let lock = Arc::new(Lock::take(data_dir, patience)?);
@@ -100,7 +100,7 @@ pub(super) fn is_fresh(data_dir: &Path) -> Result<bool, JournalError> {
     Ok(!half_done && matches!(find_remains(&paths)?, Remains::None))
 }
 
-/// Loads an export into a data directory in which nothing is; the lock is held by nobody before.
+/// Loads an export into an empty data directory that no process uses.
 pub(super) fn import(
     data_dir: &Path,
     file: &Path,
@@ -112,7 +112,7 @@ pub(super) fn import(
     let (head, mut state) = export::read(file)?;
     make_directory(data_dir)?;
     let lock = Arc::new(Lock::take(data_dir, patience)?);
-    // Nobody was there a moment ago; now nobody can come.
+    // It was empty a moment ago; with the lock held, no other process can change that.
     if !is_fresh(data_dir)? {
         return Err(JournalError::NotEmpty { directory: data_dir.to_owned() });
     }

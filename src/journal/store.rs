@@ -261,14 +261,14 @@ impl Store {
 
 /// What the journal's thread works on.
 pub(super) trait Writer {
-    /// Brings one step to disk.
+    /// Writes one step and syncs it.
     fn write(&mut self, puts: Vec<Put>, retention: Retention) -> Result<(), JournalError>;
-    /// Tidies up after it, when nobody waits any more.
+    /// Tidies up after it. The step has been answered by then.
     fn after_commit(&mut self) -> Result<(), JournalError>;
 }
 
 impl Writer for Store {
-    /// Writes one step as one batch and brings it to disk. After an error the store is not to be used again.
+    /// Writes one step as one batch and syncs it. After an error the store is not to be used again.
     fn write(&mut self, puts: Vec<Put>, retention: Retention) -> Result<(), JournalError> {
         // The last word on an entry counts.
         let mut entries: BTreeMap<_, _> = puts.into_iter().map(|Put { key, value }| (key, value)).collect();

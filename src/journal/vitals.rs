@@ -51,7 +51,7 @@ impl Restored {
 }
 
 impl Vitals {
-    #[expect(clippy::disallowed_methods, reason = "how long a write takes is told by the real clock alone")]
+    #[expect(clippy::disallowed_methods, reason = "how long a write takes is measured by the real clock")]
     pub(super) fn new(restored: Option<Restored>, stray_files: usize) -> Self {
         Self {
             begun: Instant::now(),

@@ -57,7 +57,7 @@ pub struct LiveState {
 pub(in crate::journal) type Ending = (ImageName, GitRef, Seq, Closure);
 
 impl LiveState {
-    /// Reads the state of a journal that nobody writes meanwhile.
+    /// Reads the state of a journal that is not written meanwhile.
     pub fn at_rest(reader: &Reader) -> Result<Self, JournalError> {
         let snapshot = reader.snapshot()?.unwrap_or_default();
         Self::with_events(snapshot, reader)
@@ -65,7 +65,7 @@ impl LiveState {
 
     /// Reads the rest of a state while the journal is written on.
     ///
-    /// Lanes, keys and counters are those that the driver shows, so they are of one step. All else is told by entries
+    /// Lanes, keys and counters are those that the driver shows, so they are of one step. All else comes from entries
     /// that are never changed once they are written: events, deliveries, notices, and lanes that are configured no more.
     /// Of these the ones with later numbers are left out, and so nothing in the state is of a later step. (One that
     /// was forgotten meanwhile is missing, which does no harm.)

@@ -92,7 +92,7 @@ impl Reader {
                         true
                     }
                     Some(_) => false,
-                    // One that lives, or whose end nobody will see, keeps no later one from being forgotten.
+                    // One that lives, or whose end will never be seen, keeps no later one from being deleted.
                     None => true,
                 }
             }

@@ -26,8 +26,8 @@ use crate::notice::{Notice, NoticeId};
 use crate::scheduler::lane::{Key, LaneState};
 use crate::scheduler::record::BuildRecord;
 
-/// The most problems of one kind of place that are told; the rest are counted.
-const TOLD_MAX: usize = 100;
+/// The most problems that are listed; the rest are only counted.
+const PROBLEMS_MAX: usize = 100;
 
 /// What a look at a data directory came to.
 #[derive(Clone, Debug, Serialize)]
@@ -104,7 +104,7 @@ fn look_at_export(path: PathBuf) -> ExportFindings {
 
 fn look_at_copy(directory: &Path, lock: Option<Lock>) -> Result<JournalFindings, JournalError> {
     let copy = tempfile::tempdir().map_err(|error| io("make a copy in", &std::env::temp_dir(), error))?;
-    // A copy of a database that nobody writes is that database.
+    // We hold the lock, so the database does not change while it is copied.
     copy_directory(directory, copy.path())?;
     let lock = match lock {
         Some(lock) => lock,
@@ -248,7 +248,7 @@ fn parse<T: DeserializeOwned>(value: &[u8]) -> Result<T, String> {
 impl JournalFindings {
     fn tell(&mut self, problem: String) {
         self.problems_total += 1;
-        if self.problems.len() < TOLD_MAX {
+        if self.problems.len() < PROBLEMS_MAX {
             self.problems.push(problem);
         }
     }

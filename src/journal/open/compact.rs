@@ -7,7 +7,7 @@
 //! | there are | so | then |
 //! |---|---|---|
 //! | `journal`, maybe `journal.new` | the copy may be half | removes the copy |
-//! | `journal.old`, `journal.new` | between the renames; nobody has written since | gives the old one its place back |
+//! | `journal.old`, `journal.new` | between the renames; nothing was written since | gives the old one its place back |
 //! | `journal`, `journal.old` | the copy has its place | removes the old one |
 
 use std::sync::Arc;

@@ -60,7 +60,7 @@ impl Paths {
         }))
     }
 
-    /// Removes the oldest damaged journals beyond those that are kept. A failure is told and does no harm.
+    /// Removes the oldest damaged journals beyond those that are kept. A failure is logged and does no harm.
     pub(in crate::journal) fn forget_quarantined(&self) {
         let kept = self.quarantined().unwrap_or_default();
         for path in kept.iter().take(kept.len().saturating_sub(QUARANTINED_MAX)) {

@@ -1,4 +1,4 @@
-//! Opening a database and reading all of it, so that damage is told from data before anything is served.
+//! Opening a database and reading all of it, so that damage is found before anything is served.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ pub(in crate::journal) struct VerifiedStore {
     pub(in crate::journal) scan: IntegrityScan,
 }
 
-/// Opens the journal and reads all of it, so that damage is told from data.
+/// Opens the journal and reads all of it, so that damage is found now.
 pub(in crate::journal) fn open_verified(
     paths: &Paths,
     lock: &Arc<Lock>,

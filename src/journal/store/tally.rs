@@ -1,7 +1,7 @@
 //! The sum over all entries, kept in an entry of its own by every batch: entries that are gone or old are seen at opening.
 //!
 //! sled checks each piece of its log, but passes over some that it can't read: entries of the middle are gone then, or as
-//! they were before. The sum knows what should be there. It is no help against somebody who wants to deceive, and need
+//! they were before. The sum knows what should be there. It does not protect against forgery, and need
 //! not be. What ends too early as a whole is known by the [`witness`](super::witness).
 
 /// The entry that holds it. It is not among those that are summed up.

@@ -141,8 +141,8 @@ fn is_the_state_of_then(snapshot: &Snapshot) {
 
     // One runs, and another beside it.
     let blog = of("acme/blog");
-    let beside = &blog.queued.as_ref().expect("beside").phase;
-    assert!(matches!(beside, Phase::Overlapping { assumed_until: Some(_) }), "{beside:?}");
+    let phase = &blog.queued.as_ref().expect("beside").phase;
+    assert!(matches!(phase, Phase::Overlapping { assumed_until: Some(_) }), "{phase:?}");
     let running = blog.running.as_ref().expect("running");
     assert_eq!((running.live.record.id, running.live.through), (BuildId(10), Seq(16)));
     assert!(running.assumed_until.is_some() && running.live.answered_at.is_some());
@@ -162,8 +162,8 @@ fn is_the_state_of_then(snapshot: &Snapshot) {
     let foreign = &web.foreign[0];
     assert_eq!((foreign.id, foreign.label.as_deref(), foreign.started), (BuildId(13), Some("release-1"), true));
     assert!(foreign.backend_id.0.ends_with("00b") && foreign.commit.is_some());
-    let last = web.last_build.as_ref().expect("many");
-    assert_eq!((last.id, last.outcome, ids(last)), (BuildId(12), Some(Outcome::Success), vec![b'a']));
+    let newest = web.last_build.as_ref().expect("many");
+    assert_eq!((newest.id, newest.outcome, ids(newest)), (BuildId(12), Some(Outcome::Success), vec![b'a']));
     let master = key(snapshot, "acme/web", "refs/heads/master");
     assert_eq!((master.closed_through, master.moved), (Seq(18), Seq(20)));
     assert_eq!(master.tap.as_ref().map(|tap| (tap.button.as_str(), tap.seq)), Some(("phone", Seq(21))));
