@@ -4,6 +4,7 @@
 //! values, so that any history can be replayed in a test, faster than it happened. What it promises is written
 //! in ARCHITECTURE.md under "Semantics"; the rule's number stands beside the code that keeps it.
 
+mod account;
 mod configure;
 mod controller;
 mod coverage;
@@ -15,6 +16,7 @@ pub mod lookback;
 pub mod open;
 pub mod outbox;
 pub mod policy;
+mod question;
 pub mod record;
 mod step;
 mod turn;
@@ -24,31 +26,25 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::account::Account;
 use self::controller::ImageController;
-pub use self::controller::{Question, Watch};
 use self::deliveries::Deliveries;
 use self::heads::Remote;
 use self::lane::{Lane, Phase};
 use self::outbox::Outbox;
 use self::policy::{AccountName, Policy};
+pub use self::question::{Question, Watch};
 use self::record::Fact;
 pub use self::step::{Decision, Effect, Input, Settings, Snapshot, Step, Ticket};
 use self::turn::{Ids, Turn};
+use self::wait::{Rank, pause_over};
 use crate::build::{BuildRequest, CancelAnswer};
 use crate::command::{Command, Hold, Scope, Verb};
 use crate::model::{BuildId, GitRef, ImageName, Seq, Timestamp};
 use crate::notice::{Notice, NoticeId, NoticeKind};
 
-/// A blocked image is tried again this often.
-pub const PROBE_EVERY: Duration = Duration::from_mins(30);
-/// Refusals that last this long are told to the operator.
-pub const REFUSED_NOTICE_AFTER: Duration = Duration::from_mins(15);
-/// A question that got no answer for this long is taken for lost. The driver's time limit is shorter.
-const QUESTION_LIMIT: Duration = Duration::from_mins(2);
 /// Whoever is this much later than it was to be was not there: the machine slept, or its clock was set forward.
 const AWAY_AFTER: Duration = Duration::from_secs(30);
-/// While a build is live, questions come at most this many times `observe_every` apart.
-const OBSERVE_GROWTH_MAX: u32 = 4;
 
 /// Decides when each image is built.
 #[derive(Clone, Debug)]
@@ -73,18 +69,6 @@ pub struct Scheduler {
     button_fold: Duration,
     seed: u64,
     now: Timestamp,
-}
-
-#[derive(Clone, Debug)]
-struct Account {
-    limit: usize,
-    taken: usize,
-}
-
-impl Account {
-    fn is_full(&self) -> bool {
-        self.taken >= self.limit
-    }
 }
 
 impl Scheduler {
@@ -138,8 +122,7 @@ impl Scheduler {
     /// no remote is to be asked, and no notice waits.
     pub fn deadline(&self) -> Option<Timestamp> {
         let lanes = self.timers.first().map(|(at, _)| *at);
-        let resume = self.hold.as_ref().and_then(|hold| hold.until);
-        [lanes, resume, self.next_heads(), self.outbox.deadline()].into_iter().flatten().min()
+        [lanes, pause_over(self.hold.as_ref()), self.next_heads(), self.outbox.deadline()].into_iter().flatten().min()
     }
 
     /// Every lane, in the order of image names.
@@ -275,7 +258,7 @@ impl Scheduler {
 
     /// Lets time pass, hands builds out, asks questions, and sets the timers of all that was touched.
     fn conclude(&mut self, mut turn: Turn) -> Step {
-        if self.hold.as_ref().and_then(|hold| hold.until).is_some_and(|until| until <= turn.now) {
+        if pause_over(self.hold.as_ref()).is_some_and(|until| until <= turn.now) {
             self.hold = None;
             turn.changes.meta = true;
             turn.touched.extend(self.images.keys().cloned());
@@ -301,8 +284,8 @@ impl Scheduler {
                 controller.watch.asked = Some(Question { id: question, at: turn.now, through: turn.ids.event });
                 turn.effects.push(Effect::Observe { image: image.clone(), question });
             }
-            let waits = self.hold.is_some() || self.starved.contains(image);
-            controller.set_timer(waits, &mut self.timers);
+            let may_trigger = self.hold.is_none() && !self.starved.contains(image);
+            controller.set_timer(may_trigger, &mut self.timers);
         }
         self.ask_heads(&mut turn);
         self.deliver(&mut turn);
@@ -321,7 +304,7 @@ impl Scheduler {
 
     /// R3: hands out a build for every lane that may have one, in the order of need where accounts are short.
     fn hand_out(&mut self, touched: &BTreeSet<ImageName>, turn: &mut Turn) {
-        let mut candidates: Vec<((bool, Seq), ImageName, GitRef)> = Vec::new();
+        let mut candidates: Vec<(Rank, ImageName, GitRef)> = Vec::new();
         for image in touched {
             if let Some((rank, git_ref)) = self.images[image].ready_key(self.hold.as_ref(), turn.now) {
                 candidates.push((rank, image.clone(), git_ref));

@@ -6,11 +6,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::account::Account;
 use super::controller::ImageController;
 use super::lane::{Lane, LaneState};
 use super::policy::Policy;
 use super::turn::Turn;
-use super::{Account, Scheduler, Settings, heads};
+use super::{Scheduler, Settings, heads};
 use crate::model::ImageName;
 
 impl Scheduler {

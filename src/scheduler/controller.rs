@@ -11,18 +11,19 @@ mod trigger;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
+use super::account::Account;
 use super::lane::{Lane, Phase};
 use super::policy::{AccountName, Policy};
+use super::question::Watch;
 use super::record::Fact;
+use super::step::Effect;
 use super::turn::Turn;
-use super::wait::{Standing, next_due, rank, standing};
-use super::{Account, Effect, QUESTION_LIMIT};
+use super::wait::{Rank, Standing, Timer, rank, standing};
 use crate::build::{BackendBuildId, Outcome};
 use crate::command::{Command, Hold, Verb};
 use crate::event::End;
-use crate::model::{BuildId, GitRef, ImageName, Seq, Timestamp};
+use crate::model::{BuildId, GitRef, ImageName, Timestamp};
 use crate::notice::NoticeKind;
 use crate::reason::EndReason;
 
@@ -42,29 +43,13 @@ pub(super) struct ImageController {
     pub(super) noticed: bool,
 }
 
-/// The questions put to a back-end. Not stored: after a restart it is asked at once.
-#[derive(Clone, Debug, Default)]
-pub struct Watch {
-    pub asked: Option<Question>,
-    pub next_at: Option<Timestamp>,
-    pub wait: Duration,
-}
-
-#[derive(Clone, Debug)]
-pub struct Question {
-    pub id: u64,
-    pub at: Timestamp,
-    /// The newest number when it was asked.
-    pub through: Seq,
-}
-
 impl ImageController {
     pub(super) fn new(policy: Arc<Policy>, lane: Lane, now: Timestamp) -> Self {
         Self { policy, lane, watch: Watch::default(), since: now, counted: 0, timer: None, noticed: false }
     }
 
     /// The key whose build is to be handed out now, accounts aside, with its rank.
-    pub(super) fn ready_key(&self, all_images: Option<&Hold>, now: Timestamp) -> Option<((bool, Seq), GitRef)> {
+    pub(super) fn ready_key(&self, all_images: Option<&Hold>, now: Timestamp) -> Option<(Rank, GitRef)> {
         let ready = self.lane.keys.iter().filter(|(git_ref, key)| {
             standing(&self.lane, git_ref, key, &self.policy, all_images, now) == Standing::Ready
         });
@@ -123,23 +108,16 @@ impl ImageController {
 
     /// What happens by the passing of time alone.
     pub(super) fn pass_time(&mut self, turn: &mut Turn) {
-        if self.lane.hold.as_ref().and_then(|hold| hold.until).is_some_and(|until| until <= turn.now) {
+        if self.is_past(Timer::PauseOver, turn.now) {
             self.lane.apply(Fact::Held(None), &mut turn.changes);
         }
-        // A trigger of unknown outcome that nobody can look for.
-        if let Some(queued) = self.lane.queued.as_ref().filter(|_| !self.policy.capabilities.observes())
-            && let Phase::Uncertain { since, .. } = queued.phase
-            && since.plus(self.policy.uncertain_limit) <= turn.now
-        {
+        if self.is_past(Timer::Unverifiable, turn.now) {
             self.give_up_uncertain(turn);
         }
         while let Some(git_ref) = self.lane.key_to_forget().cloned() {
             self.lane.apply(Fact::KeyForgotten { git_ref }, &mut turn.changes);
         }
-        // An end that is assumed, also of a build from before there was a login.
-        while let Some(running) = &self.lane.running
-            && running.assumed_until.map_or(!self.policy.capabilities.observes(), |until| until <= turn.now)
-        {
+        while let Some(running) = self.lane.running.as_ref().filter(|_| self.is_past(Timer::EndAssumed, turn.now)) {
             let build = running.live.record.id;
             self.end(build, Outcome::Success, turn.now, None, Some(EndReason::Assumed), turn);
         }
@@ -159,16 +137,16 @@ impl ImageController {
             self.watch = Watch::default();
             return false;
         }
-        if self.watch.asked.as_ref().is_some_and(|asked| asked.at.plus(QUESTION_LIMIT) <= now) {
+        if self.is_past(Timer::AnswerLost, now) {
             self.watch.asked = None;
         }
-        let next_at = *self.watch.next_at.get_or_insert(now);
-        self.watch.asked.is_none() && next_at <= now
+        self.watch.next_at.get_or_insert(now);
+        self.is_past(Timer::QuestionDue, now)
     }
 
     /// Sets when this lane must be looked at next, though nothing happens.
-    pub(super) fn set_timer(&mut self, no_hand_out: bool, timers: &mut BTreeSet<(Timestamp, ImageName)>) {
-        let timer = self.next_timer(no_hand_out);
+    pub(super) fn set_timer(&mut self, may_trigger: bool, timers: &mut BTreeSet<(Timestamp, ImageName)>) {
+        let timer = Timer::next(&self.lane, &self.policy, &self.watch, may_trigger);
         if timer == self.timer {
             return;
         }
@@ -179,23 +157,8 @@ impl ImageController {
         self.timer = timer;
     }
 
-    fn next_timer(&self, no_hand_out: bool) -> Option<Timestamp> {
-        let watch = match &self.watch.asked {
-            Some(asked) => Some(asked.at.plus(QUESTION_LIMIT)),
-            None => self.watch.next_at,
-        };
-        let due = if no_hand_out { None } else { next_due(&self.lane, &self.policy) };
-        let resume = self.lane.hold.as_ref().and_then(|hold| hold.until);
-        let blind = !self.policy.capabilities.observes();
-        let assumed_end = self.lane.running.as_ref().and_then(|running| running.assumed_until);
-        let uncertain = match &self.lane.queued {
-            Some(queued) if blind => match queued.phase {
-                Phase::Uncertain { since, .. } => Some(since.plus(self.policy.uncertain_limit)),
-                _ => None,
-            },
-            _ => None,
-        };
-        [watch, due, resume, assumed_end, uncertain].into_iter().flatten().min()
+    fn is_past(&self, timer: Timer, now: Timestamp) -> bool {
+        timer.at(&self.lane, &self.policy, &self.watch).is_some_and(|at| at <= now)
     }
 
     /// Whether the back-end holds, or may hold, something that we must follow.

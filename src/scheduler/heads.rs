@@ -9,10 +9,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Scheduler;
 use super::lane::{HEADS_MAX, Lane};
+use super::question::Question;
 use super::record::Fact;
+use super::step::Effect;
 use super::turn::Turn;
-use super::{Effect, Question, Scheduler};
 use crate::event::{Cause, CauseKind, Disposition, NewEvent};
 use crate::model::{CommitId, GitRef, ImageName, RefKind, Seq, Timestamp};
 use crate::notice::NoticeKind;
@@ -22,8 +24,6 @@ use crate::remote::{Heads, RemoteHead};
 pub const RECOVERED_PER_ANSWER: usize = 256;
 /// The most remotes that are asked at the same time; the others wait for their turn.
 pub const ASKED_MAX: usize = 4;
-/// A question to a remote that got no answer for this long is taken for lost. The call's time limit is shorter.
-const HEADS_LIMIT: Duration = Duration::from_mins(2);
 /// The wait after the first failure; it doubles with each further one …
 const FAILED_WAIT: Duration = Duration::from_mins(1);
 /// … up to this, or to the interval between questions where that is longer.
@@ -62,7 +62,7 @@ impl Scheduler {
     /// When the next remote is to be asked, or is to be given up.
     pub(super) fn next_heads(&self) -> Option<Timestamp> {
         let asked = || self.remotes.values().filter_map(|remote| remote.asked.as_ref());
-        let given_up = asked().map(|asked| asked.at.plus(HEADS_LIMIT)).min();
+        let given_up = asked().map(Question::lost_at).min();
         if asked().count() >= ASKED_MAX {
             return given_up;
         }
@@ -73,7 +73,7 @@ impl Scheduler {
     /// Asks the remotes whose time has come, the longest overdue first.
     pub(super) fn ask_heads(&mut self, turn: &mut Turn) {
         for remote in self.remotes.values_mut() {
-            if remote.asked.take_if(|asked| asked.at.plus(HEADS_LIMIT) <= turn.now).is_some() {
+            if remote.asked.take_if(|asked| asked.lost_at() <= turn.now).is_some() {
                 remote.fail(None, turn);
             }
         }

@@ -6,9 +6,9 @@ mod timer;
 
 use std::time::Duration;
 
-pub(super) use self::rank::rank;
+pub use self::rank::{Rank, rank};
 pub use self::standing::{Standing, Taken, standing};
-pub(super) use self::timer::next_due;
+pub(super) use self::timer::{Timer, pause_over};
 
 /// The wait before the next try after a refusal: full jitter over 5 s · 2ⁿ, between 1 s and 10 min.
 pub(super) fn back_off(times: u32, jitter: u64) -> Duration {

@@ -10,7 +10,7 @@ use crate::notice::{Notice, NoticeId};
 use crate::scheduler::lane::{Lane, Phase};
 use crate::scheduler::policy::Policy;
 use crate::scheduler::record::Changes;
-use crate::scheduler::wait::{Standing, standing};
+use crate::scheduler::wait::{Rank, Standing, rank, standing};
 use crate::scheduler::{Scheduler, record::BuildRecord};
 
 /// The notices that are shown.
@@ -108,16 +108,11 @@ impl Picture {
     }
 
     /// The place of a key among those of its image that wait, from 1: in the order in which they'll be built.
-    pub(super) fn position(&self, image: &ImageName, git_ref: &GitRef) -> Option<usize> {
-        let lane = self.lanes.get(image)?;
-        let mut waiting: Vec<((bool, Seq), &GitRef)> = lane
-            .keys
-            .iter()
-            .filter_map(|(git_ref, key)| {
-                let open = key.open.as_ref()?;
-                Some(((!open.is_manual(), open.first()), git_ref))
-            })
-            .collect();
+    pub(super) fn position(&self, image: &ImageName, git_ref: &GitRef, now: Timestamp) -> Option<usize> {
+        let (lane, policy) = (self.lanes.get(image)?, self.policies.get(image)?);
+        let keys = lane.keys.iter();
+        let mut waiting: Vec<(Rank, &GitRef)> =
+            keys.filter_map(|(git_ref, key)| Some((rank(key, lane, policy, now)?, git_ref))).collect();
         waiting.sort();
         waiting.iter().position(|(_, waits)| *waits == git_ref).map(|index| index + 1)
     }
@@ -150,4 +145,48 @@ impl Picture {
 /// Whether a lane's waiting place holds a build that runs in parallel with another.
 pub(super) fn overlaps(lane: &Lane) -> bool {
     lane.queued.as_ref().is_some_and(|queued| matches!(queued.phase, Phase::Overlapping { .. }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scheduler::lane::{Key, LaneState};
+    use crate::scheduler::open::{Group, Open};
+
+    fn open(seq: u64, manual: bool) -> Key {
+        let (seq, at) = (Seq(seq), Timestamp::from_millis(0));
+        let group = Group {
+            first: seq,
+            last: seq,
+            first_at: at,
+            last_at: at,
+            count: 1,
+            immediate_at: None,
+            manual,
+            commit: None,
+            before: None,
+            mixed: false,
+            sealed: false,
+        };
+        Key { open: Some(Open::new(group)), ..Key::default() }
+    }
+
+    #[test]
+    fn a_push_that_has_waited_for_too_long_is_shown_before_a_newer_tap() {
+        let image: ImageName = "acme/web".parse().expect("an image");
+        let (pushed, tapped) = (GitRef::branch("main").expect("a ref"), GitRef::branch("next").expect("a ref"));
+        let mut lane = LaneState::new(image.clone());
+        lane.keys = BTreeMap::from([(pushed.clone(), open(1, false)), (tapped.clone(), open(2, true))]);
+        let policy = Policy::DEFAULT;
+        let aged = policy.max_wait + 2 * policy.expected_build_time;
+        let picture = Picture {
+            lanes: BTreeMap::from([(image.clone(), Arc::new(Lane::restore(lane)))]),
+            policies: BTreeMap::from([(image.clone(), Arc::new(policy))]),
+            ..Picture::default()
+        };
+        let places = |at: Timestamp| [&pushed, &tapped].map(|git_ref| picture.position(&image, git_ref, at));
+        let at = Timestamp::from_millis(0).plus(aged);
+        assert_eq!(places(at), [Some(2), Some(1)], "a person's wish goes first");
+        assert_eq!(places(Timestamp::from_millis(at.as_millis() + 1)), [Some(1), Some(2)], "as it will be decided");
+    }
 }

@@ -100,7 +100,7 @@ fn waiting(receipt: &mut Receipt, picture: &Picture, now: Timestamp) {
         let open = picture.lanes.get(image).and_then(|lane| lane.keys.get(git_ref)?.open.as_ref());
         let due = open.zip(picture.policies.get(image)).and_then(|(open, policy)| due(&standing, open, policy));
         receipt.due = due.map(|due| due.to_string());
-        receipt.position = picture.position(image, git_ref);
+        receipt.position = picture.position(image, git_ref, now);
     }
     receipt.why = sentences::waits(&standing, now);
 }

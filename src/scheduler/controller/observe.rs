@@ -1,20 +1,23 @@
 //! PURE: what an answer of the back-end means for our builds (semantics R4, R6).
 
+use super::ImageController;
 use super::matching::{CLOCK_TOLERANCE, accepted_surely_before, fits_label, matching_builds};
-use super::{ImageController, Question};
 use crate::build::{BackendBuild, BackendBuildId, BackendBuildState, Observation, ObserveError, Outcome, SourceTaken};
 use crate::model::{BuildId, CommitId, Seq, Timestamp};
 use crate::notice::NoticeKind;
 use crate::reason::{EndReason, RefusalReason};
 use crate::scheduler::coverage::cover;
 use crate::scheduler::lane::{Lane, Live, Phase, Running};
+use crate::scheduler::question::Question;
 use crate::scheduler::record::Fact;
+use crate::scheduler::step::Effect;
 use crate::scheduler::turn::Turn;
 use crate::scheduler::wait::back_off;
-use crate::scheduler::{Effect, OBSERVE_GROWTH_MAX};
 
 /// A longer id is no id of a back-end that we know, and has no place in a small entry of the journal.
 const BACKEND_ID_BYTES_MAX: usize = 64;
+/// While a build is live, questions come at most this many times `observe_every` apart.
+const OBSERVE_GROWTH_MAX: u32 = 4;
 
 impl ImageController {
     /// Takes in the answer to a question. An answer to a question that was withdrawn, because the slot has

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{ImageController, Watch};
+use super::ImageController;
 use crate::build::Outcome;
 use crate::reason::UncertainReason;
 use crate::scheduler::lane::{Lane, Phase};
 use crate::scheduler::policy::Policy;
+use crate::scheduler::question::Watch;
 use crate::scheduler::record::{Fact, Foreign};
 use crate::scheduler::turn::Turn;
 

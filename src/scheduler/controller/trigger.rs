@@ -11,7 +11,11 @@ use crate::scheduler::lane::Phase;
 use crate::scheduler::record::{Cover, Fact};
 use crate::scheduler::turn::Turn;
 use crate::scheduler::wait::back_off;
-use crate::scheduler::{PROBE_EVERY, REFUSED_NOTICE_AFTER};
+
+/// A blocked image is tried again this often.
+const PROBE_EVERY: Duration = Duration::from_mins(30);
+/// Refusals that last this long are told to the operator.
+const REFUSED_NOTICE_AFTER: Duration = Duration::from_mins(15);
 
 impl ImageController {
     /// R5: what the answer to the trigger call means.

@@ -1,14 +1,21 @@
-//! PURE: the order among the keys of a lane. The same order decides and is shown (semantics R3).
+//! PURE: the order among keys that wait. The same order decides and is shown (semantics R3).
 
 use crate::model::{Seq, Timestamp};
-use crate::scheduler::lane::{Key, Lane};
+use crate::scheduler::lane::{Key, LaneState};
 use crate::scheduler::policy::Policy;
 
-/// The order among keys that are due: smaller goes first. A person's wish, or a push that has waited so long
-/// that it counts as one; then the oldest open event.
-pub(in crate::scheduler) fn rank(key: &Key, lane: &Lane, policy: &Policy, now: Timestamp) -> Option<(bool, Seq)> {
+/// What goes first is smaller: a person's wish, or a push that has waited so long that it counts as one; then the oldest
+/// open event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rank {
+    waits_its_turn: bool,
+    first: Seq,
+}
+
+/// The rank of a key at `now`; None where nothing of it is open.
+pub fn rank(key: &Key, lane: &LaneState, policy: &Policy, now: Timestamp) -> Option<Rank> {
     let open = key.open.as_ref()?;
     let build_time = lane.build_time().unwrap_or(policy.expected_build_time);
     let aged = now.since(open.first_at()) > policy.max_wait + 2 * build_time;
-    Some((!(open.is_manual() || aged), open.first()))
+    Some(Rank { waits_its_turn: !(open.is_manual() || aged), first: open.first() })
 }

@@ -3,7 +3,7 @@
 use crate::command::Hold;
 use crate::model::{BuildId, GitRef, Timestamp};
 use crate::reason::EndReason;
-use crate::scheduler::lane::{Key, Lane, Phase};
+use crate::scheduler::lane::{Key, LaneState, Phase};
 use crate::scheduler::open::Open;
 use crate::scheduler::policy::Policy;
 
@@ -59,7 +59,7 @@ pub enum Taken {
 
 /// Where a key of a lane stands at `now`, account limits and other keys aside.
 pub fn standing(
-    lane: &Lane,
+    lane: &LaneState,
     git_ref: &GitRef,
     key: &Key,
     policy: &Policy,
@@ -97,7 +97,7 @@ pub fn standing(
 }
 
 /// Which build takes the place that a build of `git_ref` needs (semantics R3).
-pub(super) fn place_taken(lane: &Lane, git_ref: &GitRef, policy: &Policy) -> Option<(BuildId, Taken)> {
+pub(super) fn place_taken(lane: &LaneState, git_ref: &GitRef, policy: &Policy) -> Option<(BuildId, Taken)> {
     if let Some(queued) = &lane.queued {
         let how = match queued.phase {
             Phase::Triggering => Taken::Triggering,
@@ -121,7 +121,7 @@ pub(super) fn place_taken(lane: &Lane, git_ref: &GitRef, policy: &Policy) -> Opt
 }
 
 /// Whether another key has waited for longer than this one.
-fn waits_longer(lane: &Lane, git_ref: &GitRef) -> bool {
+fn waits_longer(lane: &LaneState, git_ref: &GitRef) -> bool {
     let first = |key: &Key| key.open.as_ref().map(Open::first);
     let Some(ours) = lane.keys.get(git_ref).and_then(first) else { return false };
     lane.keys.values().filter_map(first).any(|other| other < ours)
