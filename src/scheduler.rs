@@ -2,7 +2,7 @@
 //!
 //! It has no clock, spawns no task and locks nothing: time and answers come in as arguments, wishes go out as
 //! values, so that any history can be replayed in a test, faster than it happened. What it promises is written
-//! in ARCHITECTURE.md under "Semantics"; the rule's number stands beside the code that keeps it.
+//! in docs/semantics.md; the rule's number stands beside the code that keeps it.
 
 mod account;
 mod configure;
