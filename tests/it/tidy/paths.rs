@@ -198,9 +198,8 @@ impl Reader<'_> {
         for word in path {
             match word.as_str() {
                 "crate" => absolute.clear(),
-                "self" => {}
+                "self" | "*" => {}
                 "super" => drop(absolute.pop()),
-                "*" => {}
                 name => absolute.push(name.to_owned()),
             }
         }
