@@ -2,7 +2,7 @@
 //!
 //! What must never stand here is a sentence: words are made in `status/sentences`, so that they can change without a
 //! journal that holds them. What somebody else said, a back-end or a remote, goes along as data (`detail`). Journals and
-//! exports of before hold sentences in these places; they are read as `Told` and shown as they are.
+//! exports of before hold sentences in these places; they are read as `Sentence` and shown as they are.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,8 +16,9 @@ pub enum UncertainReason {
     AlreadyPending { detail: String },
     /// The daemon ended while the call was under way.
     DaemonEnded,
+    /// As an older version stored it.
     #[serde(untagged)]
-    Told(String),
+    Sentence(String),
 }
 
 /// Why a trigger had no effect (semantics R5).
@@ -30,8 +31,9 @@ pub enum RefusalReason {
     AlreadyPending { detail: String },
     /// It said that one is pending already, and shows none.
     PendingNotShown,
+    /// As an older version stored it.
     #[serde(untagged)]
-    Told(String),
+    Sentence(String),
 }
 
 /// Why a build ended as it did, where that is not simply what the back-end reported.
@@ -56,8 +58,9 @@ pub enum EndReason {
     ImageReported,
     /// Its builds can't be seen: it is taken to have ended after `expected_build_time`.
     Assumed,
+    /// As an older version stored it.
     #[serde(untagged)]
-    Told(String),
+    Sentence(String),
 }
 
 /// What is to be said of a build beside its state and its outcome.
@@ -70,8 +73,9 @@ pub enum BuildNote {
     Foreign {
         label: String,
     },
+    /// As an older version stored it.
     #[serde(untagged)]
-    Told(String),
+    Sentence(String),
 }
 
 /// By which rule of its image a push is not built, and what shows it (semantics R10).
@@ -92,8 +96,9 @@ pub enum SkipEvidence {
     OutsidePaths { file: String, more: u32 },
     /// Every commit is by authors that `ignore_authors` names: this one, and so many more.
     IgnoredAuthors { author: String, more: u32 },
+    /// As an older version stored it.
     #[serde(untagged)]
-    Told(String),
+    Sentence(String),
 }
 
 /// Why no image is built for what somebody asked for.
@@ -116,8 +121,9 @@ pub enum IgnoreReason {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         default: Option<String>,
     },
+    /// As an older version stored it.
     #[serde(untagged)]
-    Told(String),
+    Sentence(String),
 }
 
 #[cfg(test)]
@@ -130,15 +136,15 @@ mod tests {
 
     #[test]
     fn a_sentence_of_before_is_read_and_written_as_it_was() {
-        let told = "it vanished from the back-end's history";
-        let json = format!("\"{told}\"");
-        assert_eq!(read::<EndReason>(&json), EndReason::Told(told.to_owned()));
-        assert_eq!(read::<BuildNote>(&json), BuildNote::Told(told.to_owned()));
-        assert_eq!(read::<UncertainReason>(&json), UncertainReason::Told(told.to_owned()));
-        assert_eq!(read::<RefusalReason>(&json), RefusalReason::Told(told.to_owned()));
-        assert_eq!(read::<SkipEvidence>(&json), SkipEvidence::Told(told.to_owned()));
-        assert_eq!(read::<IgnoreReason>(&json), IgnoreReason::Told(told.to_owned()));
-        assert_eq!(serde_json::to_string(&EndReason::Told(told.to_owned())).expect("written"), json);
+        let text = "it vanished from the back-end's history";
+        let json = format!("\"{text}\"");
+        assert_eq!(read::<EndReason>(&json), EndReason::Sentence(text.to_owned()));
+        assert_eq!(read::<BuildNote>(&json), BuildNote::Sentence(text.to_owned()));
+        assert_eq!(read::<UncertainReason>(&json), UncertainReason::Sentence(text.to_owned()));
+        assert_eq!(read::<RefusalReason>(&json), RefusalReason::Sentence(text.to_owned()));
+        assert_eq!(read::<SkipEvidence>(&json), SkipEvidence::Sentence(text.to_owned()));
+        assert_eq!(read::<IgnoreReason>(&json), IgnoreReason::Sentence(text.to_owned()));
+        assert_eq!(serde_json::to_string(&EndReason::Sentence(text.to_owned())).expect("written"), json);
     }
 
     #[test]

@@ -96,7 +96,7 @@ async fn hook(
             git_ref: new_event.git_ref,
             commit: new_event.commit,
             cause: cause.clone(),
-            verdict: Verdict::Ignored { reason: IgnoreReason::Told(reason) },
+            verdict: Verdict::Ignored { reason: IgnoreReason::Sentence(reason) },
         };
         receipt(&event, None, None, &plain.picture, "http://localhost/v1/events", Timestamp::from_millis(0))
     });

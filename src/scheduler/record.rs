@@ -295,14 +295,14 @@ mod tests {
     #[test]
     fn what_an_older_version_stored_as_sentences_is_read_as_told() {
         let refusal: Refusal = read(r#"{"times":2,"since":5,"again_at":9,"detail":"404 Not Found","blocked":true}"#);
-        assert_eq!(refusal.reason, EndReason::Told("404 Not Found".to_owned()));
+        assert_eq!(refusal.reason, EndReason::Sentence("404 Not Found".to_owned()));
         let record: BuildRecord = read(
             r#"{"id":7,"image":"acme/web","state":"finished","outcome":"lost","triggered_at":1,"started_at":null,
                 "finished_at":2,"events":1,"note":"it was cancelled before it began"}"#,
         );
-        assert_eq!(record.note, Some(BuildNote::Told("it was cancelled before it began".to_owned())));
+        assert_eq!(record.note, Some(BuildNote::Sentence("it was cancelled before it began".to_owned())));
         let skipped: Verdict = read(r#"{"skipped":{"rule":"every commit of the push carries a skip marker"}}"#);
-        let told = SkipEvidence::Told("every commit of the push carries a skip marker".to_owned());
+        let told = SkipEvidence::Sentence("every commit of the push carries a skip marker".to_owned());
         assert_eq!(skipped, Verdict::Skipped { evidence: told });
         let dropped: End = read(r#"{"dropped_by":{"whom":"ada","reason":"cancelled build 7"}}"#);
         assert!(matches!(dropped, End::DroppedBy { actor, .. } if actor == "ada"));

@@ -125,8 +125,8 @@ mod tests {
         })
         .expect("readable");
         let told = [
-            Verdict::Skipped { evidence: SkipEvidence::Told(skipped.to_owned()) },
-            Verdict::Ignored { reason: IgnoreReason::Told(ignored.to_owned()) },
+            Verdict::Skipped { evidence: SkipEvidence::Sentence(skipped.to_owned()) },
+            Verdict::Ignored { reason: IgnoreReason::Sentence(ignored.to_owned()) },
         ];
         assert_eq!(verdicts, told);
         // And they are written as they were, where a journal is written anew.

@@ -11,7 +11,7 @@ pub fn note(note: &BuildNote) -> String {
         BuildNote::Uncertain(reason) => uncertain(reason),
         BuildNote::Ended(reason) => ended(reason),
         BuildNote::Foreign { label } => format!("started outside coalesced, for {label}"),
-        BuildNote::Told(told) => told.clone(),
+        BuildNote::Sentence(text) => text.clone(),
     }
 }
 
@@ -20,7 +20,7 @@ pub fn uncertain(reason: &UncertainReason) -> String {
     match reason {
         UncertainReason::Answer { detail } | UncertainReason::AlreadyPending { detail } => detail.clone(),
         UncertainReason::DaemonEnded => "the daemon stopped while it was triggering the build".to_owned(),
-        UncertainReason::Told(told) => told.clone(),
+        UncertainReason::Sentence(text) => text.clone(),
     }
 }
 
@@ -38,7 +38,7 @@ pub fn ended(reason: &EndReason) -> String {
         EndReason::BackendTimeLimit => "the back-end stopped it at its own time limit".to_owned(),
         EndReason::ImageReported => "assumed: the back-end reported a new image".to_owned(),
         EndReason::Assumed => "assumed: the back-end's builds can't be seen".to_owned(),
-        EndReason::Told(told) => told.clone(),
+        EndReason::Sentence(text) => text.clone(),
     }
 }
 
@@ -49,7 +49,7 @@ pub fn refused(reason: &RefusalReason) -> String {
         RefusalReason::PendingNotShown => {
             "the back-end says that a build is already pending, but lists none".to_owned()
         }
-        RefusalReason::Told(told) => told.clone(),
+        RefusalReason::Sentence(text) => text.clone(),
     }
 }
 
@@ -75,7 +75,7 @@ pub fn skipped(evidence: &SkipEvidence) -> String {
         SkipEvidence::IgnoredAuthors { author, more } => {
             format!("all commits are by `ignore_authors`: {}", with_more(author, *more))
         }
-        SkipEvidence::Told(told) => told.clone(),
+        SkipEvidence::Sentence(text) => text.clone(),
     }
 }
 
@@ -99,7 +99,7 @@ pub fn ignored(reason: &IgnoreReason) -> String {
         IgnoreReason::NotDefaultBranch { branch, default: None } => {
             format!("branch {branch} is not built, only the default branch")
         }
-        IgnoreReason::Told(told) => told.clone(),
+        IgnoreReason::Sentence(text) => text.clone(),
     }
 }
 

@@ -98,9 +98,9 @@ impl<'a> Page<'a> {
             verdict: match &event.verdict {
                 Verdict::Opened => StoredVerdict::Opened,
                 Verdict::AlreadyBuilt => StoredVerdict::AlreadyBuilt,
-                Verdict::Skipped { evidence: SkipEvidence::Told(told) } => StoredVerdict::Skipped(told.into()),
+                Verdict::Skipped { evidence: SkipEvidence::Sentence(told) } => StoredVerdict::Skipped(told.into()),
                 Verdict::Skipped { evidence } => StoredVerdict::Skipped(reason_text(evidence)),
-                Verdict::Ignored { reason: IgnoreReason::Told(told) } => StoredVerdict::Ignored(told.into()),
+                Verdict::Ignored { reason: IgnoreReason::Sentence(told) } => StoredVerdict::Ignored(told.into()),
                 Verdict::Ignored { reason } => StoredVerdict::Ignored(reason_text(reason)),
                 Verdict::RefDeleted => StoredVerdict::RefDeleted,
                 Verdict::DuplicateOf { event } => StoredVerdict::DuplicateOf(event),

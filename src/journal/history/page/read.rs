@@ -103,8 +103,8 @@ impl StoredEvent<'_> {
             verdict: match &self.verdict {
                 StoredVerdict::Opened => Verdict::Opened,
                 StoredVerdict::AlreadyBuilt => Verdict::AlreadyBuilt,
-                StoredVerdict::Skipped(text) => Verdict::Skipped { evidence: reason_of(text, SkipEvidence::Told)? },
-                StoredVerdict::Ignored(text) => Verdict::Ignored { reason: reason_of(text, IgnoreReason::Told)? },
+                StoredVerdict::Skipped(text) => Verdict::Skipped { evidence: reason_of(text, SkipEvidence::Sentence)? },
+                StoredVerdict::Ignored(text) => Verdict::Ignored { reason: reason_of(text, IgnoreReason::Sentence)? },
                 StoredVerdict::RefDeleted => Verdict::RefDeleted,
                 StoredVerdict::DuplicateOf(event) => Verdict::DuplicateOf { event: (*event).to_owned() },
             },
