@@ -51,7 +51,8 @@ pub struct ExportHeader {
     pub newest_build: BuildId,
     #[serde(default)]
     pub newest_notice: NoticeId,
-    #[serde(default)]
+    /// Under another name than in format 1, which could not read it as it is now: see the journal's meta entry.
+    #[serde(default, rename = "paused", alias = "hold")]
     pub hold: Option<Hold>,
 }
 

@@ -30,8 +30,16 @@ pub(in crate::journal) struct MetaEntry {
     pub(in crate::journal) newest_build: BuildId,
     #[serde(default)]
     pub(in crate::journal) newest_notice: NoticeId,
-    #[serde(default)]
+    /// A daemon of schema 3 reads the whole entry before it looks at the schema, and can't read a hold as it is now: under
+    /// another name it passes over it, and refuses the journal instead of taking it for a damaged one.
+    #[serde(default, rename = "paused", alias = "hold")]
     pub(in crate::journal) hold: Option<Hold>,
+}
+
+/// The part of it that every version can read.
+#[derive(Deserialize)]
+pub(in crate::journal) struct SchemaEntry {
+    pub(in crate::journal) schema: u32,
 }
 
 /// The entries that one step changes.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::entries::MetaEntry;
+use super::entries::{MetaEntry, SchemaEntry};
 use super::page::{self, Record};
 use super::{Reader, keys, parse};
 use crate::event::Fingerprint;
@@ -17,7 +17,7 @@ use crate::scheduler::record::Remembered;
 impl Reader {
     /// The version of the layout of the entries; None where there are none yet.
     pub(in crate::journal) fn schema(&self) -> Result<Option<u32>, JournalError> {
-        Ok(self.entry::<MetaEntry>(&keys::meta_key())?.map(|head| head.schema))
+        Ok(self.entry::<SchemaEntry>(&keys::meta_key())?.map(|head| head.schema))
     }
 
     /// The whole stored state of the scheduler; None where there is none yet.

@@ -239,3 +239,41 @@ fn a_journal_of_schema_2_is_not_taken_over() {
     let refused = open(directory.path(), PATIENCE).map(drop).expect_err("too old");
     assert!(refused.to_string().contains("(schema 2; this one reads 3 to 4)"), "{refused}");
 }
+
+/// What the version before reads of a journal's meta entry, or of an export's first line, before it looks at the schema.
+#[derive(serde::Deserialize)]
+struct MetaOfThen {
+    schema: u32,
+    #[serde(default)]
+    hold: Option<HoldOfThen>,
+}
+
+#[derive(serde::Deserialize)]
+struct HoldOfThen {
+    #[serde(rename = "whom")]
+    _whom: String,
+}
+
+/// Else it would take what is newer for damaged, and put an older export in its place.
+#[test]
+fn the_version_before_can_read_that_the_schema_is_newer_while_all_is_paused() {
+    let (directory, _) = left_by_the_version_before();
+    let opened = open(directory.path(), PATIENCE).expect("taken over");
+    let state = LiveState::at_rest(&opened.store.reader()).expect("readable");
+    assert!(state.snapshot.hold.is_some());
+    let mut meta = None;
+    let mut take = |key: &[u8], value: &[u8]| {
+        if key == b"h" {
+            meta = Some(serde_json::from_slice::<MetaOfThen>(value).expect("readable"));
+        }
+    };
+    opened.store.each_entry(&mut take).expect("readable");
+    let mut text = Vec::new();
+    export::write_to(&state, AT, &mut text).expect("written");
+    let first = text.split(|byte| *byte == b'\n').next().expect("a line");
+    let mut first: BTreeMap<String, MetaOfThen> = serde_json::from_slice(first).expect("readable");
+    for then in [meta, first.remove("export")] {
+        let then = then.expect("there is one");
+        assert!(then.schema == 4 && then.hold.is_none());
+    }
+}
