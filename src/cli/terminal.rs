@@ -1,6 +1,7 @@
 //! Writing to the terminal: colour where it helps, and redrawing.
 //!
-//! Progress is one line without a known length, so `indicatif` would replace 40 lines here by four crates and still need its own way of writing plain lines to a log.
+//! Progress is one line without a known length, so `indicatif` would replace 40 lines here by four crates, and plain
+//! lines for a log would still be ours.
 //!
 //! Strangers' text (commit messages, names of senders) must pass [`render::text::plain`](super::render::text::plain)
 //! before it comes here: nothing below looks for control characters.
