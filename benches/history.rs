@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::ingest::load;
 use crate::ingest::{Daemon, configuration};
 use crate::journal::Ours;
-use crate::table::{BackendBuild, MIB, median, mib, quick};
+use crate::table::{MIB, Row, median, mib, quick};
 
 /// How many events are there, how soon the daemon must be ready with them, and in how many bytes of memory.
 const SIZES: [(u64, Duration, u64); 2] =
@@ -22,7 +22,7 @@ const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_secs(2);
 const STARTS: usize = 3;
 
-pub(crate) fn measure(rows: &mut Vec<BackendBuild>) {
+pub(crate) fn measure(rows: &mut Vec<Row>) {
     let part = if quick() { 10 } else { 1 };
     for (events, soon, memory) in SIZES {
         let events = events / part;
@@ -34,7 +34,7 @@ pub(crate) fn measure(rows: &mut Vec<BackendBuild>) {
     let directory = tempfile::tempdir().expect("a directory");
     write(directory.path(), WRITTEN / part, KEPT / part);
     let taken = size_of(directory.path());
-    rows.push(BackendBuild {
+    rows.push(Row {
         what: format!("disk after {} events, {} kept", WRITTEN / part, KEPT / part),
         ours: format!("{:.1} MiB", mib(taken)),
         beside: format!("wanted: {:.0} MiB", mib(DISK_MAX)),
@@ -43,13 +43,7 @@ pub(crate) fn measure(rows: &mut Vec<BackendBuild>) {
     });
 }
 
-fn with_history(
-    events: u64,
-    soon: Duration,
-    memory: u64,
-    mut directory: tempfile::TempDir,
-    rows: &mut Vec<BackendBuild>,
-) {
+fn with_history(events: u64, soon: Duration, memory: u64, mut directory: tempfile::TempDir, rows: &mut Vec<Row>) {
     let mut took = Vec::new();
     for _ in 0..STARTS {
         let (started, after) = timed(|| Daemon::start_in(directory));
@@ -61,7 +55,7 @@ fn with_history(
     let fresh = Daemon::start();
     let ((), fresh_took) = timed(|| drop(Daemon::start()));
     let took = median(took);
-    rows.push(BackendBuild {
+    rows.push(Row {
         what: format!("start with {events} events"),
         ours: format!("ready after {took:.2} s"),
         beside: format!("wanted: {:.1} s; with none: {:.2} s", soon.as_secs_f64(), fresh_took.as_secs_f64()),
@@ -74,7 +68,7 @@ fn with_history(
         with.push(load::run(daemon.address, CONNECTIONS, ROUND).rate());
     }
     let (with, without) = (median(with), median(without));
-    rows.push(BackendBuild {
+    rows.push(Row {
         what: format!("ingest with {events} events, {CONNECTIONS} connections"),
         ours: format!("{with:.0}/s"),
         beside: format!("with none at first: {without:.0}/s"),
@@ -82,7 +76,7 @@ fn with_history(
         wanted: Some(0.9),
     });
     let peak = |daemon: &Daemon| mib(daemon.memory_peak());
-    rows.push(BackendBuild {
+    rows.push(Row {
         what: format!("memory with {events} events, at its highest"),
         ours: format!("{:.0} MiB, {:.0} MiB under that load", mib(at_start), peak(&daemon)),
         beside: format!("wanted: {:.0} MiB; with none at first: {:.0} MiB under the load", mib(memory), peak(&fresh)),

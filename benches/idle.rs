@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::ingest::Daemon;
-use crate::table::{BackendBuild, MIB, mib, quick};
+use crate::table::{MIB, Row, mib, quick};
 
 /// What it may hold.
 const RESIDENT_MAX: u64 = 12 * MIB;
@@ -15,7 +15,7 @@ const WATCHED_QUICKLY: Duration = Duration::from_secs(3);
 /// How the threads of sled's pool begin their names.
 const POOL: &str = "sled-io";
 
-pub(crate) fn measure(rows: &mut Vec<BackendBuild>) {
+pub(crate) fn measure(rows: &mut Vec<Row>) {
     let first = Daemon::start();
     std::thread::sleep(SETTLED);
     rows.push(resident("at rest, first start", &first));
@@ -29,7 +29,7 @@ pub(crate) fn measure(rows: &mut Vec<BackendBuild>) {
     let after = wakes(&again);
     let a_second = |before: f64, after: f64| (after - before) / watched.as_secs_f64();
     let (ours, pool) = (a_second(before.0, after.0), a_second(before.1, after.1));
-    rows.push(BackendBuild {
+    rows.push(Row {
         what: "wake-ups at rest".to_owned(),
         ours: format!("{ours:.1} a second"),
         beside: format!("and those of sled's pool, which has no switch: {pool:.1} a second"),
@@ -38,9 +38,9 @@ pub(crate) fn measure(rows: &mut Vec<BackendBuild>) {
     });
 }
 
-fn resident(what: &str, daemon: &Daemon) -> BackendBuild {
+fn resident(what: &str, daemon: &Daemon) -> Row {
     let (all, of_files) = (mib(daemon.memory("VmRSS:")), mib(daemon.memory("RssFile:")));
-    BackendBuild {
+    Row {
         what: format!("memory {what}"),
         ours: format!("{all:.1} MiB, {of_files:.1} of them pages of the program and of libraries"),
         beside: format!("wanted: {:.0} MiB", mib(RESIDENT_MAX)),

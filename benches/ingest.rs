@@ -18,7 +18,7 @@ use coalesced::journal::Journal;
 
 use self::load::Outcome;
 use self::server::Server;
-use crate::table::{BackendBuild, median, quick};
+use crate::table::{Row, median, quick};
 
 pub(crate) const SECRET: &str = "test-secret-of-the-measured-hook";
 /// Images, each with a repository of its own, over which pushes are spread.
@@ -67,7 +67,7 @@ const BESIDE: [(&str, &str); 3] = [
 /// The daemon itself, storing nothing.
 const NO_STORE: &str = twin::IN_MEMORY;
 
-pub(crate) fn measure(rows: &mut Vec<BackendBuild>) {
+pub(crate) fn measure(rows: &mut Vec<Row>) {
     let (rounds, round) = if quick() { (QUICK_ROUNDS, QUICK_ROUND) } else { (ROUNDS, ROUND) };
     let named: Vec<usize> = std::env::args().filter_map(|word| word.parse().ok()).collect();
     for connections in CONNECTIONS.into_iter().filter(|connections| named.is_empty() || named.contains(connections)) {
@@ -88,7 +88,7 @@ pub(crate) fn measure(rows: &mut Vec<BackendBuild>) {
         let first = rows.len();
         for ((name, role), runs) in BESIDE.iter().zip(others) {
             let wanted = if *role == NO_STORE { wanted(connections) } else { None };
-            rows.push(BackendBuild::beside(format!("{name}: {}", runs.told()), durable.rate() / runs.rate(), wanted));
+            rows.push(Row::beside(format!("{name}: {}", runs.told()), durable.rate() / runs.rate(), wanted));
         }
         rows[first].what = format!("ingest, {connections} connections");
         rows[first].ours = durable.told();
@@ -127,13 +127,7 @@ impl Runs {
 }
 
 /// Pushes at a steady rate that leaves it time.
-fn half_load(
-    daemon: &Daemon,
-    beside: &[Server],
-    rate: f64,
-    (rounds, round): (usize, Duration),
-    rows: &mut Vec<BackendBuild>,
-) {
+fn half_load(daemon: &Daemon, beside: &[Server], rate: f64, (rounds, round): (usize, Duration), rows: &mut Vec<Row>) {
     let before = daemon.commits();
     let mut durable = Vec::new();
     let mut others = BESIDE.map(|_| Vec::new());
@@ -147,7 +141,7 @@ fn half_load(
     let (rate, p99_ms) = (median(durable.iter().map(Outcome::rate)), p99(&durable));
     let after = daemon.commits();
     let group_ms = (after.0 - before.0) / (after.1 - before.1) * 1e3;
-    rows.push(BackendBuild {
+    rows.push(Row {
         what: format!("half load, {SATURATED} connections"),
         ours: format!("{rate:.0}/s, p99 {p99_ms:.1} ms"),
         beside: format!("{GROUPS_WAITED_FOR} groups on their way to disk: {:.1} ms", GROUPS_WAITED_FOR * group_ms),
@@ -156,12 +150,12 @@ fn half_load(
     });
     for ((name, _), outcomes) in BESIDE.iter().zip(others) {
         let others_ms = p99(&outcomes);
-        rows.push(BackendBuild::beside(format!("{name}: p99 {others_ms:.1} ms"), others_ms / p99_ms, None));
+        rows.push(Row::beside(format!("{name}: p99 {others_ms:.1} ms"), others_ms / p99_ms, None));
     }
 }
 
 /// More clients than can be served, none of whom waits.
-fn overload(rounds: usize, round: Duration, rows: &mut Vec<BackendBuild>) {
+fn overload(rounds: usize, round: Duration, rows: &mut Vec<Row>) {
     let daemon = Daemon::start();
     let outcomes: Vec<Outcome> = (0..rounds).map(|_| load::run(daemon.address, TOO_MANY, round)).collect();
     let accepted: u64 = outcomes.iter().map(Outcome::accepted).sum();
@@ -171,7 +165,7 @@ fn overload(rounds: usize, round: Duration, rows: &mut Vec<BackendBuild>) {
     // One push is one event, and numbers go up by one.
     let kept = snapshot.newest.0;
     assert!(kept >= accepted, "{accepted} answered 202, {kept} on disk");
-    rows.push(BackendBuild {
+    rows.push(Row {
         what: format!("overload, {TOO_MANY} connections"),
         ours: format!("{accepted} answered 202 and kept, {refused} answered 503; the slowest in {slowest:.0?}"),
         beside: format!("wanted: {OVERLOAD_ANSWER:?}"),

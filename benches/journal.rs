@@ -14,7 +14,7 @@ use coalesced::random;
 use coalesced::scheduler::record::{Changes, Remembered};
 use coalesced::scheduler::{Scheduler, Settings, Snapshot};
 
-use crate::table::{BackendBuild, median, quick};
+use crate::table::{Row, median, quick};
 
 const WRITERS: [usize; 3] = [1, 16, 256];
 const ROUNDS: usize = 5;
@@ -32,7 +32,7 @@ fn wanted(writers: usize) -> Option<f64> {
     }
 }
 
-pub(crate) fn measure(rows: &mut Vec<BackendBuild>) {
+pub(crate) fn measure(rows: &mut Vec<Row>) {
     let rounds = if quick() { 2 } else { ROUNDS };
     for writers in WRITERS {
         let directory = tempfile::tempdir().expect("a directory");
@@ -44,7 +44,7 @@ pub(crate) fn measure(rows: &mut Vec<BackendBuild>) {
             of_ours.push(commit_for(writers, |group| journal.commit(group)));
         }
         let (bare, ours) = (median(of_bare), median(of_ours));
-        rows.push(BackendBuild {
+        rows.push(Row {
             what: format!("journal, {writers} writers"),
             ours: format!("{ours:.0} events/s"),
             beside: format!("append and fdatasync: {bare:.0} records/s"),

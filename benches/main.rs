@@ -13,7 +13,7 @@ mod table;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-type Part = (&'static str, fn(&mut Vec<table::BackendBuild>));
+type Part = (&'static str, fn(&mut Vec<table::Row>));
 
 const PARTS: [Part; 5] = [
     ("scheduler", scheduler::measure),

@@ -12,7 +12,7 @@ use coalesced::scheduler::{Input, Scheduler, Settings, Snapshot, Ticket};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use crate::table::{BackendBuild, quick};
+use crate::table::{Row, quick};
 
 const IMAGES: usize = 1_000;
 const EVENTS: usize = 200_000;
@@ -22,7 +22,7 @@ const ROUNDS: usize = 7;
 const BODY_BYTES: usize = 8 * 1024;
 const START: Timestamp = Timestamp::from_millis(1_795_428_000_000);
 
-pub(crate) fn measure(rows: &mut Vec<BackendBuild>) {
+pub(crate) fn measure(rows: &mut Vec<Row>) {
     let images: Vec<ImageName> =
         (0..IMAGES).map(|number| format!("acme/image-{number}").parse().expect("an image")).collect();
     let git_ref = GitRef::branch("master").expect("a branch");
@@ -32,7 +32,7 @@ pub(crate) fn measure(rows: &mut Vec<BackendBuild>) {
         let burst = (0..rounds).map(|_| burst(&images, &git_ref, a_step)).min().expect("a round");
         let check = (0..rounds).map(|_| signatures()).min().expect("a round");
         let micros = |took: Duration| took.as_secs_f64() * 1e6;
-        rows.push(BackendBuild {
+        rows.push(Row {
             what: format!("scheduler, {IMAGES} images, {a_step} events a step"),
             ours: format!("{:.2} µs an event", micros(burst)),
             beside: format!("checking an 8 KiB push's signature: {:.2} µs", micros(check)),

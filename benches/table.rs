@@ -1,6 +1,6 @@
 //! What was measured, one row a question, with the ratio to what was measured beside it in the same run.
 
-pub(crate) struct BackendBuild {
+pub(crate) struct Row {
     pub(crate) what: String,
     pub(crate) ours: String,
     pub(crate) beside: String,
@@ -9,15 +9,15 @@ pub(crate) struct BackendBuild {
     pub(crate) wanted: Option<f64>,
 }
 
-impl BackendBuild {
+impl Row {
     /// One more thing beside what the row before tells.
     pub(crate) fn beside(beside: String, ratio: f64, wanted: Option<f64>) -> Self {
         Self { what: String::new(), ours: String::new(), beside, ratio, wanted }
     }
 }
 
-pub(crate) fn print(rows: &[BackendBuild]) {
-    let width = |cell: fn(&BackendBuild) -> &str| rows.iter().map(|row| cell(row).chars().count()).max().unwrap_or(0);
+pub(crate) fn print(rows: &[Row]) {
+    let width = |cell: fn(&Row) -> &str| rows.iter().map(|row| cell(row).chars().count()).max().unwrap_or(0);
     let (what, ours, beside) = (width(|row| &row.what), width(|row| &row.ours), width(|row| &row.beside));
     println!("{:what$}  {:ours$}  {:beside$}  ratio  wanted", "", "coalesced", "beside");
     for row in rows {
