@@ -140,7 +140,12 @@ impl History<'_> {
         }
         let decided = *self.decided.get(&build)?;
         let taken = || rows.iter().filter_map(|number| self.hub.build(*number));
-        if self.astray.contains(&build) && taken().any(|row| row.created_at < world(decided)) {
+        // Its own call was astray, or it got the build of one that was: that had another build taken for it before.
+        let is_of_astray = |number: &usize| {
+            self.astray.iter().any(|astray| self.made.get(astray).is_some_and(|made| made.contains(number)))
+        };
+        let astray = self.astray.contains(&build) || rows.iter().any(is_of_astray);
+        if astray && taken().any(|row| row.created_at < world(decided)) {
             return Some(
                 "known gap: I2, the clock was set before the build was seen, and another one was taken for it",
             );
