@@ -21,6 +21,7 @@
 //! pause IMAGE|all [for=2h]   resume IMAGE|all  start IMAGE   drop IMAGE   cancel IMAGE
 //! advance SPAN                                 crash [back=SPAN]   the wall clock is set back meanwhile
 //! jump SPAN                                    the wall clock is set forward, or the machine slept
+//! back SPAN                                    the wall clock is set back while the scheduler runs
 //! why IMAGE REF                                tell NUMBER   what became of event NUMBER
 //! ```
 
@@ -119,6 +120,11 @@ impl World {
             "jump" => {
                 self.scheduler();
                 self.now = self.now.plus(span(rest[0]));
+                self.handle(Vec::new());
+            }
+            "back" => {
+                self.scheduler();
+                self.now = self.now.minus(span(rest[0]));
                 self.handle(Vec::new());
             }
             "crash" => {
