@@ -1,8 +1,9 @@
 //! Are the tests able to fail? Plants one mistake after another into a copy of the tree and lets each judge look at it:
-//! `cargo run --release --example mutants [-- [--first] [NAME…]]`.
+//! `cargo run --release --example mutants [-- [--places] [--first] [NAME…]]`.
 //!
-//! A mistake that no judge notices fails the run. `--first` goes on to the next mistake as soon as one judge has noticed;
-//! words choose the mistakes whose names contain them. The last lines are a table for `docs/proof.md`.
+//! A mistake that no judge notices fails the run. `--places` only looks whether each has its one place, and judges nothing.
+//! `--first` goes on to the next mistake as soon as one judge has noticed; words choose the mistakes whose names contain
+//! them. The last lines are a table for `docs/proof.md`.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -193,16 +194,24 @@ fn main() -> ExitCode {
     let mut words: Vec<String> = std::env::args().skip(1).collect();
     let first_only = words.iter().any(|word| word == "--first");
     words.retain(|word| word != "--first");
+    let places_only = words.iter().any(|word| word == "--places");
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let tree = root.join("target/mutants/tree");
-    copy_tree(root, &tree);
+    if !places_only {
+        copy_tree(root, &tree);
+    }
+    let looked_at = if places_only { root } else { &tree };
     let misplaced: Vec<String> = MUTANTS
         .iter()
-        .filter_map(|Mutant { name, from, to }| plant(&tree, from, to).err().map(|why| format!("{name}: {why}")))
+        .filter_map(|Mutant { name, from, to }| plant(looked_at, from, to).err().map(|why| format!("{name}: {why}")))
         .collect();
     if !misplaced.is_empty() {
         println!("{}", misplaced.join("\n"));
         return ExitCode::FAILURE;
+    }
+    if places_only {
+        println!("{} mistakes, each has its place", MUTANTS.len());
+        return ExitCode::SUCCESS;
     }
     // As it stands, nothing may be noticed: else a verdict would say nothing.
     if let Some(found) = judge(root, &tree, false).first() {
