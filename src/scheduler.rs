@@ -1,8 +1,8 @@
 //! PURE: decides when each image is built. Owns all scheduling state and does no IO.
 //!
-//! It has no clock, spawns no task and locks nothing: time and answers come in as arguments, wishes go out as
-//! values, so that any history can be replayed in a test, faster than it happened. What it promises is written
-//! in docs/semantics.md; the rule's number stands beside the code that keeps it.
+//! It has no clock, spawns no task and takes no lock: time and answers come in as arguments, effects go out as
+//! values. A test can therefore replay any history faster than it happened. docs/semantics.md states what it
+//! promises; the rule's number is given next to the code that keeps it.
 
 mod account;
 mod configure;
@@ -43,16 +43,16 @@ use crate::command::{Command, Hold, Scope, Verb};
 use crate::model::{BuildId, GitRef, ImageName, Seq, Timestamp};
 use crate::notice::{Notice, NoticeId, NoticeKind};
 
-/// Whoever is this much later than it was to be was not there: the machine slept, or its clock was set forward.
+/// A step later than its deadline by this much means a gap: the machine slept, or its clock was set forward.
 const AWAY_AFTER: Duration = Duration::from_secs(30);
 
 /// Decides when each image is built.
 #[derive(Clone, Debug)]
 pub struct Scheduler {
     images: BTreeMap<ImageName, ImageController>,
-    /// The lanes of images that are not configured, as they are stored. Nothing happens to them.
+    /// The lanes of images that are not configured, as stored. They stay unchanged.
     aside: BTreeMap<ImageName, Lane>,
-    /// How many builds each account may have at once, and how many it has.
+    /// Each account's limit on concurrent builds, and how many it has now.
     accounts: BTreeMap<AccountName, Account>,
     /// The hold of all images.
     hold: Option<Hold>,
@@ -60,11 +60,11 @@ pub struct Scheduler {
     ids: Ids,
     deliveries: Deliveries,
     outbox: Outbox,
-    /// When each lane must be looked at next, though nothing happens.
+    /// When each lane must be looked at next if there is no input.
     timers: BTreeSet<(Timestamp, ImageName)>,
-    /// Lanes that only the account's limit holds back.
+    /// Lanes held back only by their account's limit.
     starved: BTreeSet<ImageName>,
-    /// The remotes whose heads are compared with what was asked for.
+    /// The remotes whose heads are compared with the commits that events asked for.
     remotes: BTreeMap<Arc<str>, Remote>,
     button_fold: Duration,
     seed: u64,
@@ -72,9 +72,9 @@ pub struct Scheduler {
 }
 
 impl Scheduler {
-    /// Takes up where the journal ends. Lanes of images that are not configured are left aside, as stored.
+    /// Resumes where the journal ends. Lanes of images that are not configured are set aside, as stored.
     ///
-    /// A trigger that was under way when the process died is neither assumed nor forgotten: it is *uncertain*,
+    /// A trigger in flight when the process died is neither assumed nor forgotten: it is *uncertain*,
     /// and its lane asks the back-end before it does anything else (R11).
     pub fn recover(settings: Settings, snapshot: Snapshot, now: Timestamp) -> (Self, Step) {
         let mut scheduler = Self {
@@ -103,8 +103,8 @@ impl Scheduler {
         (scheduler, step)
     }
 
-    /// Takes in all that happened up to `now` and answers with one [`Step`]. No input means that only time has
-    /// passed. A `now` earlier than in the last call counts as that of the last call.
+    /// Handles everything that happened up to `now` and returns one [`Step`]. No input means that only time has
+    /// passed. A `now` earlier than the last call's counts as the last call's.
     pub fn handle(&mut self, now: Timestamp, inputs: impl IntoIterator<Item = Input>) -> Step {
         let now = self.now.max(now);
         self.now = now;
@@ -118,8 +118,8 @@ impl Scheduler {
         self.conclude(turn)
     }
 
-    /// When [`handle`](Self::handle) is due next though nothing happens; None while every lane is at rest,
-    /// no remote is to be asked, and no notice waits.
+    /// When [`handle`](Self::handle) is due next without input; None while every lane is at rest,
+    /// no remote is due to be asked, and no notice is pending.
     pub fn deadline(&self) -> Option<Timestamp> {
         let lanes = self.timers.first().map(|(at, _)| *at);
         [lanes, pause_over(self.hold.as_ref()), self.next_heads(), self.outbox.deadline()].into_iter().flatten().min()
@@ -134,7 +134,7 @@ impl Scheduler {
         self.images.get(image).map(|controller| &controller.lane)
     }
 
-    /// The lane of an image, also of one that is not configured: what is to be written of it.
+    /// The lane of an image, configured or not, as it must be stored.
     pub fn stored_lane(&self, image: &ImageName) -> Option<&Lane> {
         self.lane(image).or_else(|| self.aside.get(image))
     }
@@ -148,7 +148,7 @@ impl Scheduler {
         self.images.get(image).map(|controller| &*controller.policy)
     }
 
-    /// The questions about an image: with its lane, all that can make a difference to what is decided for it.
+    /// The questions about an image. Together with its lane, they are all that its decisions depend on.
     pub fn watch(&self, image: &ImageName) -> Option<&Watch> {
         self.images.get(image).map(|controller| &controller.watch)
     }
@@ -158,22 +158,22 @@ impl Scheduler {
         self.hold.as_ref()
     }
 
-    /// The lanes that only the account's limit holds back.
+    /// The lanes held back only by their account's limit.
     pub fn starved(&self) -> &BTreeSet<ImageName> {
         &self.starved
     }
 
-    /// The notices that nobody has received yet, oldest first.
+    /// The notices not yet delivered, oldest first.
     pub fn notices(&self) -> impl Iterator<Item = &Notice> {
         self.outbox.pending()
     }
 
-    /// The newest number that a notice was given.
+    /// The newest notice's number.
     pub fn newest_notice(&self) -> NoticeId {
         self.ids.notice
     }
 
-    /// Whether some trigger call is under way.
+    /// Whether a trigger call is in flight.
     pub fn is_triggering(&self) -> bool {
         let triggering = |lane: &Lane| lane.queued.as_ref().is_some_and(|queued| queued.phase == Phase::Triggering);
         self.lanes().any(triggering)
@@ -256,7 +256,7 @@ impl Scheduler {
         turn.effects.push(Effect::Answer { ticket, decision: Decision::Executed { images } });
     }
 
-    /// Lets time pass, hands builds out, asks questions, and sets the timers of all that was touched.
+    /// Lets time pass, hands out builds, asks questions, and sets the timers of every touched lane.
     fn conclude(&mut self, mut turn: Turn) -> Step {
         if pause_over(self.hold.as_ref()).is_some_and(|until| until <= turn.now) {
             self.hold = None;
@@ -293,7 +293,7 @@ impl Scheduler {
         turn.into_step()
     }
 
-    /// Puts what the operator is to be told into the outbox, and tries what is due.
+    /// Puts new notices into the outbox, and sends those that are due.
     fn deliver(&mut self, turn: &mut Turn) {
         for notice in std::mem::take(&mut turn.notices) {
             self.outbox.add(notice, &mut turn.changes);
@@ -302,7 +302,7 @@ impl Scheduler {
         turn.effects.extend(begun.map(|(notice, attempt)| Effect::Deliver { notice, attempt }));
     }
 
-    /// R3: hands out a build for every lane that may have one, in the order of need where accounts are short.
+    /// R3: hands out a build for every lane that may have one, by rank if accounts are short of places.
     fn hand_out(&mut self, touched: &BTreeSet<ImageName>, turn: &mut Turn) {
         let mut candidates: Vec<(Rank, ImageName, GitRef)> = Vec::new();
         for image in touched {

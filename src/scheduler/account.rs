@@ -1,4 +1,4 @@
-//! PURE: how many builds an account may have at once, and how many it has.
+//! PURE: an account's limit on concurrent builds, and how many it has now.
 
 #[derive(Clone, Debug)]
 pub(super) struct Account {

@@ -1,6 +1,6 @@
-//! PURE: what one image does about commands, hints and the passing of time. `trigger` says what it does about the answers to
-//! its calls; `observe` and `foreign` about what its back-end shows, with `matching` to tell ours from theirs; `end` how
-//! builds end; `recover` what it makes of its stored state.
+//! PURE: how one image handles commands, hints and the passing of time. `trigger` handles the answers to
+//! its calls; `observe` and `foreign` what its back-end shows, with `matching` to tell ours from theirs; `end` ends
+//! builds; `recover` resumes from the stored state.
 
 mod end;
 mod foreign;
@@ -27,19 +27,19 @@ use crate::model::{BuildId, GitRef, ImageName, Timestamp};
 use crate::notice::NoticeKind;
 use crate::reason::EndReason;
 
-/// One image: its rules, its stored state, and what is only known while we run.
+/// One image: its rules, its stored state, and what is known only while the process runs.
 #[derive(Clone, Debug)]
 pub(super) struct ImageController {
     pub(super) policy: Arc<Policy>,
     pub(super) lane: Lane,
     pub(super) watch: Watch,
-    /// When we began, or were there again: no question was asked before, so nothing that happened before can be overdue
-    /// for want of an answer.
+    /// When we started, or woke after a gap: no question was asked before, so nothing from before can be overdue
+    /// for lack of an answer.
     pub(super) since: Timestamp,
-    /// How many places it takes, as counted at its account.
+    /// How many places it takes in its account.
     pub(super) counted: usize,
     pub(super) timer: Option<Timestamp>,
-    /// The operator was told that this refusal lasts.
+    /// A notice that this refusal lasts was made.
     pub(super) noticed: bool,
 }
 
@@ -48,7 +48,7 @@ impl ImageController {
         Self { policy, lane, watch: Watch::default(), since: now, counted: 0, timer: None, noticed: false }
     }
 
-    /// The key whose build is to be handed out now, accounts aside, with its rank.
+    /// The key whose build can be handed out now, accounts aside, with its rank.
     pub(super) fn ready_key(&self, all_images: Option<&Hold>, now: Timestamp) -> Option<(Rank, GitRef)> {
         let ready = self.lane.keys.iter().filter(|(git_ref, key)| {
             standing(&self.lane, git_ref, key, &self.policy, all_images, now) == Standing::Ready
@@ -56,7 +56,7 @@ impl ImageController {
         ready.filter_map(|(git_ref, key)| Some((rank(key, &self.lane, &self.policy, now)?, git_ref.clone()))).min()
     }
 
-    /// R9: what a person commands.
+    /// R9: executes a person's command.
     pub(super) fn execute(&mut self, command: &Command, hold: Option<Hold>, turn: &mut Turn) {
         match command.verb {
             Verb::Pause { .. } | Verb::Resume => self.lane.apply(Fact::Held(hold), &mut turn.changes),
@@ -106,7 +106,7 @@ impl ImageController {
         }
     }
 
-    /// What happens by the passing of time alone.
+    /// Does what is due by time alone.
     pub(super) fn pass_time(&mut self, turn: &mut Turn) {
         if self.is_past(Timer::PauseOver, turn.now) {
             self.lane.apply(Fact::Held(None), &mut turn.changes);
@@ -144,7 +144,7 @@ impl ImageController {
         self.is_past(Timer::QuestionDue, now)
     }
 
-    /// Sets when this lane must be looked at next, though nothing happens.
+    /// Sets when this lane must be looked at next if there is no input.
     pub(super) fn set_timer(&mut self, may_trigger: bool, timers: &mut BTreeSet<(Timestamp, ImageName)>) {
         let timer = Timer::next(&self.lane, &self.policy, &self.watch, may_trigger);
         if timer == self.timer {
@@ -161,7 +161,7 @@ impl ImageController {
         timer.at(&self.lane, &self.policy, &self.watch).is_some_and(|at| at <= now)
     }
 
-    /// Whether the back-end holds, or may hold, something that we must follow.
+    /// Whether the back-end holds, or may hold, a build that we must follow.
     fn is_worth_asking(&self) -> bool {
         let queued = self.lane.queued.as_ref().is_some_and(|queued| queued.phase != Phase::Triggering);
         self.policy.capabilities.observes() && (queued || self.lane.running.is_some() || !self.lane.foreign.is_empty())

@@ -5,14 +5,14 @@ use super::open::Group;
 use super::record::Cover;
 use crate::model::{CommitId, Seq};
 
-/// How often the same commit may leave events open that times say are covered. After that the ref's head *is*
-/// that commit: the deliveries came out of order, and one more build would show it again.
+/// How often the same commit may leave events open that are covered by time. After that the ref's head *is*
+/// that commit: the deliveries came out of order, and another build would show it again.
 const CONTRADICTIONS_MAX: u32 = 2;
 
-/// What `live` covers, now that it is seen begun.
+/// What `live` covers, now that its start was seen.
 ///
-/// Without a commit, times decide: all that was accepted before the moment at which the build was last known not
-/// to have started. With a commit, the commit decides as far as we know how commits follow each other.
+/// Without a commit, time decides: it covers all that was accepted before the build was last known not
+/// to have started. With a commit, the commit decides, as far as the order of commits is known.
 pub(super) fn cover(live: &Live, key: &Key, commit: Option<&CommitId>) -> Cover {
     let by_time = Cover { through: live.through, commit: commit.cloned(), contradicted: false };
     let Some(commit) = commit else { return by_time };
@@ -22,7 +22,7 @@ pub(super) fn cover(live: &Live, key: &Key, commit: Option<&CommitId>) -> Cover 
     }
     let named = groups.iter().rposition(|group| names(group.commit.as_ref(), commit));
     if let Some(named) = named {
-        // It holds that push and all before it; pushes of other commits after it are newer, unless they are known to be
+        // It holds that push and all before it; later pushes of other commits are newer, unless they are known to be
         // in it. Taps are not told apart.
         let held = held(&groups, commit);
         let other =
@@ -38,8 +38,8 @@ pub(super) fn cover(live: &Live, key: &Key, commit: Option<&CommitId>) -> Cover 
 }
 
 /// The first of the pushes that are newer than `commit`, by what each push says it came after. Deliveries overtake each
-/// other, so this may be one with a smaller number than that of `commit` itself. None also where the ref came back to
-/// `commit`: then nobody can tell which time is meant.
+/// other, so this may be one with a smaller number than that of `commit` itself. None also if the ref came back to
+/// `commit`: then it is ambiguous which time is meant.
 fn known_newer<'a>(groups: &[&'a Group], commit: &CommitId) -> Option<&'a Group> {
     let mut newer = vec![false; groups.len()];
     let mut heads = vec![commit];
@@ -56,8 +56,8 @@ fn known_newer<'a>(groups: &[&'a Group], commit: &CommitId) -> Option<&'a Group>
     if came_back { None } else { found().next() }
 }
 
-/// How far beyond `through` the commit is known to hold what was pushed, by what each push says it came after; zero where
-/// not at all. Deliveries overtake each other: that an event has a smaller number alone says nothing.
+/// How far beyond `through` the commit is known to hold pushes, by what each push says it came after; zero if
+/// not at all. Deliveries overtake each other: a smaller event number alone proves nothing.
 pub(super) fn contained_through(groups: &[&Group], through: Seq, commit: &CommitId) -> Seq {
     let held = held(groups, commit);
     let beyond = groups.iter().filter(|group| group.last > through);
@@ -66,8 +66,8 @@ pub(super) fn contained_through(groups: &[&Group], through: Seq, commit: &Commit
     contained.last().map_or(Seq(0), |group| group.last)
 }
 
-/// The commits that are known to be in `commit`, itself among them; only itself where the ref came back to it, for then
-/// nobody can tell which time is meant.
+/// The commits that are known to be in `commit`, itself included; only itself if the ref came back to it, for then
+/// it is ambiguous which time is meant.
 fn held<'a>(groups: &[&'a Group], commit: &'a CommitId) -> Vec<&'a CommitId> {
     let mut held = vec![commit];
     let mut grown = true;

@@ -1,4 +1,4 @@
-//! PURE: which deliveries came before (invariant I7). Bounded in age and in number.
+//! PURE: which deliveries are repeats (invariant I7). Bounded in age and in number.
 
 mod index;
 
@@ -14,9 +14,9 @@ use crate::model::Timestamp;
 pub const REMEMBERED_FOR: Duration = Duration::from_hours(7 * 24);
 /// The most fingerprints kept; the oldest go first.
 pub const REMEMBERED_MAX: usize = 131_072;
-/// The most fingerprints forgotten in one step, so that no step is long; more than one step brings.
+/// The most fingerprints forgotten in one step, so that no step is long; no step adds as many.
 const FORGOTTEN_PER_STEP: usize = 4_096;
-/// By how many at most the room for fingerprints grows: doubling it would keep half of it empty for good.
+/// The most by which the capacity for fingerprints grows: doubling would leave half of it empty for good.
 const GROWTH_MAX: usize = 8_192;
 
 #[derive(Clone, Debug, Default)]
@@ -29,10 +29,10 @@ pub struct Deliveries {
 }
 
 impl Deliveries {
-    /// Takes up what the journal holds, in any order.
+    /// Loads what the journal holds, in any order.
     pub fn recover(mut rows: Vec<(Fingerprint, Remembered)>) -> Self {
         rows.sort_by_key(|(_, remembered)| remembered.first);
-        // Room for all at once, and for some more: growing step by step would hold twice as much meanwhile.
+        // Reserve all at once, with some to spare: growing step by step would hold twice as much meanwhile.
         let room = if rows.is_empty() { 0 } else { rows.len() + GROWTH_MAX };
         let known = VecDeque::with_capacity(room);
         let mut deliveries = Self { known, forgotten: 0, index: Index::with_room_for(rows.len()) };
@@ -87,7 +87,7 @@ impl Deliveries {
     }
 }
 
-/// Where the entry with this number stands.
+/// The position of the entry with this number.
 fn place(number: u64, forgotten: u64) -> usize {
     usize::try_from(number - forgotten).expect("no more than are kept")
 }
@@ -117,7 +117,7 @@ mod tests {
     fn it_knows_what_a_map_would_know() {
         let mut deliveries = Deliveries::default();
         let mut map: BTreeMap<Fingerprint, Remembered> = BTreeMap::new();
-        // In steps of a 500th of a week, so that the oldest are forgotten all the time.
+        // Steps of a 500th of a week, so that the oldest expire all the time.
         let week = REMEMBERED_FOR.as_secs();
         let mut dice = 7_u64;
         for number in 0..20_000 {

@@ -1,7 +1,7 @@
-//! PURE: the heads of remotes, compared with what was asked for (semantics R11).
+//! PURE: compares the heads of remotes with the commits that events asked for (semantics R11).
 //!
-//! A webhook that never arrived costs time, not the build: a head that nobody asked for becomes a *recovered*
-//! event. A head is judged by what is known of its ref: the commit that was last asked for, seen, or skipped.
+//! A webhook that never arrived costs time, not the build: a head that no event asked for becomes a *recovered*
+//! event. A head is compared with its ref's known commit: the one last asked for, seen, or skipped.
 //! What must never happen: an event for a head that is older than a push which came while the remote was asked,
 //! and a flood of events for refs that are only new to us.
 
@@ -20,18 +20,18 @@ use crate::model::{CommitId, GitRef, ImageName, RefKind, Seq, Timestamp};
 use crate::notice::NoticeKind;
 use crate::remote::{Heads, RemoteHead};
 
-/// The most recovered events that one answer makes for one image; the rest come with the next answer.
+/// The most recovered events that one answer makes for one image; the next answer brings the rest.
 pub const RECOVERED_PER_ANSWER: usize = 256;
-/// The most remotes that are asked at the same time; the others wait for their turn.
+/// The most remotes asked at the same time; the others wait their turn.
 pub const ASKED_MAX: usize = 4;
 /// The wait after the first failure; it doubles with each further one …
 const FAILED_WAIT: Duration = Duration::from_mins(1);
-/// … up to this, or to the interval between questions where that is longer.
+/// … up to this, or to the interval between questions if that is longer.
 const FAILED_WAIT_MAX: Duration = Duration::from_hours(1);
-/// What stands in the place of a source's name in recovered events.
+/// The source's name in recovered events.
 pub const SOURCE: &str = "remote";
 
-/// One remote: whose heads it holds, and when it is asked. Not stored: after a restart it is asked at once.
+/// One remote: its images, and when it is asked. Not stored: after a restart it is asked at once.
 #[derive(Clone, Debug)]
 pub(super) struct Remote {
     images: BTreeSet<ImageName>,
@@ -39,7 +39,7 @@ pub(super) struct Remote {
     every: Duration,
     asked: Option<Question>,
     next_at: Timestamp,
-    /// How often in a row it could not be read.
+    /// How many consecutive times it could not be read.
     failures: u32,
 }
 
@@ -48,7 +48,7 @@ pub(super) fn remotes(scheduler: &Scheduler, now: Timestamp) -> BTreeMap<Arc<str
     let mut remotes: BTreeMap<Arc<str>, Remote> = BTreeMap::new();
     for (image, controller) in &scheduler.images {
         let Some(reconcile) = &controller.policy.reconcile else { continue };
-        // That it can be read again is only reported where a failure was.
+        // Report that it can be read again only if a failure was reported.
         let failures = scheduler.remotes.get(&reconcile.remote).map_or(0, |before| before.failures);
         let fresh = || Remote { images: BTreeSet::new(), every: reconcile.every, asked: None, next_at: now, failures };
         let remote = remotes.entry(reconcile.remote.clone()).or_insert_with(fresh);
@@ -59,7 +59,7 @@ pub(super) fn remotes(scheduler: &Scheduler, now: Timestamp) -> BTreeMap<Arc<str
 }
 
 impl Scheduler {
-    /// When the next remote is to be asked, or is to be given up.
+    /// When the next remote is due to be asked, or to be given up.
     pub(super) fn next_heads(&self) -> Option<Timestamp> {
         let asked = || self.remotes.values().filter_map(|remote| remote.asked.as_ref());
         let given_up = asked().map(Question::lost_at).min();
@@ -70,7 +70,7 @@ impl Scheduler {
         idle.map(|remote| remote.next_at).chain(given_up).min()
     }
 
-    /// Asks the remotes whose time has come, the longest overdue first.
+    /// Asks the remotes that are due, the longest overdue first.
     pub(super) fn ask_heads(&mut self, turn: &mut Turn) {
         for remote in self.remotes.values_mut() {
             if remote.asked.take_if(|asked| asked.lost_at() <= turn.now).is_some() {
@@ -94,7 +94,7 @@ impl Scheduler {
         }
     }
 
-    /// Takes in what a remote answered. An answer to a question that was given up counts for nothing.
+    /// Handles a remote's answer. The answer to a question that was given up is ignored.
     pub(super) fn heads_answered(&mut self, name: &Arc<str>, question: u64, heads: Heads, turn: &mut Turn) {
         let Some(remote) = self.remotes.get_mut(name) else { return };
         let Some(asked) = remote.asked.take_if(|asked| asked.id == question) else { return };
@@ -113,7 +113,7 @@ impl Scheduler {
         }
     }
 
-    /// Makes recovered events of the heads of one image that nobody asked for, and remembers the others.
+    /// Makes recovered events of one image's heads that no event asked for, and remembers the others.
     fn compare(&mut self, image: &ImageName, heads: BTreeMap<GitRef, RemoteHead>, asked_through: Seq, turn: &mut Turn) {
         let Some(controller) = self.images.get_mut(image) else { return };
         let Some(reconcile) = &controller.policy.reconcile else { return };
@@ -134,14 +134,14 @@ impl Scheduler {
                 Judgement::NeverSeen if seen.len() < room => {
                     seen.insert(git_ref, head.commit);
                 }
-                // As known, or there is no room to know it.
+                // Unchanged, or there is no room to remember it.
                 Judgement::Known | Judgement::NeverSeen => {}
                 Judgement::Missed { before } => missed.push((git_ref, head.commit, Some(before))),
             }
         }
         if !seen.is_empty() || !gone.is_empty() || controller.lane.heads_by != heads_by {
             controller.lane.apply(Fact::HeadsSeen { heads: seen, gone, by: heads_by }, &mut turn.changes);
-            // A journal is read back by its head, and this may be the first that is written.
+            // A journal is read back by its head, and this may be its first entry.
             turn.changes.meta = true;
         }
         turn.touched.insert(image.clone());
@@ -150,7 +150,7 @@ impl Scheduler {
         }
     }
 
-    /// A push that nobody told us of.
+    /// A push that no delivery reported.
     fn recover_push(
         &mut self,
         image: &ImageName,
@@ -174,7 +174,7 @@ impl Scheduler {
 }
 
 impl Remote {
-    /// Asked again later, ever more seldom. The operator is told once, until it can be read again.
+    /// Ask again later, ever less often. Notify the operator once, until it can be read again.
     fn fail(&mut self, detail: Option<String>, turn: &mut Turn) {
         self.next_at = turn.now.plus(failed_wait(self.every, self.failures));
         self.failures = self.failures.saturating_add(1);
@@ -184,11 +184,11 @@ impl Remote {
     }
 }
 
-/// What a head is to us.
+/// How a head compares with what is known.
 enum Judgement {
-    /// As known, or a push came while the remote was asked and knows better.
+    /// Unchanged, or a push came while the remote was asked and is newer.
     Known,
-    /// Some event or build already asked for it, or shows it: to be remembered.
+    /// An event or build already asked for it, or shows it: remember it.
     AskedFor,
     /// Nothing is known of its ref.
     NeverSeen,

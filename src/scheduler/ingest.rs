@@ -1,4 +1,4 @@
-//! PURE: what becomes of a delivery when it comes in (semantics R1, R2, R9, R10).
+//! PURE: what happens to a delivery on arrival (semantics R1, R2, R9, R10).
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::reason::IgnoreReason;
 use crate::scheduler::open::Group;
 
 impl Scheduler {
-    /// Takes a delivery in, or finds that it came before. Either way the ticket's holder gets an answer, and
+    /// Accepts a delivery, or finds that it is a repeat. Either way the ticket's holder gets an answer, but
     /// not before all of it is on disk.
     pub(super) fn arrive(&mut self, delivery: Delivery, ticket: Ticket, turn: &mut Turn) {
         if let Some(Remembered { first, count, .. }) = self.deliveries.find(&delivery.fingerprints) {
@@ -35,7 +35,7 @@ impl Scheduler {
         turn.effects.push(Effect::Answer { ticket, decision: Decision::Recorded { events } });
     }
 
-    /// Numbers one wish and lets it open its key.
+    /// Numbers one request and lets it open its key.
     pub(super) fn accept(&mut self, new_event: NewEvent, cause: &Arc<Cause>, turn: &mut Turn) -> Arc<Event> {
         let seq = turn.next_event();
         let verdict = match new_event.disposition.clone() {
@@ -88,11 +88,11 @@ impl Scheduler {
         });
         if let (Some(tap), Some(before)) = (&tap, key.and_then(|key| key.tap.as_ref()))
             && before.button == tap.button
-            // The wall clock may have been set back since the one before.
+            // The wall clock may have been set back since the previous one.
             && before.at <= tap.at
             && tap.at.since(before.at) <= fold
         {
-            // One cause: whatever was pushed between the two has an event of its own.
+            // One cause: a push between the two has an event of its own.
             let event = EventId { accepted_at: before.at, seq: before.seq }.to_string();
             return Verdict::DuplicateOf { event };
         }
@@ -114,8 +114,8 @@ impl Scheduler {
         Verdict::Opened
     }
 
-    /// R10: whether a push outside of `paths` follows on a head that we know, with nothing between that head and the
-    /// last started build that is still to be built, or may be.
+    /// R10: whether a push outside `paths` follows a known head, with nothing between that head and the
+    /// last started build that must, or may, still be built.
     fn all_is_outside(&self, new_event: &NewEvent, paths: &str) -> bool {
         let (Some(image), Some(git_ref)) = (&new_event.image, &new_event.git_ref) else { return false };
         let Some(ImageController { lane, .. }) = self.images.get(image) else { return false };
@@ -124,14 +124,14 @@ impl Scheduler {
         follows && key.open.is_none() && !lane.is_under_way(git_ref) && key.lookback.is_clear(paths)
     }
 
-    /// R10, R11: a push that is not built has moved its ref all the same. What was pushed unheard before it is
-    /// still to be found, so it counts only where it follows on what is known.
+    /// R10, R11: a push that is not built has still moved its ref. A push missed before it must
+    /// still be found, so this one counts only if it follows what is known.
     fn pass_over(&mut self, new_event: &NewEvent, seq: Seq, touches: Touches, turn: &mut Turn) {
         let (Some(image), Some(git_ref)) = (&new_event.image, &new_event.git_ref) else { return };
         let Some(controller) = self.images.get_mut(image) else { return };
-        // Without a key, no build has begun that could be looked back to.
+        // Without a key, no build has started that could be looked back to.
         if controller.lane.keys.contains_key(git_ref) {
-            // What was pushed unheard before it may have touched anything.
+            // A missed push before it may have touched anything.
             let known = controller.lane.knows_base(git_ref, new_event.before.as_ref());
             let touches = if known { touches } else { Touches::Inside };
             controller.lane.apply(Fact::PassedOver { git_ref: git_ref.clone(), seq, touches }, &mut turn.changes);
@@ -139,7 +139,7 @@ impl Scheduler {
         let Some(commit) = &new_event.commit else { return };
         let follows = match (controller.lane.known_head(git_ref), &new_event.before) {
             (Some(known), Some(before)) => known.same_as(before),
-            // A branch that is not new, and of which nobody has told.
+            // A branch that is not new and that no delivery has named.
             (None, Some(before)) => before.is_zero() || controller.lane.heads_by.is_none(),
             _ => true,
         };
@@ -153,7 +153,7 @@ impl Scheduler {
         let (Some(image), Some(git_ref)) = (&new_event.image, &new_event.git_ref) else { return };
         let Some(controller) = self.images.get_mut(image) else { return };
         if controller.lane.keys.contains_key(git_ref) || controller.lane.heads.contains_key(git_ref) {
-            // Should it come again, even at the same commit, it is new.
+            // If it returns, even at the same commit, it is new.
             controller.lane.apply(Fact::HeadMoved { git_ref: git_ref.clone(), commit: None, seq }, &mut turn.changes);
         }
         if controller.lane.keys.get(git_ref).is_some_and(|key| key.open.is_some()) {

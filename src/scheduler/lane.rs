@@ -1,6 +1,6 @@
-//! PURE: all scheduling state of one image. `apply` says how one fact changes it; nothing else may.
+//! PURE: all scheduling state of one image. `apply` changes it, one fact at a time; nothing else may.
 //!
-//! "At most one queued, at most one running" is the shape of [`LaneState`]: there is no place for another.
+//! The shape of [`LaneState`] ensures "at most one queued, at most one running": it has no place for another.
 
 mod apply;
 
@@ -19,11 +19,11 @@ use crate::command::Hold;
 use crate::model::{BuildId, CommitId, GitRef, ImageName, Seq, Timestamp};
 use crate::reason::{BuildNote, EndReason};
 
-/// More keys than this an image has only while more of them are open: every tag is a key of its own.
+/// An image has more keys than this only while more are open: every tag is a key of its own.
 pub const KEYS_MAX: usize = 64;
-/// The most refs of one image whose heads are remembered. Beyond it no ref counts as new.
+/// The most refs of one image whose heads are remembered. Beyond this no ref counts as new.
 pub const HEADS_MAX: usize = 10_000;
-/// The most builds of others that are followed at once for one image.
+/// The most foreign builds followed at once for one image.
 pub(super) const FOREIGN_MAX: usize = 8;
 
 /// The lane of one image. Its state can be read; nothing but [`Lane::apply`] changes it.
@@ -37,25 +37,25 @@ pub struct Lane {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LaneState {
     pub image: ImageName,
-    /// Stored in rows of their own.
+    /// Stored in entries of their own.
     #[serde(skip)]
     pub keys: BTreeMap<GitRef, Key>,
-    /// Where refs of which no event told were last seen at the remote. Stored in rows of their own; shared, since
+    /// Where refs that no event named were last seen at the remote. Stored in entries of their own; shared, since
     /// it may be long and seldom changes.
     #[serde(skip)]
     pub heads: Arc<BTreeMap<GitRef, CommitId>>,
-    /// The rules by which the heads were last seen whole. While they stay the same, a ref that nothing is known
-    /// of is new.
+    /// The rules under which the heads were last seen in full. While they stay the same, an unknown ref is
+    /// new.
     #[serde(default)]
     pub heads_by: Option<String>,
     /// The one waiting place at the back-end.
     pub queued: Option<Queued>,
     /// The one running place.
     pub running: Option<Running>,
-    /// Builds that nobody here started.
+    /// Builds started outside coalesced.
     #[serde(default)]
     pub foreign: Vec<Foreign>,
-    /// Rows of builds that ended, newest last.
+    /// Back-end builds of ours that ended, newest last.
     #[serde(default)]
     pub claimed: VecDeque<BackendBuildId>,
     #[serde(default)]
@@ -63,12 +63,12 @@ pub struct LaneState {
     #[serde(default)]
     pub refusal: Option<Refusal>,
     /// The back-end was seen running two builds of this image at once, so a build queued early for another
-    /// key would run beside.
+    /// key would run in parallel.
     #[serde(default)]
     pub overlaps: bool,
     #[serde(default)]
     pub last_build: Option<BuildRecord>,
-    /// How long builds take here: a moving mean, in milliseconds.
+    /// How long builds take here: a moving average, in milliseconds.
     #[serde(default)]
     pub build_time_ms: Option<u64>,
 }
@@ -77,25 +77,25 @@ pub struct LaneState {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Key {
     pub open: Option<Open>,
-    /// The newest number up to which events of this key ended.
+    /// The newest number up to which this key's events ended.
     #[serde(default, alias = "closed_upto")]
     pub closed_through: Seq,
-    /// The commit of the last started build, where known.
+    /// The commit of the last started build, if known.
     #[serde(default)]
     pub built: Option<CommitId>,
     /// The commit that the ref points to, as far as we know: asked for by an event, skipped, or seen there.
     #[serde(default)]
     pub wanted: Option<CommitId>,
-    /// The newest number of an event that told of `wanted`.
+    /// The newest number of an event that named `wanted`.
     #[serde(default)]
     pub moved: Seq,
     /// The commit that left events open because it is older than theirs, and how often it did.
     #[serde(default)]
     pub contradicted: Option<(CommitId, u32)>,
-    /// Events up to this number were opened again once because their build was lost.
+    /// Events up to this number were reopened once because their build was lost.
     #[serde(default, alias = "lost_upto")]
     pub lost_through: Seq,
-    /// How often in a row a failed build was tried again.
+    /// How many consecutive times a failed build was retried.
     #[serde(default)]
     pub retries: u32,
     #[serde(default)]
@@ -105,7 +105,7 @@ pub struct Key {
     pub lookback: Lookback,
 }
 
-/// What sits in the waiting place.
+/// What is in the waiting place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Queued {
     pub live: Live,
@@ -115,19 +115,19 @@ pub struct Queued {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
-    /// The intent is on disk. After a restart nobody knows whether the call was made.
+    /// The intent is on disk. After a restart it is unknown whether the call was made.
     Triggering,
-    /// The outcome of the call is unknown since this moment.
-    /// `pending`: the back-end said that one is pending already, so it may be somebody's build that we ride on.
+    /// The call's outcome has been unknown since this moment.
+    /// `pending`: the back-end said that one is pending already, so we may ride on a foreign build.
     Uncertain { since: Timestamp, pending: bool },
-    /// Accepted; it may have no row yet.
+    /// Accepted; the back-end may not show it yet.
     Accepted,
-    /// It runs already, beside the one in the running place. No third is triggered meanwhile.
+    /// It runs already, in parallel with the one in the running place. No third is triggered meanwhile.
     #[serde(alias = "beside")]
     Overlapping { assumed_until: Option<Timestamp> },
 }
 
-/// What sits in the running place.
+/// What is in the running place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Running {
     pub live: Live,
@@ -146,10 +146,10 @@ pub struct Live {
     #[serde(alias = "upto")]
     pub through: Seq,
     pub missing_since: Option<Timestamp>,
-    /// When the call was answered, so that its row was made before.
+    /// When the call was answered; the back-end made the build before.
     #[serde(default)]
     pub answered_at: Option<Timestamp>,
-    /// The answer named the row, so no other of the same kind can be it.
+    /// The answer named the back-end's build, so no other can be it.
     #[serde(default)]
     pub named: bool,
     /// Who asked to cancel it.
@@ -164,15 +164,15 @@ pub struct Refusal {
     pub since: Timestamp,
     /// Not before this moment again.
     pub again_at: Timestamp,
-    /// Why the last try came to nothing.
+    /// Why the last try failed.
     #[serde(alias = "detail")]
     pub reason: EndReason,
-    /// Only an operator can change it; tries go on at long intervals.
+    /// Only an operator can fix it; tries go on at long intervals.
     pub blocked: bool,
 }
 
 impl Lane {
-    /// Takes up what the journal holds.
+    /// Loads what the journal holds.
     pub fn restore(state: LaneState) -> Self {
         Self { state }
     }
@@ -191,7 +191,7 @@ impl Deref for Lane {
 }
 
 impl LaneState {
-    /// Of an image of which nothing has been heard.
+    /// For an image without any event so far.
     pub fn new(image: ImageName) -> Self {
         Self {
             image,
@@ -210,17 +210,17 @@ impl LaneState {
         }
     }
 
-    /// The build of ours with this number, while it lives.
+    /// Our build with this number, while it is live.
     pub fn live(&self, build: BuildId) -> Option<&Live> {
         self.lives().find(|live| live.record.id == build)
     }
 
-    /// The builds of ours that live: at most two.
+    /// Our live builds: at most two.
     pub fn lives(&self) -> impl Iterator<Item = &Live> {
         self.running.iter().map(|running| &running.live).chain(self.queued.iter().map(|queued| &queued.live))
     }
 
-    /// How many places this image takes at its account.
+    /// How many places this image takes in its account.
     pub fn places(&self) -> usize {
         self.lives().count() + self.foreign.len()
     }
@@ -229,7 +229,7 @@ impl LaneState {
         self.keys.values().filter_map(|key| key.open.as_ref()).map(Open::count).sum()
     }
 
-    /// The key at rest of which nothing was heard for longest, where there are more than [`KEYS_MAX`].
+    /// The least recently active key at rest, if there are more than [`KEYS_MAX`].
     pub(super) fn key_to_forget(&self) -> Option<&GitRef> {
         if self.keys.len() <= KEYS_MAX {
             return None;
@@ -244,7 +244,7 @@ impl LaneState {
         self.build_time_ms.map(Duration::from_millis)
     }
 
-    /// A build of others as a row of the history.
+    /// A foreign build as an entry of the history.
     pub fn foreign_record(&self, foreign: &Foreign) -> BuildRecord {
         BuildRecord {
             id: foreign.id,
@@ -266,29 +266,29 @@ impl LaneState {
         }
     }
 
-    /// Whether a build of the back-end belongs to a build of ours, alive or ended.
+    /// Whether a back-end build belongs to one of ours, live or ended.
     pub(super) fn owns(&self, theirs: &BackendBuildId) -> bool {
         self.claimed.contains(theirs) || self.lives().any(|live| live.record.backend_ids.contains(theirs))
     }
 
-    /// A build of this ref has been asked for and has not begun: what was built before says nothing any more.
+    /// A build of this ref is requested and has not started: what was built before no longer tells anything.
     pub(super) fn is_under_way(&self, git_ref: &GitRef) -> bool {
         let queued = self.queued.as_ref().filter(|queued| queued.live.record.git_ref.as_ref() == Some(git_ref));
         queued.is_some_and(|queued| !matches!(queued.phase, Phase::Overlapping { .. }))
     }
 
-    /// The commit that a ref is known to point to: the last one that was asked for, skipped, or seen there.
+    /// The commit that a ref is known to point to: the last one asked for, skipped, or seen there.
     pub fn known_head(&self, git_ref: &GitRef) -> Option<&CommitId> {
         let wanted = self.keys.get(git_ref).and_then(|key| key.wanted.as_ref());
         wanted.or_else(|| self.heads.get(git_ref))
     }
 
-    /// Whether a push that came after `before` came after the head that we know: none was missed between.
+    /// Whether a push onto `before` follows the known head: none was missed between.
     pub(super) fn knows_base(&self, git_ref: &GitRef, before: Option<&CommitId>) -> bool {
         self.known_head(git_ref).zip(before).is_some_and(|(known, before)| known.same_as(before))
     }
 
-    /// Whether such a commit is on its way: an open event names it, so that the build to come will take it; or it is
+    /// Whether such a commit is on its way: an open event names it, so the next build will take it; or it is
     /// the newest that the newest live build carries. A build that carries it among newer ones may be of those.
     pub(super) fn asks_for(&self, git_ref: &GitRef, is_head: impl Fn(&CommitId) -> bool) -> bool {
         let open = self.keys.get(git_ref).and_then(|key| key.open.as_ref());

@@ -1,36 +1,36 @@
 //! PURE: how far a filter by paths must look back (semantics R10).
 //!
-//! A push that touches nothing that is built may be passed over only where all that was pushed since the last started
-//! build is in a build, too, or touches as little. What is open or with a build is known by its key; kept here is the
-//! rest: what opened nothing, and what ended without a build. Where nobody knows, the filter lets the push through.
+//! A push that touches nothing the image is built from may be passed over only if every push since the last started
+//! build is in a build, too, or touches as little. The key knows what is open or with a build; this keeps the
+//! rest: what opened nothing, and what ended without a build. When in doubt, the filter lets the push through.
 
 use serde::{Deserialize, Serialize};
 
 use crate::event::Touches;
 use crate::model::Seq;
 
-/// What was pushed to a key since its last started build and is in none.
+/// What was pushed to a key since its last started build and is in no build.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lookback {
-    /// A build of the key has begun: there is something to look back to.
+    /// A build of the key has started: there is something to look back to.
     #[serde(default)]
     begun: bool,
-    /// The newest number of an event that may have touched what is built and is in no build: it was skipped, a person
+    /// The newest number of an event that may have touched what is built but is in no build: it was skipped, a person
     /// ended it, or its build was lost for good. Zero: none.
     #[serde(default)]
     unbuilt: Seq,
-    /// The newest event that was passed over for its files, and the paths that it was judged by.
+    /// The newest event passed over for its files, and the paths it was judged by.
     #[serde(default)]
     outside: Option<(Seq, String)>,
 }
 
 impl Lookback {
-    /// Whether a push that touches nothing within `paths` may be passed over, as far as this can tell.
+    /// Whether a push that touches nothing within `paths` may be passed over, as far as is known here.
     pub(super) fn is_clear(&self, paths: &str) -> bool {
         self.begun && self.unbuilt == Seq(0) && self.is_of(paths)
     }
 
-    /// Whether all that was passed over was judged by these paths: what others let pass may be within them.
+    /// Whether all that was passed over was judged by these paths: what other paths let pass may be within these.
     fn is_of(&self, paths: &str) -> bool {
         self.outside.as_ref().is_none_or(|(_, by)| by == paths)
     }
@@ -49,14 +49,14 @@ impl Lookback {
         }
     }
 
-    /// A build has begun, or its cover became known better. By its times alone it would cover all up to `by_time`.
+    /// A build has started, or its cover is known better. By time alone it would cover all up to `by_time`.
     pub(super) fn begin(&mut self, cover: Seq, by_time: Seq) {
         self.begun = true;
         if self.unbuilt <= cover {
             self.unbuilt = Seq(0);
         }
         self.outside.take_if(|(seq, _)| *seq <= cover);
-        // Its commit is older than was thought: what it was taken to hold may be in no build.
+        // Its commit is older than assumed: what it seemed to hold may be in no build.
         if cover < by_time {
             self.leave(by_time);
         }

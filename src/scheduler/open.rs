@@ -1,7 +1,7 @@
-//! PURE: the open events of one key, folded into few numbers.
+//! PURE: the open events of one key, folded into a few numbers.
 //!
 //! A burst of a million pushes is at most [`GROUPS_MAX`] groups. Folding may forget where inside a group an
-//! event stood, never that it is open: a group is covered whole or not at all.
+//! event was, never that it is open: a group is covered whole or not at all.
 
 mod stored;
 
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::model::{CommitId, Seq, Timestamp};
 
-/// The most groups kept apart; the oldest two that may become one do beyond it.
+/// The most groups kept apart; beyond this, the oldest two that may merge do.
 const GROUPS_MAX: usize = 8;
 
 /// Open events in the order of their numbers. Never empty: a key without open events has no `Open`.
@@ -18,7 +18,7 @@ pub struct Open {
     groups: Vec<Group>,
 }
 
-/// Neighbouring open events, told apart no more.
+/// Neighbouring open events, no longer told apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
     pub first: Seq,
@@ -26,7 +26,7 @@ pub struct Group {
     pub first_at: Timestamp,
     pub last_at: Timestamp,
     pub count: u64,
-    /// When the first of them came that does not wait for quiet.
+    /// When the first of them came that doesn't wait for quiet.
     pub immediate_at: Option<Timestamp>,
     /// Whether a person asked for one of them.
     pub manual: bool,
@@ -34,9 +34,9 @@ pub struct Group {
     pub commit: Option<CommitId>,
     /// The commit that the ref pointed to before the oldest of them.
     pub before: Option<CommitId>,
-    /// Not all of them are surely in `commit`: some named none, or their deliveries overtook each other.
+    /// Not all of them are certain to be in `commit`: some named none, or their deliveries overtook each other.
     pub mixed: bool,
-    /// Later numbers may have ended otherwise while these were with a build: what becomes of these is told apart.
+    /// Later numbers may have ended differently while these were with a build: their fate is kept apart.
     pub sealed: bool,
 }
 
@@ -45,7 +45,7 @@ impl Open {
         Self { groups: vec![first] }
     }
 
-    /// Takes in what came later.
+    /// Adds what came later.
     pub fn fold(&mut self, newer: Group) {
         debug_assert!(self.last() < newer.first, "events are folded in the order of their numbers");
         self.groups.push(newer);
@@ -63,20 +63,20 @@ impl Open {
         self
     }
 
-    /// They were with a build and are open again.
+    /// Marks them as open again after having been with a build.
     pub fn seal(&mut self) {
         let newest = self.groups.len() - 1;
         self.groups[newest].sealed = true;
     }
 
-    /// The numbers up to which it must be told what became of these events.
+    /// The numbers up to which the fate of these events must be recorded.
     pub fn borders(&self) -> impl Iterator<Item = Seq> {
         let newest = self.groups.len() - 1;
         let borders = self.groups.iter().enumerate().filter(move |(index, group)| group.sealed || *index == newest);
         borders.map(|(_, group)| group.last)
     }
 
-    /// Parts what ends at `through` or earlier from what goes on beyond it. A group that straddles is beyond.
+    /// Splits what ends at or before `through` from what goes beyond it. A group that straddles is beyond.
     pub fn split(self, through: Seq) -> (Option<Self>, Option<Self>) {
         let (within, beyond): (Vec<_>, Vec<_>) = self.groups.into_iter().partition(|group| group.last <= through);
         let some = |groups: Vec<Group>| (!groups.is_empty()).then_some(Self { groups });
@@ -111,7 +111,7 @@ impl Open {
         self.groups.iter().any(|group| group.manual)
     }
 
-    /// Whether the event with this number is, as far as the groups tell, among them.
+    /// Whether the event with this number is among them, as far as the groups tell.
     pub fn holds(&self, seq: Seq) -> bool {
         self.groups.iter().any(|group| (group.first..=group.last).contains(&seq))
     }
@@ -128,7 +128,7 @@ impl Open {
         immediate.map_or(still, |at| still.min(at))
     }
 
-    /// The latest moment at which they can become due, whatever comes.
+    /// The latest moment at which they become due, whatever comes.
     pub fn due_at_the_latest(&self, max_wait: Duration) -> Timestamp {
         self.first_at().plus(max_wait)
     }
@@ -141,7 +141,7 @@ impl Open {
         group.manual = true;
     }
 
-    /// No moment lies ahead of `now`: used when the wall clock went back while nobody watched.
+    /// Moves every moment to `now` at the latest: used when the wall clock went back while the daemon was down.
     pub fn clamp(&mut self, now: Timestamp) {
         for group in &mut self.groups {
             group.first_at = group.first_at.min(now);
@@ -150,7 +150,7 @@ impl Open {
         }
     }
 
-    /// Whether some moment lies ahead of `now`.
+    /// Whether any moment is later than `now`.
     pub fn lies_ahead_of(&self, now: Timestamp) -> bool {
         self.groups.iter().any(|group| group.last_at.max(group.first_at) > now)
     }

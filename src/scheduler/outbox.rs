@@ -1,9 +1,9 @@
-//! PURE: the notices that nobody has received yet.
+//! PURE: the notices not yet delivered.
 //!
-//! A notice is stored with the facts that made it and removed when it was delivered, so a crash between the two delivers
-//! it once more and never loses it. Tries are counted in memory only: a receiver that fails costs no writes, and after a
-//! restart each notice is due at once. What must never happen: a notice that goes without having been delivered, but for
-//! one reason, that more than [`PENDING_MAX`] wait.
+//! A notice is stored with the facts that caused it and removed once delivered, so a crash between the two delivers
+//! it again and never loses it. Tries are counted in memory only: a receiver that fails costs no writes, and after a
+//! restart each notice is due at once. What must never happen: a notice dropped undelivered, except for
+//! one reason: more than [`PENDING_MAX`] are pending.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,9 +12,9 @@ use super::record::Changes;
 use crate::model::Timestamp;
 use crate::notice::{Notice, NoticeId};
 
-/// The most notices that wait. Beyond it the oldest of those that matter least goes, whichever image it is about.
+/// The most pending notices. Beyond this the oldest of those that matter least is dropped, whatever its image.
 pub const PENDING_MAX: usize = 64;
-/// A try that got no answer for this long is taken for failed. The driver's time limit is shorter.
+/// A try without an answer for this long counts as failed. The driver's time limit is shorter.
 const ANSWER_LIMIT: Duration = Duration::from_mins(2);
 /// The wait after the first failure; it doubles with each further one …
 const FAILED_WAIT: Duration = Duration::from_secs(10);
@@ -30,7 +30,7 @@ pub struct StoredOutbox {
     pub pending: Vec<Notice>,
 }
 
-/// The notices that wait for their delivery.
+/// The pending notices.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Outbox {
     pending: BTreeMap<NoticeId, Pending>,
@@ -39,25 +39,25 @@ pub(super) struct Outbox {
 #[derive(Clone, Debug)]
 struct Pending {
     notice: Notice,
-    /// How many tries were begun.
+    /// How many tries were started.
     attempts: u32,
-    /// The next try; while one is under way, when that one counts as failed.
+    /// The next try; while one is in flight, when it counts as failed.
     due: Timestamp,
     under_way: bool,
 }
 
 impl Outbox {
-    /// Takes up what the journal holds, each due at once.
+    /// Loads what the journal holds, each due at once.
     pub(super) fn recover(stored: Vec<Notice>, now: Timestamp) -> Self {
         Self { pending: stored.into_iter().map(|notice| (notice.id, Pending::new(notice, now))).collect() }
     }
 
-    /// The notices that wait, oldest first.
+    /// The pending notices, oldest first.
     pub(super) fn pending(&self) -> impl Iterator<Item = &Notice> {
         self.pending.values().map(|pending| &pending.notice)
     }
 
-    /// Takes in a notice, to be delivered at once.
+    /// Adds a notice, to be delivered at once.
     pub(super) fn add(&mut self, notice: Notice, changes: &mut Changes) {
         changes.notices.insert(notice.id, Some(notice.clone()));
         let due = notice.at;
@@ -70,7 +70,7 @@ impl Outbox {
         }
     }
 
-    /// Begins the tries whose time has come. Answers with each notice and the number of its try, from 1.
+    /// Starts the tries that are due. Returns each notice and the number of its try, from 1.
     pub(super) fn begin_due(&mut self, now: Timestamp) -> Vec<(Notice, u32)> {
         let mut begun = Vec::new();
         for pending in self.pending.values_mut().filter(|pending| pending.due <= now) {
@@ -86,7 +86,7 @@ impl Outbox {
         begun
     }
 
-    /// Takes in what came of a try. One that comes late counts all the same: who has received it, has.
+    /// Handles the result of a try. A late one still counts: what was delivered stays delivered.
     pub(super) fn delivered(&mut self, id: NoticeId, received: bool, now: Timestamp, changes: &mut Changes) {
         if received {
             self.remove(id, changes);
@@ -104,7 +104,7 @@ impl Outbox {
         if self.pending.remove(&id).is_none() {
             return;
         }
-        // One that was made in this very step was never written.
+        // One made in this very step was never written.
         if changes.notices.remove(&id).is_none() {
             changes.notices.insert(id, None);
         }

@@ -11,13 +11,13 @@ use crate::model::GitRef;
 /// How one image is coalesced and how its back-end is asked. Defaults: semantics §4.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// How long a key must have been still before its build is due.
+    /// How long a key must be quiet before its build is due.
     pub quiet: Duration,
-    /// The longest that an event waits for that stillness.
+    /// The longest that an event waits for quiet.
     pub max_wait: Duration,
     /// Whether a build may be queued at the back-end while another runs.
     pub prequeue: bool,
-    /// What the back-end can do. Where it is blind, all below `expected_build_time` is unused.
+    /// What the back-end can do. If it is blind, all fields after `expected_build_time` are unused.
     pub capabilities: Capabilities,
     /// Blind mode only: how long an accepted trigger is assumed to hold its place.
     pub expected_build_time: Duration,
@@ -25,34 +25,34 @@ pub struct Policy {
     pub observe_after: Duration,
     /// Then, growing to four times this, while a build is live.
     pub observe_every: Duration,
-    /// How long a build that nobody can see may still turn up, with a readable history.
+    /// How long an unseen build may still turn up, with a readable history.
     pub uncertain_grace: Duration,
     /// The same with an unreadable history.
     pub uncertain_limit: Duration,
     /// A build without an end is given up after this.
     pub build_deadline: Duration,
-    /// How often a failed build is tried again by itself.
+    /// How often a failed build is retried automatically.
     pub retry_failed: u32,
-    /// What the back-end's rows for a ref are called: see [`LabelRule`].
+    /// The labels of the back-end's builds of a ref: see [`LabelRule`].
     pub labels: Vec<LabelRule>,
-    /// Which account's limit this image's live builds count against.
+    /// The account whose limit this image's live builds count against.
     pub account: Option<AccountName>,
     /// How its remote is watched; None: not at all.
     pub reconcile: Option<Reconcile>,
 }
 
-/// How the heads of a remote are compared with what was asked for (semantics R11).
+/// How a remote's heads are compared with the commits that events asked for (semantics R11).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reconcile {
-    /// Images with the same name here share a remote, and one question.
+    /// Images with the same name here share a remote and its questions.
     pub remote: Arc<str>,
     pub every: Duration,
-    /// Stands for the remote and the rules that choose among its refs: where it changes, refs that come into view
+    /// Identifies the remote and the rules that select its refs: if it changes, refs that come into view
     /// are not new.
     pub rules: Arc<str>,
 }
 
-/// One entry of `image_tags`: rows of builds of the refs that `refs` matches carry the label `label`.
+/// One entry of `image_tags`: builds of the refs that `refs` matches carry the label `label`.
 #[derive(Clone, Debug)]
 pub struct LabelRule {
     /// Matches the short name of a branch or tag.
@@ -69,7 +69,7 @@ impl PartialEq for LabelRule {
 
 impl Eq for LabelRule {}
 
-/// Which of the configured accounts, by its name in the configuration.
+/// An account's name in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AccountName(Arc<str>);
 
@@ -80,7 +80,7 @@ impl From<&str> for AccountName {
 }
 
 impl Policy {
-    /// Semantics §4, for a back-end that can be asked and never said when it takes its source.
+    /// Semantics §4, for a back-end that can be asked but doesn't say when it takes its source.
     pub const DEFAULT: Self = Self {
         quiet: Duration::from_secs(30),
         max_wait: Duration::from_mins(10),
@@ -98,7 +98,7 @@ impl Policy {
         reconcile: None,
     };
 
-    /// What the back-end's rows for builds of this ref are called; empty where nobody has said.
+    /// The labels of the back-end's builds of this ref; empty if none are configured.
     pub fn labels_of(&self, git_ref: &GitRef) -> Vec<String> {
         let rules = self.labels.iter().filter(|rule| rule.refs.is_match(git_ref.short()));
         rules.map(|rule| rule.label.replace("{tag}", git_ref.short()).replace("{branch}", git_ref.short())).collect()

@@ -1,10 +1,10 @@
-//! PURE: a question under way to a back-end or a remote, and when the next is due.
+//! PURE: a question in flight to a back-end or a remote, and when the next is due.
 
 use std::time::Duration;
 
 use crate::model::{Seq, Timestamp};
 
-/// A question that got no answer for this long is taken for lost. The driver's time limit is shorter.
+/// A question without an answer for this long counts as lost. The driver's time limit is shorter.
 const ANSWER_LIMIT: Duration = Duration::from_mins(2);
 
 #[derive(Clone, Debug)]
@@ -16,7 +16,7 @@ pub struct Question {
 }
 
 impl Question {
-    /// When it is taken for lost.
+    /// When it counts as lost.
     pub(super) fn lost_at(&self) -> Timestamp {
         self.at.plus(ANSWER_LIMIT)
     }

@@ -1,4 +1,4 @@
-//! PURE: the facts that a step decided, in the past tense, and all that they change in the stored state.
+//! PURE: the facts that a step decided, in the past tense, and everything that they change in the stored state.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -20,7 +20,7 @@ pub struct Record {
     pub fact: Fact,
 }
 
-/// What can happen to a lane. Applying facts is the only way in which a lane changes.
+/// What can happen to a lane. A lane changes only by applying facts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fact {
     /// An event opened its key, or folded into what was open.
@@ -29,18 +29,18 @@ pub enum Fact {
         group: Group,
         tap: Option<Tap>,
     },
-    /// What was open ended without a build.
+    /// Open events ended without a build.
     Closed {
         git_ref: GitRef,
         end: End,
         at: Timestamp,
     },
-    /// A person wants what is open built now.
+    /// A person wants the open events built now.
     Expedited {
         git_ref: GitRef,
         at: Timestamp,
     },
-    /// The intent to trigger. It takes the open events along: the mark is cleared here, at the hand-out.
+    /// The intent to trigger. It takes the open events: the mark is cleared here, at the hand-out.
     Intended {
         build: BuildId,
         git_ref: GitRef,
@@ -54,13 +54,13 @@ pub enum Fact {
         at: Timestamp,
         backend_id: Option<BackendBuildId>,
     },
-    /// Nobody can know whether the trigger had its effect.
+    /// It can't be known whether the trigger had an effect.
     BecameUncertain {
         build: BuildId,
         at: Timestamp,
         reason: UncertainReason,
     },
-    /// The trigger had no effect. The events are open again; the next try is at `again_at` at the earliest.
+    /// The trigger had no effect. The events are open again; the next try is not before `again_at`.
     Refused {
         build: BuildId,
         at: Timestamp,
@@ -68,37 +68,37 @@ pub enum Fact {
         again_at: Timestamp,
         blocked: bool,
     },
-    /// Rows of the back-end turned out to be this build.
+    /// Builds of the back-end turned out to be this one.
     Attached {
         build: BuildId,
         backend_ids: Vec<BackendBuildId>,
-        /// By time they cover no more than this: they may have been there before our call.
+        /// By time they cover at most this: they may have existed before our call.
         only_through: Option<Seq>,
     },
-    /// It was known not to have started when the question was asked at which `through` was the newest number.
+    /// It had not started when the question was asked; `through` was the newest number then.
     StillQueued {
         build: BuildId,
         through: Seq,
     },
-    /// First seen begun, or assumed to have.
+    /// First seen started, or assumed to have.
     Started {
         build: BuildId,
         at: Timestamp,
         cover: Cover,
         assumed_until: Option<Timestamp>,
     },
-    /// The commit that it built became known and covers more, or less, than was thought.
+    /// The commit that it built became known and covers more, or less, than assumed.
     CoverChanged {
         build: BuildId,
         at: Timestamp,
         cover: Cover,
     },
-    /// Absent from a history that should show it, since a moment; None: seen again.
+    /// Missing from a history that should show it, since this moment; None: seen again.
     Missing {
         build: BuildId,
         since: Option<Timestamp>,
     },
-    /// It ended without having begun and covers nothing.
+    /// It ended without having started and covers nothing.
     NeverStarted {
         build: BuildId,
         at: Timestamp,
@@ -106,7 +106,7 @@ pub enum Fact {
         reason: EndReason,
         /// A person cancelled it: the events handed out with it end as cancelled by them.
         cancelled_by: Option<String>,
-        /// The next try is at this moment at the earliest.
+        /// The next try is not before this moment.
         again_at: Option<Timestamp>,
     },
     Finished {
@@ -115,14 +115,14 @@ pub enum Fact {
         outcome: Outcome,
         log_url: Option<String>,
         reason: Option<EndReason>,
-        /// Its events are open again, once: it was lost, or a failure is to be tried again.
+        /// Its events are open again, once: it was lost, or a failure will be retried.
         reopened: bool,
     },
     CancelAsked {
         build: BuildId,
         actor: String,
     },
-    /// Two builds of this image were seen running at once: the back-end does not take them one by one.
+    /// Two builds of this image were seen running at once: the back-end doesn't run them one at a time.
     Overlapped,
     Held(Option<Hold>),
     /// The operator's block, and the pause between tries, are over.
@@ -132,7 +132,7 @@ pub enum Fact {
         id: BuildId,
         at: Timestamp,
         outcome: Outcome,
-        /// Which keys' events it covers, as far as its commit proves.
+        /// The keys whose events it covers, as far as its commit proves.
         covered: Vec<(GitRef, Seq)>,
     },
     /// A push that is not built moved the ref, or (None) deleted it.
@@ -141,7 +141,7 @@ pub enum Fact {
         commit: Option<CommitId>,
         seq: Seq,
     },
-    /// A push opened nothing, by a rule.
+    /// A rule kept a push from opening its key.
     PassedOver {
         git_ref: GitRef,
         seq: Seq,
@@ -150,24 +150,24 @@ pub enum Fact {
     /// These refs were seen at the remote, and need no build.
     HeadsSeen {
         heads: BTreeMap<GitRef, CommitId>,
-        /// Forgotten, to make room: the remote has them no more.
+        /// Forgotten, to make room: the remote no longer has them.
         gone: Vec<GitRef>,
-        /// The rules by which the remote's heads are known whole; None: there are too many.
+        /// The rules under which the remote's heads are known in full; None: there are too many.
         by: Option<String>,
     },
-    /// Nothing was heard of this key for long. Where its ref points to stays known.
+    /// This key was inactive for long. What its ref points to stays known.
     KeyForgotten {
         git_ref: GitRef,
     },
-    /// The wall clock went back while nobody watched.
+    /// The wall clock went back while the daemon was down.
     ClockWentBack {
         at: Timestamp,
     },
 }
 
 impl Fact {
-    /// Whether it changes what is stored of a key and nothing that is stored of its lane: so do the many facts of a
-    /// burst.
+    /// Whether it changes only what is stored of a key and nothing of its lane, as the many facts of a
+    /// burst do.
     pub(super) fn is_about_a_key_alone(&self) -> bool {
         matches!(self, Self::Opened { .. } | Self::Expedited { .. } | Self::Closed { .. } | Self::HeadMoved { .. })
     }
@@ -178,9 +178,9 @@ impl Fact {
 pub struct Cover {
     /// All events of its key up to this number.
     pub through: Seq,
-    /// The commit that it built, where the back-end says.
+    /// The commit that it built, if the back-end says.
     pub commit: Option<CommitId>,
-    /// Times would cover more, but the commit is older than what was pushed.
+    /// Time would cover more, but the commit is older than what was pushed.
     pub contradicted: bool,
 }
 
@@ -192,7 +192,7 @@ pub struct Tap {
     pub at: Timestamp,
 }
 
-/// A build that nobody here started.
+/// A build started outside coalesced.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Foreign {
     pub id: BuildId,
@@ -206,7 +206,7 @@ pub struct Foreign {
     pub log_url: Option<String>,
 }
 
-/// What is kept of a build, while it lives and after its end.
+/// What is kept of a build, while it is live and after its end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BuildRecord {
     pub id: BuildId,
@@ -218,7 +218,7 @@ pub struct BuildRecord {
     pub outcome: Option<Outcome>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub foreign: bool,
-    /// The builds of the back-end that it consists of: one for each build rule.
+    /// The back-end's builds that it consists of: one for each build rule.
     #[serde(default, alias = "rows", skip_serializing_if = "Vec::is_empty")]
     pub backend_ids: Vec<BackendBuildId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -226,7 +226,7 @@ pub struct BuildRecord {
     pub triggered_at: Option<Timestamp>,
     pub started_at: Option<Timestamp>,
     pub finished_at: Option<Timestamp>,
-    /// The first and the last of its events, and how many of its key they are.
+    /// The first and last of its events, and how many of its key's there are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub span: Option<(Seq, Seq)>,
     #[serde(default)]
@@ -235,12 +235,12 @@ pub struct BuildRecord {
     pub log_url: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<BuildNote>,
-    /// Who of ours had asked to cancel it, where it ended as cancelled.
+    /// Who asked us to cancel it, if it ended as cancelled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancelled_by: Option<String>,
 }
 
-/// All that one step changed, for the journal: everything in it is written, or nothing.
+/// All that one step changed, for the journal: written whole or not at all.
 #[derive(Clone, Debug, Default)]
 pub struct Changes {
     pub records: Vec<Record>,
@@ -249,11 +249,11 @@ pub struct Changes {
     pub builds: BTreeMap<BuildId, BuildRecord>,
     /// The events of a key up to a number ended so; None: no longer so.
     pub closures: Vec<(ImageName, GitRef, Seq, Option<Closure>)>,
-    /// Lanes of which anything changed, their keys too.
+    /// Lanes of which anything changed, keys included.
     pub lanes: BTreeSet<ImageName>,
-    /// Lanes to write anew.
+    /// Lanes to rewrite.
     pub lane_rows: BTreeSet<ImageName>,
-    /// Keys to write anew.
+    /// Keys to rewrite.
     pub keys: BTreeSet<(ImageName, GitRef)>,
     /// Where refs are at the remote; None: no longer known.
     pub heads: Vec<(ImageName, GitRef, Option<CommitId>)>,
@@ -273,7 +273,7 @@ impl Changes {
     }
 }
 
-/// The events that a delivery made when it came first: `count` of them from `first` on.
+/// The events that a delivery made when it first came: `count` of them from `first` on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Remembered {
     pub first: Seq,

@@ -1,4 +1,4 @@
-//! PURE: the scheduler's face: what goes in, and what comes out.
+//! PURE: the scheduler's interface: what goes in, and what comes out.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -58,31 +58,31 @@ pub struct Snapshot {
 /// Something that happened outside.
 #[derive(Clone, Debug)]
 pub enum Input {
-    /// A source took a request in.
+    /// A source accepted a request.
     Arrived { delivery: Delivery, ticket: Ticket },
-    /// A person commands.
+    /// A person's command.
     Commanded { command: Command, ticket: Ticket },
     /// The back-end answered the trigger call.
     Answered { image: ImageName, build: BuildId, answer: TriggerAnswer },
-    /// The back-end answered a question, or didn't.
+    /// The back-end answered a question, or failed to.
     Observed { image: ImageName, question: u64, answer: Result<Observation, ObserveError> },
-    /// The back-end answered a wish to cancel.
+    /// The back-end answered a request to cancel.
     CancelAnswered { image: ImageName, build: BuildId, answer: CancelAnswer },
-    /// Somebody says that something changed: a reason to ask, never a fact to believe.
+    /// A hint that something changed: a reason to ask, never a fact to believe.
     Hinted { image: ImageName },
     /// The operator changed the rules.
     Configured(Settings),
-    /// The operator has received a notice, or it could not be delivered; why, in somebody else's words.
+    /// A notice was delivered, or could not be; why, in the receiver's words.
     Delivered { id: NoticeId, result: Result<(), String> },
-    /// A remote showed the heads of its images, or didn't.
+    /// A remote showed the heads of its images, or failed to.
     Heads { remote: Arc<str>, question: u64, answer: Heads },
 }
 
-/// Who waits for a decision: given by the driver, handed back with the answer.
+/// Identifies the caller that waits for a decision: given by the driver, returned with the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ticket(pub u64);
 
-/// Something to do outside. What comes of it comes back as an [`Input`].
+/// Something to do outside. Its result comes back as an [`Input`].
 #[derive(Clone, Debug)]
 pub enum Effect {
     /// Answer a request.
@@ -93,18 +93,18 @@ pub enum Effect {
     Observe { image: ImageName, question: u64 },
     /// Ask a remote for the heads of its images.
     AskHeads { remote: Arc<str>, question: u64 },
-    /// Ask the back-end to cancel one of its rows.
+    /// Ask the back-end to cancel one of its builds.
     Cancel { image: ImageName, build: BuildId, backend_id: BackendBuildId },
-    /// Tell the operator; `attempt` counts from 1.
+    /// Notify the operator; `attempt` counts from 1.
     Deliver { notice: Notice, attempt: u32 },
 }
 
 /// What was decided about a request.
 #[derive(Clone, Debug)]
 pub enum Decision {
-    /// Each wish is an event now.
+    /// Each request is an event now.
     Recorded { events: Vec<Arc<Event>> },
-    /// It came before, and made these events then.
+    /// It is a repeat; these events were made the first time.
     Repeated { first: Seq, count: u32 },
     /// The command went to these images.
     Executed { images: Vec<ImageName> },
@@ -112,7 +112,7 @@ pub enum Decision {
     UnknownImage(ImageName),
 }
 
-/// What one call decided: facts to write down, then wishes to carry out.
+/// What one call decided: facts to write, then effects to carry out.
 #[derive(Debug)]
 #[must_use = "commit the changes, then release the effects"]
 pub struct Step {
@@ -121,12 +121,12 @@ pub struct Step {
 }
 
 impl Step {
-    /// What is to be written: all of it or nothing.
+    /// What must be written: all of it or nothing.
     pub fn changes(&self) -> &Changes {
         &self.changes
     }
 
-    /// The wishes, given up only against the proof that the changes are on disk.
+    /// The effects, released only against proof that the changes are on disk.
     pub fn release(self, _proof: Committed) -> impl Iterator<Item = Effect> {
         self.effects.into_iter()
     }

@@ -1,4 +1,4 @@
-//! PURE: one step in the making: the moment, the numbers still to give, and what has been decided so far.
+//! PURE: one step in progress: its moment, the numbers still to assign, and what was decided so far.
 
 use std::collections::BTreeSet;
 
@@ -8,22 +8,22 @@ use crate::model::{BuildId, ImageName, Seq, Timestamp};
 use crate::notice::{Notice, NoticeId, NoticeKind};
 use crate::random;
 
-/// What every decision of one step knows and adds to.
+/// What every decision of one step reads and adds to.
 pub(super) struct Turn {
-    /// One moment for all that the step decides.
+    /// The one moment of all the step's decisions.
     pub(super) now: Timestamp,
     pub(super) ids: Ids,
     /// Where the jitter of waits comes from.
     pub(super) seed: u64,
     pub(super) changes: Changes,
     pub(super) effects: Vec<Effect>,
-    /// What the operator is to be told.
+    /// The notices that the step makes.
     pub(super) notices: Vec<Notice>,
-    /// Images to be looked at before the step ends.
+    /// Images to look at before the step ends.
     pub(super) touched: BTreeSet<ImageName>,
 }
 
-/// The newest number of each kind. While a step is in the making, only its turn knows them.
+/// The newest number of each kind. During a step, only its turn knows them.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Ids {
     pub(super) event: Seq,
@@ -56,14 +56,14 @@ impl Turn {
         self.ids.question
     }
 
-    /// Tells the operator, with the step that decides it; `image` is what it is about.
+    /// Notifies the operator as part of this step; `image` is what the notice is about.
     pub(super) fn notify(&mut self, image: Option<&ImageName>, kind: NoticeKind) {
         self.changes.meta = true;
         self.ids.notice = self.ids.notice.next();
         self.notices.push(Notice { id: self.ids.notice, at: self.now, image: image.cloned(), kind });
     }
 
-    /// A number that looks random and is the same again for the same seed and number of a build or question.
+    /// A pseudo-random number, the same for the same seed and number of a build or question.
     pub(super) fn jitter(&self, number: u64) -> u64 {
         random::mix(self.seed ^ number.wrapping_mul(random::STRIDE))
     }

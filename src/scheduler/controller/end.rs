@@ -1,4 +1,4 @@
-//! PURE: how a build of ours ends: as the back-end says, or given up when nobody can say (semantics R8, R11).
+//! PURE: how a build of ours ends: as the back-end reports, or given up if that can't be known (semantics R8, R11).
 
 use super::ImageController;
 use crate::build::Outcome;
@@ -11,7 +11,7 @@ use crate::scheduler::turn::Turn;
 use crate::scheduler::wait::back_off;
 
 impl ImageController {
-    /// R8: a started build ends. A failure is tried again only as often as the policy says; a loss once.
+    /// R8: a started build ends. A failure is retried only as often as the policy allows; a loss once.
     pub(super) fn end(
         &mut self,
         build: BuildId,
@@ -37,7 +37,7 @@ impl ImageController {
         self.lane.apply(Fact::Finished { build, at, outcome, log_url, reason, reopened }, &mut turn.changes);
     }
 
-    /// The build in the waiting place ends without having begun. `jitter`: wait before the next try.
+    /// The build in the waiting place ends without having started. `jitter`: wait before the next try.
     pub(super) fn never_started(&mut self, outcome: Outcome, reason: EndReason, jitter: Option<u64>, turn: &mut Turn) {
         let live = &self.lane.queued.as_ref().expect("a build that never started is in the waiting place").live;
         let build = live.record.id;
@@ -61,8 +61,8 @@ impl ImageController {
         }
     }
 
-    /// R11: only after the back-end was asked, and not because the first question after a start fails, is a build given
-    /// up.
+    /// R11: gives a build up only after the back-end was asked, and not because the first question after a start
+    /// failed.
     pub(super) fn give_up_overdue(&mut self, turn: &mut Turn) {
         let deadline = self.policy.build_deadline;
         let overdue = self.lane.lives().filter(|live| {
@@ -76,7 +76,7 @@ impl ImageController {
         }
     }
 
-    /// A trigger whose build nobody could look for, for too long, is open again: one build too many is cheaper
+    /// Reopens the events of a trigger whose build could not be looked for, for too long: one build too many is cheaper
     /// than one too few.
     pub(super) fn give_up_if_uncertain_for_long(&mut self, turn: &mut Turn) {
         let Some(queued) = &self.lane.queued else { return };
@@ -94,8 +94,8 @@ impl ImageController {
         self.never_started(Outcome::NotStarted, EndReason::Unverified, None, turn);
     }
 
-    /// Only time in which we could have seen a build counts: not that before a restart, nor what a clock set forward
-    /// or a machine that slept made of it.
+    /// Only time in which we could have seen a build counts: not time before a restart, nor the gap made by a clock
+    /// set forward or a machine that slept.
     pub(super) fn grace_is_over(&self, since: Timestamp, now: Timestamp) -> bool {
         since.max(self.since).plus(self.policy.uncertain_grace) <= now
     }

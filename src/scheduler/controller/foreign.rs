@@ -1,4 +1,4 @@
-//! PURE: builds that others started: they take places, and cover as far as their commit proves (semantics R7).
+//! PURE: builds that others started take places, and cover as far as their commit proves (semantics R7).
 
 use super::ImageController;
 use super::matching::fits_label;
@@ -22,7 +22,7 @@ impl ImageController {
                 Some(_) => None,
             };
             if let Some(outcome) = outcome {
-                // One that never began, or whose end nobody has seen, covers nothing, whatever its commit.
+                // One that never started, or whose end was never seen, covers nothing, whatever its commit.
                 let ran = theirs.filter(|theirs| match theirs.state {
                     BackendBuildState::Finished(Outcome::Cancelled | Outcome::Lost) => {
                         known.started || theirs.started_at.is_some()
@@ -62,7 +62,7 @@ impl ImageController {
         }
     }
 
-    /// The keys whose open events a foreign build's commit proves to be in it: the label must be the key's.
+    /// The keys whose open events a foreign build holds, as its commit proves; its label must be the key's.
     fn covered_by_foreign(&self, theirs: &BackendBuild) -> Vec<(GitRef, Seq)> {
         let Some(commit) = &theirs.commit else { return Vec::new() };
         let keys = self.lane.keys.iter().filter(|(git_ref, _)| {
@@ -80,7 +80,7 @@ impl ImageController {
     }
 }
 
-/// A build of theirs without an end from before anybody could still wait for it.
+/// A foreign build without an end, too old for anyone to wait for.
 fn is_long_over(theirs: &BackendBuild, policy: &Policy, now: Timestamp) -> bool {
     theirs.created_at.is_some_and(|created_at| created_at.plus(policy.build_deadline) <= now)
 }

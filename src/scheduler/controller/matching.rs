@@ -9,14 +9,14 @@ use crate::scheduler::lane::{Lane, Live};
 use crate::scheduler::open::Open;
 use crate::scheduler::policy::Policy;
 
-/// A build of theirs may seem to be this much older than our call and still be of it: the back-end's clock is known to
-/// about two seconds, and its times are cut to whole ones.
+/// A build may seem this much older than our call and still come from it: we know the back-end's clock to
+/// about two seconds, and its times are truncated to whole seconds.
 pub(super) const CLOCK_TOLERANCE: Duration = Duration::from_secs(4);
-/// Rows of one trigger, one for each build rule, are made within this time.
+/// The back-end makes the builds of one trigger, one per build rule, within this time.
 const SIBLINGS_WITHIN: Duration = Duration::from_secs(10);
 
 impl ImageController {
-    /// While a trigger call is under way, or waits for its first build, a new one of theirs may turn out to be ours.
+    /// While a trigger call is in flight, or has no build yet, a new foreign build may turn out to be ours.
     pub(super) fn may_be_of_a_call_under_way(&self, theirs: &BackendBuild) -> bool {
         self.lane
             .queued
@@ -25,7 +25,7 @@ impl ImageController {
     }
 }
 
-/// The unclaimed builds that fit a build without builds, or further ones of the same trigger.
+/// The unclaimed back-end builds that fit one of ours that has none, or further ones of the same trigger.
 pub(super) fn matching_builds<'a>(
     lane: &Lane,
     live: &Live,
@@ -43,7 +43,7 @@ pub(super) fn matching_builds<'a>(
     if attached.is_empty() && !live.record.backend_ids.is_empty() {
         return Vec::new();
     }
-    // Among builds made at about the time of the call the newest: if it isn't ours, it holds all that ours would.
+    // Of the builds made around the time of the call, take the newest: if it isn't ours, it holds all that ours would.
     let about_the_call = |theirs: &&&BackendBuild| theirs.created_at.is_some_and(|at| is_about_the_call(at, live));
     let ours = candidates.iter().rfind(about_the_call).or(candidates.first()).copied();
     let Some(first) = attached.first().copied().or(ours) else { return Vec::new() };
@@ -55,8 +55,8 @@ pub(super) fn matching_builds<'a>(
             (Some(a), Some(b)) => a.since(b).max(b.since(a)) <= SIBLINGS_WITHIN,
             _ => false,
         };
-        // One that turns up late beside one that was made a moment before the call may be the one that is ours, unless
-        // the answer to the call named the first.
+        // One that turns up late, next to one made a moment before the call, may be ours instead, unless
+        // the call's answer named the first.
         let made_after = theirs.created_at > first.created_at;
         let turned_up = made_after && !live.named && theirs.created_at.is_some_and(|at| is_about_the_call(at, live));
         if theirs.id != first.id && ((of_other_rule && together) || turned_up) {
@@ -66,9 +66,9 @@ pub(super) fn matching_builds<'a>(
     found
 }
 
-/// The newest of the carried events that were surely accepted before `theirs` was made, by clocks that are known to
-/// [`CLOCK_TOLERANCE`]. A call of unknown outcome may have had no effect, and `theirs` may be somebody else's of
-/// just before; what it can't contain must stay open.
+/// The newest carried event that was surely accepted before `theirs` was made, by clocks known to
+/// [`CLOCK_TOLERANCE`]. A call of unknown outcome may have had no effect, and `theirs` may be a foreign build made
+/// just before; what it can't hold must stay open.
 pub(super) fn accepted_surely_before(live: &Live, theirs: &BackendBuild) -> Seq {
     let Some(made_at) = theirs.created_at else { return Seq(0) };
     let groups = live.carries.iter().flat_map(Open::groups);
@@ -76,7 +76,7 @@ pub(super) fn accepted_surely_before(live: &Live, theirs: &BackendBuild) -> Seq 
     before.last().map_or(Seq(0), |group| group.last)
 }
 
-/// Whether a build of theirs can be of this build: made after the call, and called what builds of its ref are called.
+/// Whether a back-end build can be this one of ours: made after the call, with a label of its ref.
 fn fits(theirs: &BackendBuild, live: &Live, policy: &Policy) -> bool {
     let Some(called_at) = live.record.triggered_at else { return false };
     let made_after = match theirs.created_at {
@@ -96,7 +96,7 @@ pub(super) fn fits_label(theirs: &BackendBuild, git_ref: Option<&GitRef>, policy
     }
 }
 
-/// Whether a build of theirs was made before the call was over, as far as clocks tell.
+/// Whether a back-end build was made before the call returned, as far as clocks tell.
 fn is_about_the_call(at: Timestamp, live: &Live) -> bool {
     let over = live.answered_at.or(live.record.triggered_at);
     over.is_some_and(|over| at <= over.plus(CLOCK_TOLERANCE))

@@ -1,4 +1,4 @@
-//! PURE: what an answer of the back-end means for our builds (semantics R4, R6).
+//! PURE: what a back-end's answer means for our builds (semantics R4, R6).
 
 use super::ImageController;
 use super::matching::{CLOCK_TOLERANCE, accepted_surely_before, fits_label, matching_builds};
@@ -14,14 +14,14 @@ use crate::scheduler::step::Effect;
 use crate::scheduler::turn::Turn;
 use crate::scheduler::wait::back_off;
 
-/// A longer id is no id of a back-end that we know, and has no place in a small entry of the journal.
+/// No known back-end has longer ids, and a longer one would not fit a small journal entry.
 const BACKEND_ID_BYTES_MAX: usize = 64;
 /// While a build is live, questions come at most this many times `observe_every` apart.
 const OBSERVE_GROWTH_MAX: u32 = 4;
 
 impl ImageController {
-    /// Takes in the answer to a question. An answer to a question that was withdrawn, because the slot has
-    /// changed since it was asked, is stale and counts for nothing.
+    /// Handles the answer to a question. If the question was withdrawn because the slot has
+    /// changed since, its answer is stale and is ignored.
     pub(in crate::scheduler) fn observed(
         &mut self,
         question: u64,
@@ -49,7 +49,7 @@ impl ImageController {
         self.schedule_next(before != self.lane, turn.now);
     }
 
-    /// R6: finds the builds of a trigger whose build nobody has named, or finds that there are none.
+    /// R6: finds the builds of a trigger whose build was not named, or finds that there are none.
     fn attach(&mut self, observation: &Observation, asked: &Question, turn: &mut Turn) {
         let Some(queued) = &self.lane.queued else { return };
         if queued.phase == Phase::Triggering {
@@ -67,7 +67,7 @@ impl ImageController {
             self.attach_builds(build, backend_ids, only_through, turn);
             return;
         }
-        // One that was assumed to have begun, before there was a login, has an end that is assumed.
+        // One assumed to have started, before there was a login, has an assumed end.
         if !live.record.backend_ids.is_empty() || live.record.started_at.is_some() {
             return;
         }
@@ -84,7 +84,7 @@ impl ImageController {
         }
     }
 
-    /// Rows of a running build that show up late: of another build rule, or ours beside one that we took for ours.
+    /// Attaches back-end builds that show up late: of another build rule, or ours next to one that we took for ours.
     fn attach_late(&mut self, observation: &Observation, turn: &mut Turn) {
         let Some(Running { live, .. }) = &self.lane.running else { return };
         if live.record.backend_ids.is_empty() {
@@ -107,7 +107,7 @@ impl ImageController {
         turn: &mut Turn,
     ) {
         if self.lane.live(build).is_some_and(|live| live.cancelled_by.is_some()) {
-            // It could not be asked for while nobody knew what to cancel.
+            // It could not be cancelled while its id was unknown.
             let cancel = |backend_id: &BackendBuildId| Effect::Cancel {
                 image: self.lane.image.clone(),
                 build,
@@ -118,7 +118,7 @@ impl ImageController {
         self.lane.apply(Fact::Attached { build, backend_ids, only_through }, &mut turn.changes);
     }
 
-    /// The back-end says that one is pending already: ride on it, if it is there; else the call was refused.
+    /// The back-end says that a build is pending already: ride on it if it is there; else the call was refused.
     fn ride_or_retry(&mut self, observation: &Observation, asked: &Question, turn: &mut Turn) {
         let queued = self.lane.queued.as_ref().expect("looked up by the caller");
         let (build, git_ref) = (queued.live.record.id, queued.live.record.git_ref.clone());
@@ -129,7 +129,7 @@ impl ImageController {
         });
         if let Some(theirs) = waiting {
             let backend_ids = vec![theirs.id.clone()];
-            // It was there before our call: by time it covers nothing that we know of.
+            // It existed before our call: by time it covers nothing that we know of.
             self.lane.apply(Fact::Attached { build, backend_ids, only_through: Some(Seq(0)) }, &mut turn.changes);
         } else {
             let reason = RefusalReason::PendingNotShown;
@@ -139,7 +139,7 @@ impl ImageController {
         }
     }
 
-    /// Brings our live builds up to what the back-end shows of their builds.
+    /// Updates our live builds from what the back-end shows.
     fn follow_ours(&mut self, observation: &Observation, asked: &Question, turn: &mut Turn) {
         let builds: Vec<BuildId> = self.lane.lives().map(|live| live.record.id).collect();
         for build in builds {
@@ -190,7 +190,7 @@ impl ImageController {
         }
     }
 
-    /// R4: the first sight of a build that has begun fixes what it covers; a commit that becomes known later
+    /// R4: the first sight of a started build fixes what it covers; a commit that becomes known later
     /// may still correct that.
     fn begun(&mut self, build: BuildId, commit: Option<&CommitId>, started_at: Option<Timestamp>, turn: &mut Turn) {
         let live = self.lane.live(build).expect("seen because it lives");
@@ -213,7 +213,7 @@ impl ImageController {
         self.lane.apply(Fact::Started { build, at, cover: covered, assumed_until: None }, &mut turn.changes);
     }
 
-    /// A build that the history should show and doesn't: after the grace it has vanished.
+    /// A build missing from the history that should show it: after the grace it has vanished.
     fn absent(&mut self, build: BuildId, observation: &Observation, turn: &mut Turn) {
         let live = self.lane.live(build).expect("listed just now");
         let called_at = live.record.triggered_at.unwrap_or(turn.now);
@@ -240,7 +240,7 @@ impl ImageController {
         }
     }
 
-    /// When to ask next: soon after a change, then ever more seldom, up to a limit.
+    /// Sets when to ask next: soon after a change, then ever less often, up to a limit.
     fn schedule_next(&mut self, changed: bool, now: Timestamp) {
         let every = self.policy.observe_every;
         let wait = if changed { every } else { self.watch.wait.max(every) };
@@ -250,13 +250,13 @@ impl ImageController {
     }
 }
 
-/// What the builds of one build say together: one trigger may have made several, one for each build rule.
+/// What the back-end's builds of one trigger show together: there may be one for each build rule.
 enum Sight {
     /// None of them is shown.
     Absent,
-    /// Shown, in words that we don't know: in flight until the deadline.
+    /// Shown in an unknown state: in flight until the deadline.
     Unclear,
-    /// None has begun.
+    /// None has started.
     Waiting,
     Begun {
         commit: Option<CommitId>,
@@ -269,7 +269,7 @@ enum Sight {
         started_at: Option<Timestamp>,
         finished_at: Option<Timestamp>,
         log_url: Option<String>,
-        /// One of them began before it ended.
+        /// One of them started before it ended.
         ever_ran: bool,
     },
 }
@@ -308,7 +308,7 @@ impl Sight {
     }
 }
 
-/// One that is being cancelled, or was, has begun only if it says when.
+/// One that is being cancelled, or was, has started only if it has a start time.
 fn has_begun(theirs: &BackendBuild) -> bool {
     match theirs.state {
         BackendBuildState::Stopping | BackendBuildState::Finished(Outcome::Cancelled) => theirs.started_at.is_some(),

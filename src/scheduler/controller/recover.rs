@@ -1,4 +1,4 @@
-//! PURE: what an image makes of its stored state at the start, and of new rules (semantics R11, R13).
+//! PURE: how an image resumes from its stored state, and under new rules (semantics R11, R13).
 
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ impl ImageController {
         self.give_up_what_is_unseen(turn);
     }
 
-    /// Goes on under other rules. Nothing that is open or under way is lost by that.
+    /// Continues under new rules. Nothing open or in flight is lost.
     pub(in crate::scheduler) fn follow(&mut self, policy: Arc<Policy>, turn: &mut Turn) {
         if self.policy == policy {
             return;
@@ -40,20 +40,20 @@ impl ImageController {
             self.since = turn.now;
         }
         self.policy = policy;
-        // A question that is under way was put by the old rules, perhaps with another login.
+        // A question in flight was asked under the old rules, perhaps with another login.
         self.watch = Watch::default();
         self.give_up_what_is_unseen(turn);
     }
 
-    /// Ends, or takes for begun, what a back-end without a login can't show any more.
+    /// Ends, or takes as started, what a back-end without a login can no longer show.
     fn give_up_what_is_unseen(&mut self, turn: &mut Turn) {
-        // Nobody sees their end any more.
+        // Their end can no longer be seen.
         let unseen = if self.policy.capabilities.observes() { Vec::new() } else { self.lane.foreign.clone() };
         for Foreign { id, .. } in unseen {
             let ended = Fact::ForeignEnded { id, at: turn.now, outcome: Outcome::Lost, covered: Vec::new() };
             self.lane.apply(ended, &mut turn.changes);
         }
-        // Queued when there was a login, and there is none now.
+        // Queued while there was a login; now there is none.
         if let Some(queued) = self.lane.queued.as_ref().filter(|queued| queued.phase == Phase::Accepted)
             && !self.policy.capabilities.observes()
         {

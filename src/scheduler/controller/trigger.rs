@@ -12,9 +12,9 @@ use crate::scheduler::record::{Cover, Fact};
 use crate::scheduler::turn::Turn;
 use crate::scheduler::wait::back_off;
 
-/// A blocked image is tried again this often.
+/// How often a blocked image is tried again.
 const PROBE_EVERY: Duration = Duration::from_mins(30);
-/// Refusals that last this long are told to the operator.
+/// Refusals that last this long are reported to the operator.
 const REFUSED_NOTICE_AFTER: Duration = Duration::from_mins(15);
 
 impl ImageController {
@@ -76,7 +76,7 @@ impl ImageController {
         self.notice_long_refusal(turn);
     }
 
-    /// Tells once that tries have been in vain for long.
+    /// Reports once that tries have failed for long.
     pub(super) fn notice_long_refusal(&mut self, turn: &mut Turn) {
         let Some(refusal) = self.lane.refusal.as_ref().filter(|refusal| !refusal.blocked) else { return };
         let (since, reason) = (refusal.since, refusal.reason.clone());
@@ -86,7 +86,7 @@ impl ImageController {
         }
     }
 
-    /// Tells that the back-end does again what it is asked.
+    /// Reports that the back-end accepts triggers again.
     pub(super) fn lift_block(&mut self, started: bool, turn: &mut Turn) {
         let blocked = self.lane.refusal.as_ref().is_some_and(|refusal| refusal.blocked);
         if blocked || (started && self.noticed) {
@@ -95,11 +95,11 @@ impl ImageController {
         }
     }
 
-    /// R13: without means to see, an accepted trigger counts as started at once.
+    /// R13: in blind mode, an accepted trigger counts as started at once.
     pub(super) fn assume_started(&mut self, build: BuildId, turn: &mut Turn) {
         let through = self.lane.live(build).expect("just accepted").through;
         let cover = Cover { through, commit: None, contradicted: false };
-        // A build behind another one begins when that one ends.
+        // A build queued behind another starts when that one ends.
         let behind = self.lane.running.as_ref().and_then(|running| running.assumed_until);
         let begins = behind.map_or(turn.now, |until| until.max(turn.now));
         let assumed_until = Some(begins.plus(self.policy.expected_build_time));

@@ -1,20 +1,20 @@
-//! Where a fingerprint stands among those that are known: a table with open addressing.
+//! The position of each known fingerprint: a hash table with open addressing.
 //!
-//! Every push asks for two or three fingerprints among up to 131,072, adds them and drops as many old ones. In a tree
-//! each of these steps is some misses of the cache; here it is one or two. Nothing is ever listed from it, so no order of
-//! a table can reach a decision.
+//! Every push looks up two or three fingerprints among up to 131,072, adds them and drops as many old ones. In a tree
+//! each of these costs several cache misses; here it is one or two. The table is never iterated, so its order
+//! can't influence a decision.
 
 use crate::event::Fingerprint;
 
-/// Nobody stands here.
+/// An empty slot.
 const FREE: u64 = u64::MAX;
-/// The fewest places, once there is one.
+/// The fewest slots, once there are any.
 const PLACES_MIN: usize = 16;
 
-/// Finds the numbers of entries by their fingerprints, which stand elsewhere: `of` tells an entry's.
+/// Finds the numbers of entries by their fingerprints, which are stored elsewhere: `of` returns an entry's.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Index {
-    /// A power of two of them, at most half of them taken; or none yet.
+    /// A power of two, at most half of them taken; or none yet.
     places: Vec<u64>,
     taken: usize,
 }
@@ -38,7 +38,7 @@ impl Index {
         }
     }
 
-    /// Adds an entry that is not there. `of` must know it already.
+    /// Adds an entry that is absent. `of` must know it already.
     pub(super) fn insert(&mut self, fingerprint: Fingerprint, number: u64, of: impl Fn(u64) -> Fingerprint) {
         if (self.taken + 1) * 2 > self.places.len() {
             let room = (self.places.len() * 2).max(PLACES_MIN);
@@ -49,7 +49,7 @@ impl Index {
         self.taken += 1;
     }
 
-    /// Takes out an entry that is there. `of` must know it still.
+    /// Removes an entry that is present. `of` must still know it.
     pub(super) fn remove(&mut self, fingerprint: Fingerprint, number: u64, of: impl Fn(u64) -> Fingerprint) {
         let Some(mut gap) = self.home(fingerprint) else { return };
         while self.places[gap] != number {
@@ -57,7 +57,7 @@ impl Index {
             gap = self.after(gap);
         }
         self.taken -= 1;
-        // Whoever stands behind, and would be missed if there were a gap before it, moves up.
+        // Move up the entries behind that a gap would make unreachable.
         let mut at = gap;
         loop {
             self.places[gap] = FREE;
@@ -86,7 +86,7 @@ impl Index {
         self.places[at] = number;
     }
 
-    /// Where a fingerprint stands if nobody is in its way; nowhere while there are no places. Fingerprints are parts of a
+    /// A fingerprint's first slot; None while there are no slots. Fingerprints are parts of a
     /// cryptographic hash, so a part of them would do; the multiplication is for those that tests make up.
     fn home(&self, Fingerprint(bytes): Fingerprint) -> Option<usize> {
         let bits = self.places.len().checked_ilog2()?;
@@ -101,7 +101,7 @@ impl Index {
         (at + 1) & (self.places.len() - 1)
     }
 
-    /// How many steps it is from one place to another, going forward.
+    /// The distance from one slot to another, going forward.
     fn distance(&self, from: usize, to: usize) -> usize {
         to.wrapping_sub(from) & (self.places.len() - 1)
     }

@@ -1,4 +1,4 @@
-//! PURE: how one fact changes a lane, and what is to be written of it. Nothing else may change a lane.
+//! PURE: how one fact changes a lane, and what must be written for it. Nothing else may change a lane.
 
 mod cover;
 mod end;
@@ -12,11 +12,11 @@ use crate::scheduler::open::{Group, Open};
 use crate::scheduler::record::{Changes, Fact, Foreign, Record, Tap};
 
 impl Lane {
-    /// Changes this lane by one fact and notes in `changes` what is to be written.
+    /// Applies one fact to this lane and notes in `changes` what must be written.
     ///
     /// # Panics
     ///
-    /// If the fact names a build that doesn't live: the decisions and the state have parted, and going on
+    /// If the fact names a build that isn't live: decisions and state have diverged, and going on
     /// could lose a push.
     pub(in crate::scheduler) fn apply(&mut self, fact: Fact, changes: &mut Changes) {
         changes.lanes.insert(self.image.clone());
@@ -90,10 +90,10 @@ impl LaneState {
         }
     }
 
-    /// What is open ends without a build.
+    /// Open events end without a build.
     fn end_open(&mut self, git_ref: &GitRef, end: &End, at: Timestamp, changes: &mut Changes) {
         let key = self.key(git_ref, changes);
-        // A tap after this asks for what has just been ended.
+        // A tap after this asks for what was just ended.
         key.tap = None;
         if let Some(open) = key.open.take() {
             self.close(git_ref, &open, &Closure { at, end: end.clone() }, changes);
@@ -112,7 +112,7 @@ impl LaneState {
         changes.write(&self.foreign_record(seen));
     }
 
-    /// The wall clock went back: no moment of what is under way lies ahead of `at`.
+    /// The wall clock went back: moves every moment of what is in flight to `at` at the latest.
     fn clamp(&mut self, at: Timestamp, changes: &mut Changes) {
         for (git_ref, key) in &mut self.keys {
             if let Some(open) = key.open.as_mut().filter(|open| open.lies_ahead_of(at)) {
@@ -159,7 +159,7 @@ impl Queued {
 }
 
 impl Live {
-    /// No moment of it lies ahead of `at`; an end that is assumed comes as long after the call as it was to.
+    /// Moves its moments to `at` at the latest; an assumed end keeps its distance from the call.
     fn clamp(&mut self, at: Timestamp, assumed_until: &mut Option<Timestamp>) {
         let ahead = self.record.triggered_at.map_or(std::time::Duration::ZERO, |called_at| called_at.since(at));
         *assumed_until = assumed_until.map(|until| until.minus(ahead));

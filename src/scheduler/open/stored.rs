@@ -1,7 +1,7 @@
-//! How open events are stored: short, because the row of a key is written again with every burst.
+//! How open events are stored: compactly, because a key's entry is rewritten with every burst do.
 //!
-//! A group is a list of values without names, what ends it stands as a distance from what begins it, and a commit that
-//! the group before it has named is not said again. Exports of before this was so hold names, and are read still.
+//! A group is a list of values without names, its end is stored as a distance from its start, and a commit that
+//! the previous group named is not repeated. Older exports hold names, and can still be read.
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -17,11 +17,11 @@ struct Stored<Commit>(u64, u64, i64, i64, u64, u8, Option<Timestamp>, Option<Com
 const MANUAL: u8 = 1;
 const MIXED: u8 = 2;
 const SEALED: u8 = 4;
-/// It began at the commit that the group before it named.
+/// It started at the commit that the previous group named.
 const FOLLOWS: u8 = 8;
 const FLAGS: u8 = MANUAL | MIXED | SEALED | FOLLOWS;
 
-/// A group as it may be found.
+/// A group in either form.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Found {
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn what_is_stored_comes_back_as_it_was() {
-        // Every way in which four groups can name, and begin at, none or one of two commits.
+        // Every way in which four groups can name, and start at, none or one of two commits.
         let names = [None, Some(1), Some(2)];
         for pattern in 0..9_usize.pow(4) {
             let groups = (0..4).map(|place| {

@@ -1,4 +1,4 @@
-//! PURE: where an open key stands and why it waits. The same answer decides and is shown (semantics R12).
+//! PURE: what an open key waits for. The same answer decides and is shown (semantics R12).
 
 use crate::command::Hold;
 use crate::model::{BuildId, GitRef, Timestamp};
@@ -20,7 +20,7 @@ pub enum Standing {
     Riding {
         build: BuildId,
     },
-    /// It is not yet still, and not yet as old as it may get.
+    /// It is not yet quiet, and has not waited for as long as it may.
     Quiet {
         until: Timestamp,
         at_the_latest: Timestamp,
@@ -30,7 +30,7 @@ pub enum Standing {
         build: BuildId,
         how: Taken,
     },
-    /// The back-end refused; only an operator can change it.
+    /// The back-end refused; only an operator can fix it.
     Blocked {
         again_at: Timestamp,
         reason: EndReason,
@@ -40,7 +40,7 @@ pub enum Standing {
         again_at: Timestamp,
         reason: EndReason,
     },
-    /// The account builds as much as it may.
+    /// The account is at its limit.
     AccountLimit,
     /// Nothing is in its way.
     Ready,
@@ -57,7 +57,7 @@ pub enum Taken {
     ForeignRunning,
 }
 
-/// Where a key of a lane stands at `now`, account limits and other keys aside.
+/// What a key of a lane waits for at `now`, account limits and other keys aside.
 pub fn standing(
     lane: &LaneState,
     git_ref: &GitRef,
@@ -96,7 +96,7 @@ pub fn standing(
     Standing::Ready
 }
 
-/// Which build takes the place that a build of `git_ref` needs (semantics R3).
+/// The build that takes the place that a build of `git_ref` needs (semantics R3).
 pub(super) fn place_taken(lane: &LaneState, git_ref: &GitRef, policy: &Policy) -> Option<(BuildId, Taken)> {
     if let Some(queued) = &lane.queued {
         let how = match queued.phase {
@@ -114,7 +114,7 @@ pub(super) fn place_taken(lane: &LaneState, git_ref: &GitRef, policy: &Policy) -
     let theirs = lane.foreign.iter().map(|foreign| (foreign.id, Taken::ForeignRunning));
     let running: Vec<_> = ours.into_iter().chain(theirs).collect();
     let same_key = lane.running.as_ref().is_none_or(|running| running.live.record.git_ref.as_ref() == Some(git_ref));
-    // Only the same key can be queued early then, and must not do so for ever while another waits.
+    // Then only the same key can be queued early, and must not be for ever while another waits.
     let in_turn = || same_key && !waits_longer(lane, git_ref);
     let behind_one = policy.prequeue && running.len() == 1 && (!lane.overlaps || in_turn());
     if running.is_empty() || behind_one { None } else { running.first().copied() }

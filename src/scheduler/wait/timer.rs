@@ -1,4 +1,4 @@
-//! PURE: what happens by the passing of time alone, and when. Each moment is derived here and nowhere else.
+//! PURE: what happens by time alone, and when. Each moment is derived here and nowhere else.
 
 use super::standing::place_taken;
 use crate::command::Hold;
@@ -7,17 +7,17 @@ use crate::scheduler::lane::{LaneState, Phase};
 use crate::scheduler::policy::Policy;
 use crate::scheduler::question::{Question, Watch};
 
-/// What an image waits for by time alone.
+/// What an image waits for that time alone brings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::scheduler) enum Timer {
-    /// A key has been still for long enough, or has waited for as long as it may, and a refusal's wait is over: its build
+    /// A key has been quiet for long enough, or has waited for as long as it may, and a refusal's wait is over: its build
     /// may be handed out.
     BuildDue,
     /// A pause with a length is over.
     PauseOver,
-    /// The back-end is to be asked what it shows.
+    /// The back-end is due to be asked.
     QuestionDue,
-    /// A question got no answer for so long that it is taken for lost.
+    /// A question had no answer for so long that it counts as lost.
     AnswerLost,
     /// The end of a build that the back-end can't show is assumed.
     EndAssumed,
@@ -29,7 +29,7 @@ impl Timer {
     const ALL: [Self; 6] =
         [Self::BuildDue, Self::PauseOver, Self::QuestionDue, Self::AnswerLost, Self::EndAssumed, Self::Unverifiable];
 
-    /// When it is to go off for this lane; None: not until something else has happened.
+    /// When it goes off for this lane; None: not before something else happens.
     pub(in crate::scheduler) fn at(self, lane: &LaneState, policy: &Policy, watch: &Watch) -> Option<Timestamp> {
         match self {
             Self::BuildDue => build_due(lane, policy),
@@ -41,7 +41,7 @@ impl Timer {
         }
     }
 
-    /// When a lane must be looked at next, though nothing happens. `may_trigger`: nothing beyond it holds its builds back.
+    /// When a lane must be looked at next without input. `may_trigger`: nothing outside it holds its builds back.
     pub(in crate::scheduler) fn next(
         lane: &LaneState,
         policy: &Policy,
@@ -70,7 +70,7 @@ fn build_due(lane: &LaneState, policy: &Policy) -> Option<Timestamp> {
     Some(not_before.map_or(due, |not_before| due.max(not_before)))
 }
 
-/// Also of a build from before there was a login. One from before there was none ends at once.
+/// Also for a build from before there was a login. One from before a login went away ends at once.
 fn end_assumed(lane: &LaneState, policy: &Policy) -> Option<Timestamp> {
     let running = lane.running.as_ref()?;
     let at_once = || running.live.record.started_at.unwrap_or(Timestamp::from_millis(0));

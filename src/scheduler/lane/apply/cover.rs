@@ -1,4 +1,4 @@
-//! PURE: which events a build covers, from its start on (semantics R4).
+//! PURE: which events a build covers once started (semantics R4).
 
 use crate::build::BuildState;
 use crate::event::{Closure, End};
@@ -36,12 +36,12 @@ impl LaneState {
         *self.live_mut(build) = live;
     }
 
-    /// Gives a started build the events that it covers; the rest of its key is open.
+    /// Gives a started build the events that it covers; the rest of its key stays open.
     fn assign_coverage(&mut self, live: &mut Live, at: Timestamp, cover: &Cover, changes: &mut Changes) {
         let git_ref = live.record.git_ref.clone().expect("a build of ours has a ref");
         let key = self.key(&git_ref, changes);
         let later = key.open.take();
-        // Parted before they are put together: a group that grew over the border would be covered by nothing.
+        // Split before joining: a group that grew across the border would be covered by nothing.
         let part = |open: Option<Open>| open.map_or((None, None), |open| open.split(cover.through));
         let (carried, uncovered) = part(live.carries.take());
         let (later_covered, later_open) = part(later);
@@ -61,7 +61,7 @@ impl LaneState {
             key.built = Some(commit.clone());
             live.record.commit = Some(commit.clone());
         } else {
-            // Else the commit of an earlier build would pass for what the newest one built.
+            // Else an earlier build's commit would pass for the newest one's.
             key.built = None;
         }
         live.record.span = covered.as_ref().map(|covered| (covered.first(), covered.last()));
@@ -73,7 +73,7 @@ impl LaneState {
         changes.write(&live.record);
     }
 
-    /// A build of others covers the open events of these keys up to a number.
+    /// A foreign build covers the open events of these keys up to a number.
     pub(super) fn cover_keys(
         &mut self,
         covered: &[(GitRef, Seq)],
@@ -86,18 +86,18 @@ impl LaneState {
         }
     }
 
-    /// Ends the open events of a key up to a number, as built by a build of others.
+    /// Ends the open events of a key up to a number, as built by a foreign build.
     fn cover_key(&mut self, git_ref: &GitRef, through: Seq, build: BuildId, at: Timestamp, changes: &mut Changes) {
         let key = self.key(git_ref, changes);
         let (covered, open) = key.open.take().map_or((None, None), |open| open.split(through));
         key.open = open;
         if let Some(covered) = covered {
-            // `closed_through` stays: their commit says nothing of events that were numbered before these.
+            // `closed_through` stays: the foreign commit proves nothing about events with smaller numbers.
             self.record_closure(git_ref, &covered, Some(&Closure { at, end: End::BuiltBy(build) }), changes);
         }
     }
 
-    /// What the build carried, or covered, is open again.
+    /// Reopens what the build carried or covered.
     pub(super) fn reopen(&mut self, live: &mut Live, changes: &mut Changes) {
         let git_ref = live.record.git_ref.clone().expect("a build of ours has a ref");
         let key = self.key(&git_ref, changes);
@@ -110,7 +110,7 @@ impl LaneState {
 
     pub(super) fn close(&mut self, git_ref: &GitRef, events: &Open, closure: &Closure, changes: &mut Changes) {
         let key = self.key(git_ref, changes);
-        // A person drops what is open, not what a build covers that may yet be lost.
+        // A person drops what is open, not what a build covers, which may yet be lost.
         if matches!(closure.end, End::DroppedBy { .. } | End::Cancelled { .. }) {
             key.lookback.leave(events.last());
         } else {
@@ -119,7 +119,7 @@ impl LaneState {
         self.record_closure(git_ref, events, Some(closure), changes);
     }
 
-    /// Writes down how events ended; None: that they have not.
+    /// Records how events ended; None: that they have not.
     pub(super) fn record_closure(
         &self,
         git_ref: &GitRef,

@@ -1,4 +1,4 @@
-//! PURE: how a build leaves its place, and what stays known of it.
+//! PURE: how a build leaves its place, and what is kept of it.
 
 use std::time::Duration;
 
@@ -8,11 +8,11 @@ use crate::reason::{BuildNote, EndReason};
 use crate::scheduler::lane::{LaneState, Live, Phase, Queued, Running};
 use crate::scheduler::record::Changes;
 
-/// How many of the back-end's builds that ended are remembered, so that none is taken for a new one.
+/// How many ended back-end builds are remembered, so that none is taken for a new one.
 const CLAIMED_MAX: usize = 24;
 
 impl LaneState {
-    /// A build that has started ends. `words`: where its log is, and what is to be said of its end.
+    /// Ends a started build. `words`: where its log is, and what to say about its end.
     pub(super) fn finish(
         &mut self,
         build: BuildId,
@@ -41,7 +41,7 @@ impl LaneState {
         self.archive(live, changes);
     }
 
-    /// Takes a build out of its place. One that ran beside it has the running place for itself now.
+    /// Takes a build out of its place. One that ran in parallel now gets the running place to itself.
     fn take_place(&mut self, build: BuildId) -> Live {
         let live = if self.running.as_ref().is_some_and(|running| running.live.record.id == build) {
             self.running.take().expect("just seen").live
@@ -57,7 +57,7 @@ impl LaneState {
         live
     }
 
-    /// What the outcome changes of how the key's next builds are judged.
+    /// How the outcome affects the way the key's next builds are judged.
     fn note_outcome(&mut self, git_ref: &GitRef, live: &Live, outcome: Outcome, reopened: bool, changes: &mut Changes) {
         let key = self.key(git_ref, changes);
         key.retries = if outcome == Outcome::Failure && reopened { key.retries + 1 } else { 0 };
@@ -88,7 +88,7 @@ impl LaneState {
             self.remember(id.clone());
         }
         changes.write(&live.record);
-        // A refused call is no build that anybody would call the last one.
+        // A refused call doesn't count as the last build.
         if live.record.started_at.is_some() {
             self.last_build = Some(live.record);
         }

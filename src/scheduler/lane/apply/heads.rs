@@ -1,4 +1,4 @@
-//! PURE: what becomes known of where refs point, and how a key is forgotten.
+//! PURE: learns where refs point, and forgets keys.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ impl LaneState {
             if self.keys.contains_key(git_ref) {
                 let key = self.key(git_ref, changes);
                 if key.wanted.replace(commit.clone()).is_none() {
-                    // What was pushed before was never told.
+                    // Earlier pushes were never reported.
                     key.lookback.lose_track();
                 }
             } else {
@@ -44,7 +44,7 @@ impl LaneState {
         }
     }
 
-    /// Where the key's ref points stays known.
+    /// Keeps what the key's ref points to.
     pub(super) fn forget_key(&mut self, git_ref: &GitRef, changes: &mut Changes) {
         let key = self.keys.remove(git_ref).unwrap_or_default();
         changes.keys.insert((self.image.clone(), git_ref.clone()));

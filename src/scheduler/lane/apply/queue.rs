@@ -1,4 +1,4 @@
-//! PURE: what becomes of the build in the waiting place until it starts.
+//! PURE: what happens to the build in the waiting place until it starts.
 
 use crate::build::{BackendBuildId, BuildState, Outcome};
 use crate::event::{Closure, End};
@@ -51,7 +51,7 @@ impl LaneState {
     }
 
     pub(super) fn accept(&mut self, at: Timestamp, backend_id: Option<&BackendBuildId>, changes: &mut Changes) {
-        // "Accepted" is not "started": until a start is seen, the waits between tries go on growing.
+        // "Accepted" is not "started": until a start is seen, the waits between tries keep growing.
         self.refusal.take_if(|refusal| refusal.blocked);
         let queued = self.queued.as_mut().expect("only a build in the waiting place is triggered");
         queued.phase = Phase::Accepted;
@@ -62,7 +62,7 @@ impl LaneState {
         changes.write(&queued.live.record);
     }
 
-    /// Nobody can know whether the call had its effect.
+    /// It can't be known whether the call had an effect.
     pub(super) fn doubt(&mut self, at: Timestamp, reason: &UncertainReason, changes: &mut Changes) {
         let queued = self.queued.as_mut().expect("only a build in the waiting place is triggered");
         let pending = matches!(reason, UncertainReason::AlreadyPending { .. });
@@ -111,7 +111,7 @@ impl LaneState {
         }
     }
 
-    /// It ends without having begun: its events end as cancelled with it, or are open again.
+    /// It ends without having started: its events end as cancelled with it, or are open again.
     pub(super) fn end_unstarted(
         &mut self,
         at: Timestamp,
@@ -136,7 +136,7 @@ impl LaneState {
         self.archive(live, changes);
     }
 
-    /// One more try was in vain.
+    /// Another try failed.
     fn refuse_until(&mut self, at: Timestamp, reason: &EndReason, again_at: Timestamp, blocked: bool) {
         let times = self.refusal.as_ref().map_or(0, |refusal| refusal.times) + 1;
         let since = self.refusal.as_ref().map_or(at, |refusal| refusal.since);
