@@ -1,8 +1,8 @@
-//! The loop that owns the scheduler: it takes in what happened, decides, writes, and only then acts.
+//! The loop that owns the scheduler. It takes in what happened, decides, writes, and only then acts.
 //!
-//! What waits is taken in together and makes one step and one flush: group commit is the performance design.
-//! Effects run as tasks with time limits, and what comes of them comes back as inputs. Only this room knows the
-//! time; only `handle.rs` lets others in.
+//! Everything that waits is taken in together, as one step with one flush: group commit is the performance design.
+//! Effects run as tasks with time limits, and their results come back as inputs. Only this module reads the clock; only
+//! `handle.rs` lets others in.
 
 mod configuration;
 mod counters;
@@ -31,17 +31,17 @@ use crate::model::{BuildId, ImageName, Seq, Timestamp};
 use crate::scheduler::{Decision, Effect, Input, Scheduler, Snapshot, Step, Ticket};
 use crate::status::Picture;
 
-/// Requests on their way to the driver. Beyond it they are refused with 503, at once.
+/// Requests on their way to the driver. Beyond this limit they are refused with 503 at once.
 const INBOX_MAX: usize = 4_096;
-/// The most requests that one step takes in.
+/// The most requests that one step takes.
 const STEP_MAX: usize = 1_024;
-/// The most turns of the runtime for which requests are gathered before they are decided together.
+/// The most turns of the runtime during which requests are gathered for one step.
 const GATHER_TURNS_MAX: usize = 4;
-/// Enough of them for one flush: while it goes to disk, the next are read.
+/// Enough requests for one flush: while it goes to disk, the next ones are read.
 const GATHER_ENOUGH: usize = 96;
-/// In how many steps the oldest open event is looked for once.
+/// The oldest open event is looked up once in this many steps.
 const LOOK_FOR_OPEN_EVERY: u64 = 16;
-/// How long the end waits for trigger calls under way, so that their outcome is known and not uncertain.
+/// How long shutdown waits for trigger calls in flight, so that their outcome is known rather than uncertain.
 const ENDING_LIMIT: Duration = Duration::from_secs(10);
 
 /// The one owner of the scheduler.
@@ -50,25 +50,24 @@ pub struct Driver<J> {
     journal: J,
     vitals: Arc<Vitals>,
     backends: Arc<Backends>,
-    /// The rules in force, published for everyone who reads them.
+    /// The rules in force, published to all readers.
     rules: watch::Sender<Arc<Rules>>,
-    /// The configuration that the next step puts in force, and who waits for that.
+    /// The configuration that the next step puts in force, and the caller waiting for it.
     next: Option<Configuration>,
     configurers: Vec<oneshot::Sender<()>>,
     inbox: mpsc::Receiver<Message>,
     picture: watch::Sender<Picture>,
     counters: Counters,
     clock: Clock,
-    /// Calls under way; each ends by itself within its time limit.
+    /// Calls in flight; each ends within its time limit.
     calls: JoinSet<Input>,
-    /// What calls have brought and no step has taken in yet.
+    /// Results of calls that no step has taken in yet.
     answers: VecDeque<Input>,
     waiting: BTreeMap<Ticket, oneshot::Sender<Decision>>,
     newest_ticket: u64,
     history: HistoryLimit,
     steps: u64,
-    /// Nothing from this number on may be forgotten. The oldest open event is looked for once in a while only: none
-    /// older opens meanwhile.
+    /// Nothing from this number on may be forgotten. Looked up only now and then: no older event opens in the meantime.
     keep_from: Seq,
     watchdog: Option<Duration>,
     fed_at: Timestamp,
@@ -81,7 +80,7 @@ pub struct Parts<J> {
     pub snapshot: Snapshot,
     pub configuration: Configuration,
     pub history: HistoryLimit,
-    /// Where receipts can be read: the address of `/v1/events`.
+    /// Where receipts can be read: the URL of `/v1/events`.
     pub receipts_url: String,
     /// How often the service manager expects a sign of life.
     pub watchdog: Option<Duration>,
@@ -111,7 +110,7 @@ enum Waited {
 }
 
 impl<J: Storage> Driver<J> {
-    /// Takes up where the journal ends. Nothing runs yet; the first step is written by [`drive`](Self::drive).
+    /// Resumes where the journal ends. Nothing runs yet; [`drive`](Self::drive) writes the first step.
     pub fn new(parts: Parts<J>) -> (Self, Handle, Step) {
         let mut clock = Clock::new();
         let Configuration { rules, settings, backends } = parts.configuration;
@@ -150,11 +149,11 @@ impl<J: Storage> Driver<J> {
         (driver, handle, first_step)
     }
 
-    /// Drives until `ending` resolves; then takes in what is still to come, and closes the journal.
+    /// Drives until `ending` resolves, then takes in the remaining input and closes the journal.
     ///
     /// # Errors
     ///
-    /// If a step can't be written. The process must end then: memory has run ahead of the disk.
+    /// If a step can't be written. The process must then exit: memory has run ahead of the disk.
     pub async fn drive(mut self, first_step: Step, ending: impl Future<Output = ()>) -> Result<(), JournalError> {
         let mut ending = std::pin::pin!(ending);
         self.conclude(first_step).await?;
@@ -192,8 +191,8 @@ impl<J: Storage> Driver<J> {
         Ok(())
     }
 
-    /// Publishes a configuration that the scheduler decides by from this step on. The images are shown first: a request
-    /// that finds its image in the rules finds its lane, too.
+    /// Publishes the configuration that the scheduler uses from this step on. Images are published first, so that a
+    /// request that finds its image in the rules also finds its lane.
     fn install(&mut self) {
         if let Some(Configuration { rules, backends, .. }) = self.next.take() {
             self.picture.send_modify(|picture| picture.configure(&self.scheduler));
@@ -201,12 +200,12 @@ impl<J: Storage> Driver<J> {
             self.rules.send_replace(rules);
         }
         for answer in self.configurers.drain(..) {
-            // It may have stopped waiting; the rules are in force all the same.
+            // The caller may have stopped waiting; the rules are in force all the same.
             let _ = answer.send(());
         }
     }
 
-    /// What may be forgotten by now.
+    /// What may be forgotten now.
     fn retention(&mut self) -> Retention {
         let (newest, newest_build) = self.scheduler.counters();
         Retention {
@@ -217,8 +216,7 @@ impl<J: Storage> Driver<J> {
         }
     }
 
-    /// Waits until there is something to do. The arms only receive, so that none loses anything when another
-    /// is faster.
+    /// Waits until there is something to do. The arms only receive, so an arm that loses the race loses no message.
     async fn wait(&mut self, mut ending: std::pin::Pin<&mut impl Future<Output = ()>>) -> Waited {
         loop {
             if !self.answers.is_empty() {
@@ -251,8 +249,8 @@ impl<J: Storage> Driver<J> {
         }
     }
 
-    /// Lets requests that are being read come along while more of them come with each turn of the runtime: under load
-    /// one flush serves many, and without load nothing waits.
+    /// Gives requests that are being read time to arrive, as long as each turn of the runtime brings more. Under load
+    /// one flush serves many; without load nothing waits.
     async fn gather(&self) {
         let mut waiting = self.inbox.len();
         for _ in 0..GATHER_TURNS_MAX {
@@ -265,7 +263,7 @@ impl<J: Storage> Driver<J> {
         }
     }
 
-    /// Tells the service manager that the loop and the journal work, as often as it asks for that.
+    /// Tells the service manager, as often as it asks, that the loop and the journal work.
     fn feed_watchdog(&mut self) {
         let now = self.clock.now();
         let is_well = self.vitals.is_well();
@@ -311,12 +309,12 @@ impl<J: Storage> Driver<J> {
         ticket
     }
 
-    /// Starts one effect. What it brings comes back as an input.
+    /// Starts one effect. Its result comes back as an input.
     fn start(&mut self, effect: Effect) {
         match effect {
             Effect::Answer { ticket, decision } => {
                 if let Some(answer) = self.waiting.remove(&ticket) {
-                    // The client may have gone; the event is on disk all the same.
+                    // The client may be gone; the event is on disk all the same.
                     let _ = answer.send(decision);
                 }
             }
@@ -337,8 +335,8 @@ impl<J: Storage> Driver<J> {
         }
     }
 
-    /// Accepts nothing more, but finishes what was accepted: requests in the inbox are written, and trigger
-    /// calls under way get a moment to finish.
+    /// Accepts nothing more, but finishes what was accepted: requests in the inbox are written, and trigger calls in
+    /// flight get a moment to finish.
     async fn end(mut self) -> Result<(), JournalError> {
         self.inbox.close();
         let limit = tokio::time::sleep(ENDING_LIMIT);
@@ -365,7 +363,7 @@ impl<J: Storage> Driver<J> {
     }
 }
 
-/// Sleeps that long; for ever where there is nothing to wait for.
+/// Sleeps for `span`, or for ever if there is nothing to wait for.
 async fn pause(span: Option<Duration>) {
     match span {
         Some(span) => tokio::time::sleep(span).await,

@@ -1,11 +1,11 @@
 //! The journal: the stored form of everything that must survive, and the only maker of [`Committed`].
 //!
-//! sled is named in this room only. One thread owns it; one step of the scheduler is one batch, one flush and
-//! one `fdatasync` of our own, because sled 0.34 on Linux flushes with `sync_file_range`, which by its manual
-//! page neither writes metadata nor empties a disk's cache. What is written is plain entries (see `history/keys` and
-//! `history/entries`), the same for the in-memory twin on which the simulation runs.
+//! Only this module names sled. One thread owns it. One step of the scheduler is one batch, one flush and one
+//! `fdatasync` of our own, because sled 0.34 on Linux flushes with `sync_file_range`, which by its manual page neither
+//! writes metadata nor empties a disk's cache. Entries are plain (see `history/keys` and `history/entries`), and the
+//! same for the in-memory twin that the simulation runs on.
 //!
-//! Any failure of storage ends the process: in memory nothing may run ahead of the disk.
+//! Any storage failure ends the process: memory must never run ahead of the disk.
 
 mod committed;
 mod error;
@@ -43,7 +43,7 @@ use self::store::Writer;
 pub use self::vitals::{COMMIT_LIMIT, Restored, Vitals};
 use crate::scheduler::Snapshot;
 
-/// The journal's door: hands steps to the thread that owns the database.
+/// The front of the journal: hands steps to the thread that owns the database.
 pub struct Journal {
     commands: std::sync::mpsc::SyncSender<Commit>,
     thread: std::thread::JoinHandle<()>,
@@ -56,26 +56,26 @@ struct Commit {
     done: oneshot::Sender<Result<Committed, JournalError>>,
 }
 
-/// A storage that does not answer for this long counts as failed.
+/// A storage that doesn't answer for this long counts as failed.
 const OPEN_LIMIT: Duration = Duration::from_mins(1);
-/// How long a predecessor that is still closing is waited for.
+/// How long to wait for a predecessor that is still closing.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
-/// The same by a command that a person waits for.
+/// The same for a command that a person waits for.
 const COMMAND_PATIENCE: Duration = Duration::from_millis(500);
-/// Steps on their way to the thread. The driver makes one at a time, so this is never filled.
+/// Steps on their way to the thread. The driver makes one at a time, so this never fills up.
 const COMMANDS_MAX: usize = 4;
 
 impl Journal {
-    /// Opens the journal below `data_dir`, alone, and settles it: from here on, what it holds is on disk.
+    /// Opens the journal below `data_dir` exclusively and settles it: from here on, its contents are on disk.
     ///
-    /// Blocks while the database opens. Never begins empty where data was: a damaged database is put aside and the
-    /// newest export takes its place ([`Vitals::restored`]).
+    /// Blocks while the database opens. Never starts empty where data was: a damaged database is set aside, and the
+    /// newest export replaces it ([`Vitals::restored`]).
     pub fn open(data_dir: &Path) -> Result<(Self, Reader, Snapshot), JournalError> {
         let directory = data_dir.to_owned();
         let (sender, opened) = std::sync::mpsc::channel();
         let (commands, inbox) = std::sync::mpsc::sync_channel::<Commit>(COMMANDS_MAX);
         let body = move || {
-            // What may panic on damage is guarded inside; this is for all else.
+            // Panics that damage can cause are caught further down; this catches all others.
             let opened = match catch_unwind(AssertUnwindSafe(|| open::open(&directory, LOCK_PATIENCE))) {
                 Ok(Ok(opened)) => opened,
                 Ok(Err(error)) => return drop(sender.send(Err(error))),
@@ -105,7 +105,7 @@ impl Journal {
 impl Storage for Journal {
     async fn commit(&self, puts: Vec<Put>, retention: Retention) -> Result<Committed, JournalError> {
         if puts.is_empty() {
-            // All that came before is on disk already, since one step follows the other.
+            // Everything before is on disk already, since steps follow one another.
             return Ok(Committed(()));
         }
         let (done, answer) = oneshot::channel();
@@ -117,7 +117,7 @@ impl Storage for Journal {
         self.vitals.clone()
     }
 
-    /// Lets the thread end and waits for it. The directory is free when the last [`Reader`] is gone.
+    /// Lets the thread end and waits for it. The directory is free once the last [`Reader`] is dropped.
     fn close(self) {
         drop(self.commands);
         if self.thread.join().is_err() {
@@ -126,17 +126,17 @@ impl Storage for Journal {
     }
 }
 
-/// The live state of the journal below `data_dir`, which no daemon may be using.
+/// The live state of the journal below `data_dir`. No daemon may be using it.
 pub fn state_of(data_dir: &Path) -> Result<LiveState, JournalError> {
     open::state_of(data_dir, COMMAND_PATIENCE)
 }
 
-/// Makes a journal of an export, in a data directory that holds none. Answers with what the export says of itself.
+/// Makes a journal from an export, in a data directory that holds none. Returns the export's header.
 pub fn import(data_dir: &Path, file: &Path) -> Result<export::ExportHeader, JournalError> {
     open::import(data_dir, file, COMMAND_PATIENCE).map(|(head, _)| head)
 }
 
-/// One batch, one flush, one sync a step, until the door is gone or something fails.
+/// One batch, one flush and one sync per step, until the channel closes or something fails.
 fn serve(writer: &mut impl Writer, inbox: &std::sync::mpsc::Receiver<Commit>, vitals: &Vitals) {
     let _serving = vitals.serving();
     let mut failed = None;
@@ -150,7 +150,7 @@ fn serve(writer: &mut impl Writer, inbox: &std::sync::mpsc::Receiver<Commit>, vi
         let is_written = written.is_ok();
         let _ = done.send(written);
         if !is_written {
-            // Errors of sled stick, and a failed sync may not be repeated: the process is to end.
+            // sled's errors are sticky, and a failed sync must not be retried: the process has to end.
             return;
         }
         if let Err(error) = writer.after_commit() {

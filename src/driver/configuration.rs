@@ -1,4 +1,4 @@
-//! What is in force together: the rules, and what the scheduler and the calls make of them.
+//! What is in force together: the rules, and what the scheduler and the calls derive from them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::scheduler::Settings;
 /// The back-end of each image.
 pub(super) type Backends = BTreeMap<ImageName, Backend>;
 
-/// One configuration, ready to be put in force: nothing of it can fail any more.
+/// One configuration, ready to be put in force: no part of it can fail any more.
 #[derive(Clone, Debug)]
 pub struct Configuration {
     pub rules: Arc<Rules>,
@@ -25,7 +25,8 @@ impl Configuration {
         Self::replacing(&Backends::new(), rules, seed)
     }
 
-    /// The same with the sessions of this one, where the login is still the same: a new one might be refused.
+    /// Like [`new`](Self::new), but keeps the sessions of this one whose login is unchanged: a new login might be
+    /// refused.
     pub fn successor(&self, rules: Rules) -> Result<Self, BackendError> {
         Self::replacing(&self.backends, rules, self.settings.seed)
     }

@@ -1,6 +1,6 @@
-//! What the driver counts since the start.
+//! What the driver has counted since the start.
 //!
-//! Bounded: one series an image, source and state, all of which the configuration names.
+//! Bounded: one series per image, source and state, all of which the configuration names.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ pub(super) struct Counters {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct EventLabels {
-    /// Empty for an event of no image.
+    /// Empty for an event without an image.
     image: String,
     source: String,
     state: &'static str,
@@ -57,7 +57,7 @@ const COMMIT_SECONDS: [f64; 10] = [0.000_25, 0.000_5, 0.001, 0.002, 0.005, 0.01,
 const COMMIT_BATCH: [f64; 10] = [0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 256.0, 1_024.0];
 
 impl Counters {
-    /// The registry adds `_total` to the name of a counter, and a full stop to its text.
+    /// The registry appends `_total` to a counter's name and a full stop to its help text.
     pub(super) fn registered(registry: &mut Registry) -> Self {
         let counters = Self {
             events: Family::default(),
@@ -77,7 +77,7 @@ impl Counters {
         counters
     }
 
-    /// A step that was written, and how long that took.
+    /// Counts a step that was written, and how long that took.
     pub(super) fn count(&self, changes: &Changes, took: Option<Duration>) {
         if let Some(took) = took {
             self.commit_seconds.observe(took.as_secs_f64());

@@ -1,4 +1,4 @@
-//! The calls to back-ends, each within a time limit, and what is said of steps in the log.
+//! The calls to back-ends, each within a time limit, and what the log says about steps.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,10 +17,10 @@ use crate::scheduler::Input;
 use crate::scheduler::record::{Changes, Fact};
 use crate::status::sentences::{notices, reasons};
 
-/// No call takes longer, whatever the client below it thinks.
+/// No call takes longer, whatever the HTTP client's own limit.
 const CALL_LIMIT: Duration = Duration::from_secs(45);
 
-/// The most events of one step that have a line of their own in the log.
+/// The most events of one step that get a log line each.
 const EVENTS_LOGGED_MAX: usize = 4;
 
 pub(super) async fn trigger(backends: Arc<Backends>, request: BuildRequest, counters: Counters) -> Input {
@@ -66,12 +66,12 @@ pub(super) async fn cancel(backends: Arc<Backends>, image: ImageName, build: Bui
     Input::CancelAnswered { image, build, answer }
 }
 
-/// What a call brought; nothing where it was ended with the daemon. A back-end's times are those of the wall clock: they
-/// are moved `ahead`, to our clock.
+/// The result of a call, or None if it was aborted at shutdown. A back-end's times are wall-clock times: they are moved
+/// by `ahead` to our clock.
 ///
 /// # Panics
 ///
-/// If the call panicked: its lane would wait for ever, so the process must end.
+/// If the call panicked: its lane would wait for ever, so the process must exit.
 pub(super) fn outcome(answer: Result<Input, JoinError>, ahead: Duration) -> Option<Input> {
     match answer {
         Ok(mut input) => {
@@ -89,9 +89,9 @@ async fn within<T>(call: impl Future<Output = T>) -> Option<T> {
     tokio::time::timeout(CALL_LIMIT, call).await.ok()
 }
 
-/// Says in the log what a step decided.
+/// Logs what a step decided.
 pub(super) fn log(changes: &Changes) {
-    // The rest of a burst is one line, or the log would cost more than the events.
+    // The rest of a burst gets one line, or the log would cost more than the events.
     let (logged, rest) = changes.events.split_at(changes.events.len().min(EVENTS_LOGGED_MAX));
     if !rest.is_empty() {
         tracing::info!(events = rest.len(), "more events accepted at the same time");
@@ -142,7 +142,7 @@ pub(super) fn log(changes: &Changes) {
     }
 }
 
-/// Why an event opens nothing.
+/// Why an event opened nothing.
 fn not_built(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Opened => "it is built".to_owned(),

@@ -1,4 +1,4 @@
-//! What is read off the published picture and the journal when somebody asks for the metrics: nothing of it is counted.
+//! Gauges, read from the published picture and the journal when metrics are requested. Nothing here is counted.
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ struct Gauges {
     vitals: Arc<Vitals>,
 }
 
-/// Shows them together with what is counted.
+/// Registers them next to the counters.
 pub(super) fn register(registry: &mut Registry, picture: watch::Receiver<Picture>, vitals: Arc<Vitals>) {
     let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
     registry.register("coalesced_build", "Which coalesced this is", version);

@@ -1,4 +1,4 @@
-//! The way in for everyone else, and the answers that can be given without the driver.
+//! The way in for all others, and the answers that don't need the driver.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::scheduler::record::BuildRecord;
 use crate::status::{self, BuildView, Health, HealthStatus, LaneView, Picture, Receipt, RestoredView};
 use crate::telemetry;
 
-/// The way to the driver for everyone else: cheap to clone, shared by all requests.
+/// Everyone else's handle to the driver: cheap to clone, shared by all requests.
 #[derive(Clone)]
 pub struct Handle {
     inbox: mpsc::Sender<Message>,
@@ -34,13 +34,13 @@ pub struct Handle {
 pub struct Acceptance {
     /// One receipt for each event, in order.
     pub receipts: Vec<Receipt>,
-    /// It had come before: these are the first receipts again.
+    /// A repeated delivery: these are the receipts of the first one.
     pub repeated: bool,
-    /// Some of it asks for a build, whatever becomes of that.
+    /// Part of it asks for a build, whatever becomes of that.
     pub builds: bool,
 }
 
-/// Why nothing was accepted. Both are a 503 outside.
+/// Why nothing was accepted. Clients see both as a 503.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unavailable {
     #[error("too many requests wait to be written; try again in a second")]
@@ -58,7 +58,7 @@ pub enum CommandError {
     Unavailable(#[from] Unavailable),
 }
 
-/// The most ids of events that a build shows.
+/// The most event ids that a build shows.
 const BUILD_EVENTS_MAX: usize = 200;
 
 impl Handle {
@@ -73,12 +73,12 @@ impl Handle {
         Self { inbox, rules, picture, metrics: Arc::new(metrics), reader, vitals, receipts_url }
     }
 
-    /// What is published after each step, for exports.
+    /// What is published after each step; exports use it.
     pub fn watch(&self) -> (watch::Receiver<Picture>, Reader, Arc<Vitals>) {
         (self.picture.clone(), self.reader.clone(), self.vitals.clone())
     }
 
-    /// Hands a delivery in and waits until it is on disk.
+    /// Hands in a delivery and waits until it is on disk.
     pub async fn accept(&self, delivery: Delivery) -> Result<Acceptance, Unavailable> {
         let wants_build = delivery.new_events.iter().any(|new| matches!(new.disposition, Disposition::Build { .. }));
         match self.ask(|answer| Message::Deliver(delivery, answer)).await? {
@@ -101,7 +101,7 @@ impl Handle {
         }
     }
 
-    /// Carries out a person's command; answers with the lanes it went to, as they are after it.
+    /// Carries out a person's command and returns the lanes it applied to, in their new state.
     pub async fn command(&self, command: Command) -> Result<Vec<LaneView>, CommandError> {
         match self.ask(|answer| Message::Command(command, answer)).await? {
             Decision::Executed { images } => Ok(images.iter().filter_map(|image| self.lane(image)).collect()),
@@ -122,7 +122,7 @@ impl Handle {
         in_force.await.map_err(|_| Unavailable::Ending)
     }
 
-    /// Says that something changed at the back-end. Lost when the inbox is full: it is only a hint.
+    /// Reports that something changed at the back-end. Only a hint: dropped if the inbox is full.
     pub fn hint(&self, image: ImageName) {
         let _ = self.inbox.try_send(Message::Hint(image));
     }
@@ -157,7 +157,7 @@ impl Handle {
         }
     }
 
-    /// The events that fit, newest first.
+    /// The events that match, newest first.
     pub async fn events(&self, mut query: EventQuery) -> Result<Vec<Receipt>, HistoryError> {
         query.limit = query.limit.min(LIST_LIMIT_MAX);
         self.read(move |handle| {
@@ -175,7 +175,7 @@ impl Handle {
         .await
     }
 
-    /// The builds that fit, newest first.
+    /// The builds that match, newest first.
     pub async fn builds(&self, mut query: BuildQuery) -> Result<Vec<BuildView>, HistoryError> {
         query.limit = query.limit.min(LIST_LIMIT_MAX);
         self.read(move |handle| {
@@ -189,7 +189,7 @@ impl Handle {
         self.read(move |handle| handle.reader.build(id)?.map(|row| handle.build_of(&row)).transpose()).await
     }
 
-    /// Prometheus text of what the driver counts.
+    /// The driver's counters as Prometheus text.
     pub fn metrics(&self) -> String {
         telemetry::exposition(&self.metrics)
     }
@@ -197,7 +197,7 @@ impl Handle {
     async fn ask(&self, message: impl FnOnce(oneshot::Sender<Decision>) -> Message) -> Result<Decision, Unavailable> {
         let (answer, decision) = oneshot::channel();
         self.send(message(answer))?;
-        // The driver drops the ticket only when it ends without having written the step.
+        // The driver drops the ticket only if it ends before the step is written.
         decision.await.map_err(|_| Unavailable::Ending)
     }
 
@@ -221,8 +221,7 @@ impl Handle {
         }
     }
 
-    /// The receipts of a delivery that had come before, as far as they are remembered, and whether any of them asks for a
-    /// build.
+    /// The receipts of a repeated delivery, as far as they are remembered, and whether any of them asks for a build.
     fn first_time(&self, numbers: &[Seq]) -> Result<(Vec<Receipt>, bool), JournalError> {
         let mut receipts = Vec::with_capacity(numbers.len());
         let mut asked = false;

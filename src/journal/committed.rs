@@ -1,4 +1,4 @@
-//! The proof of a commit, as a leaf: the scheduler demands it, and only the journal can make one.
+//! The proof of a commit, in a module of its own: the scheduler requires it, and only the journal can make one.
 
 /// The proof that a step's changes are on disk. Only a journal can make one.
 #[derive(Debug)]

@@ -1,10 +1,10 @@
-//! Why the journal can't be opened, or went out of use: one sentence an error, with what to do.
+//! Why the journal can't be opened, or stopped working: one sentence per error, with what to do.
 
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Why the journal can't be opened, or went out of use.
+/// Why the journal can't be opened, or stopped working.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum JournalError {
     #[error("another coalesced{pid} uses the data directory '{directory}'; each daemon needs its own (data_dir)", pid = .pid.map(|pid| format!(" (process {pid})")).unwrap_or_default())]
@@ -40,14 +40,14 @@ pub enum JournalError {
     Write(String),
     #[error("failed to read the journal: {0}")]
     Read(String),
-    /// What is read is not what was written.
+    /// What was read differs from what was written.
     #[error("{0}")]
     Unsound(String),
     #[error("the journal has ended")]
     Ended,
 }
 
-/// An entry that is not what we write.
+/// An entry that we can't have written.
 pub(super) fn parse_failed(why: impl std::fmt::Display) -> JournalError {
     JournalError::Unsound(format!("an entry can't be read back: {why}"))
 }

@@ -1,7 +1,7 @@
-//! The export: the whole live state as a file of JSON Lines, from which a damaged journal begins again.
+//! The export: the whole live state as a JSON Lines file, from which a damaged journal is restored.
 //!
-//! The first line says what it is, each other line holds one thing, the last one their number and a SHA-256 of all
-//! before it. A file gets its name only when it is whole and on disk.
+//! The first line is a header, each further line holds one item, and the last line holds the number of lines and a
+//! SHA-256 of everything before it. A file gets its name only once it is complete and on disk.
 
 pub(super) mod live;
 
@@ -27,15 +27,15 @@ use crate::scheduler::lane::{Key, LaneState};
 use crate::scheduler::outbox::StoredOutbox;
 use crate::scheduler::record::Remembered;
 
-/// The version of this format. Raised when an older daemon could misread a newer export.
+/// The version of this format. Raised if an older daemon could misread a newer export.
 const FORMAT: u32 = 2;
-/// Exports that are kept.
+/// How many exports are kept.
 const EXPORTS_KEPT: usize = 3;
 /// The most bytes of a line: entries of the journal are smaller than 8 KiB.
 const LINE_BYTES_MAX: u64 = 64 * 1024;
 const BEFORE: &str = "state-";
 const BEHIND: &str = ".jsonl";
-/// What begins the names of files that are being written.
+/// The prefix of files that are still being written.
 const UNFINISHED: &str = ".state-";
 
 /// The first line: what the export is, and the counters.
@@ -44,20 +44,20 @@ pub struct ExportHeader {
     pub format: u32,
     /// The schema of the journal that the state was in.
     pub schema: u32,
-    /// The coalesced that wrote it.
+    /// The version of coalesced that wrote it.
     pub version: String,
     pub made_at: Timestamp,
     pub newest: Seq,
     pub newest_build: BuildId,
     #[serde(default)]
     pub newest_notice: NoticeId,
-    /// Under another name than in format 1, which could not read it as it is now: see the journal's meta entry.
+    /// Named differently than in format 1, which can't read its current form: see the journal's meta entry.
     #[serde(default, rename = "paused", alias = "hold")]
     pub hold: Option<Hold>,
 }
 
 impl ExportHeader {
-    /// Whether a newer coalesced wrote it, so that it could be misread.
+    /// Whether a newer coalesced wrote it, so that this one could misread it.
     fn is_newer(&self) -> bool {
         self.format > FORMAT || self.schema > SCHEMA
     }
@@ -89,7 +89,7 @@ enum Line<'a> {
         remembered: Remembered,
     },
     Event(Cow<'a, Event>),
-    /// One that nobody has received yet.
+    /// A notice not yet delivered.
     Notice(Cow<'a, Notice>),
     End {
         /// The lines before this one.
@@ -105,8 +105,8 @@ pub fn list(exports: &Path) -> Result<Vec<PathBuf>, JournalError> {
     Ok(paths)
 }
 
-/// Writes an export below `data_dir`, syncs it, and removes the oldest beyond those that are kept. Where the
-/// newest one says just that already, it stays the newest and nothing is written. Answers with its path.
+/// Writes an export below `data_dir`, syncs it, and removes the oldest ones beyond the number kept. If the newest
+/// export already holds the same state, it stays the newest and nothing is written. Returns its path.
 pub fn write(data_dir: &Path, state: &LiveState, vitals: &Vitals) -> Result<PathBuf, JournalError> {
     let written = write_below(&data_dir.join("exports"), state);
     match &written {
@@ -143,7 +143,7 @@ fn write_below(exports: &Path, state: &LiveState) -> Result<(PathBuf, Timestamp)
     Ok((path, at))
 }
 
-/// The export at `path`, if it holds that state and nothing else.
+/// The export at `path`, if it holds exactly this state.
 fn says_just(path: &Path, state: &LiveState) -> Option<(PathBuf, Timestamp)> {
     let made_at = read_head(path).ok()?.made_at;
     let mut text = Vec::new();
@@ -151,7 +151,7 @@ fn says_just(path: &Path, state: &LiveState) -> Option<(PathBuf, Timestamp)> {
     (std::fs::read(path).ok()? == text).then(|| (path.to_owned(), made_at))
 }
 
-/// Writes an export out.
+/// Writes an export to `out`.
 pub fn write_to(state: &LiveState, made_at: Timestamp, out: &mut impl Write) -> std::io::Result<()> {
     let mut lines = Lines { out, sha256: Sha256::new(), count: 0 };
     let Snapshot { lanes, hold, newest, newest_build, deliveries, outbox } = &state.snapshot;
@@ -213,13 +213,13 @@ impl<W: Write> Lines<'_, W> {
     }
 }
 
-/// Reads a file that must be a whole export.
+/// Reads a file that must be a complete export.
 pub fn read(path: &Path) -> Result<(ExportHeader, LiveState), JournalError> {
     let file = File::open(path).map_err(|error| io("open", path, error))?;
     read_from(BufReader::new(file), path)
 }
 
-/// Reads what must be a whole export; `path` is where it came from.
+/// Reads what must be a complete export; `path` is where it came from.
 pub(super) fn read_from(lines: impl BufRead, path: &Path) -> Result<(ExportHeader, LiveState), JournalError> {
     let broken = |why: String| JournalError::BrokenExport { path: path.to_owned(), why };
     let mut reading = Reading::of(lines);
@@ -255,7 +255,7 @@ pub(super) fn read_from(lines: impl BufRead, path: &Path) -> Result<(ExportHeade
     }
 }
 
-/// The first line of an export alone, unverified.
+/// Only the first line of an export, unverified.
 pub(super) fn read_head(path: &Path) -> Result<ExportHeader, JournalError> {
     let broken = |why: String| JournalError::BrokenExport { path: path.to_owned(), why };
     let file = File::open(path).map_err(|error| io("open", path, error))?;
@@ -265,8 +265,8 @@ pub(super) fn read_head(path: &Path) -> Result<ExportHeader, JournalError> {
     }
 }
 
-/// The newest export that is whole; None where there is none. One that a newer coalesced wrote is an error, as the
-/// ones before it are not what was asked for.
+/// The newest complete export, or None if there is none. One written by a newer coalesced is an error, since the older
+/// ones are not what was asked for.
 pub(super) fn newest_whole(exports: &Path) -> Result<Option<(PathBuf, ExportHeader, LiveState)>, JournalError> {
     for path in list(exports)?.into_iter().rev() {
         match read(&path) {
@@ -297,14 +297,14 @@ fn checksum_is_right(path: &Path) -> Result<bool, String> {
     Ok(matches!(reading.line()?, Line::End { lines, sha256 } if reading.fits(lines, &sha256)))
 }
 
-/// Goes through an export line by line.
+/// Reads an export line by line.
 struct Reading<R> {
     lines: R,
-    /// The line that it is at.
+    /// The current line.
     text: Vec<u8>,
-    /// Of all lines before that one.
+    /// Hash of all lines before the current one.
     sha256: Sha256,
-    /// The lines so far, with that one.
+    /// Lines so far, including the current one.
     count: u64,
 }
 
@@ -313,7 +313,7 @@ impl<R: BufRead> Reading<R> {
         Self { lines, text: Vec::new(), sha256: Sha256::new(), count: 0 }
     }
 
-    /// Goes to the next line; false where it is at the last.
+    /// Advances to the next line; false if the current one is the last.
     fn advance(&mut self) -> Result<bool, String> {
         if self.lines.fill_buf().map_err(|error| error.to_string())?.is_empty() {
             return Ok(false);
@@ -338,7 +338,7 @@ impl<R: BufRead> Reading<R> {
         if self.advance()? { self.line().map(Some) } else { Ok(None) }
     }
 
-    /// Whether an end that says this is right where it stands.
+    /// Whether an end line with this content is right at this place.
     fn fits(&self, lines: u64, sha256: &str) -> bool {
         lines + 1 == self.count && sha256 == hex::encode(self.sha256.clone().finalize())
     }

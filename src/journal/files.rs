@@ -1,5 +1,5 @@
-//! Files and directories, as the journal makes, moves and syncs them: what must survive a power cut is brought to disk
-//! here. Knows no database, and no layout of a data directory.
+//! Files and directories: how the journal creates, moves and syncs them, so that what must survive a power cut reaches
+//! the disk. Knows nothing of the database or the layout of a data directory.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
@@ -12,13 +12,13 @@ use super::error::JournalError;
 use crate::clock::wall;
 use crate::model::Timestamp;
 
-/// A moment in a name: in the order of names as in the order of time.
+/// A timestamp in a file name: sorting by name sorts by time.
 const STAMP: &str = "%Y%m%dT%H%M%S%.3fZ";
 
-/// Bytes of a file that are copied at a time.
+/// How many bytes of a file are copied at a time.
 const COPIED_AT_A_TIME: usize = 256 * 1024;
 
-/// What in `directory` has such a name, in the order of names; nothing where there is no such directory.
+/// The entries of `directory` with matching names, sorted by name; empty if the directory doesn't exist.
 pub(super) fn named(directory: &Path, is_one: impl Fn(&str) -> bool) -> Result<Vec<PathBuf>, JournalError> {
     let entries = match std::fs::read_dir(directory) {
         Ok(entries) => entries,
@@ -36,12 +36,12 @@ pub(super) fn named(directory: &Path, is_one: impl Fn(&str) -> bool) -> Result<V
     Ok(paths)
 }
 
-/// The present moment, or one just after `newest` where the clock has gone back: the newest name is the last.
+/// The current time, or just after `newest` if the clock went back, so that the newest name sorts last.
 pub(super) fn after(newest: Option<Timestamp>) -> Timestamp {
     newest.map_or_else(wall, |newest| wall().max(newest.plus(Duration::from_millis(1))))
 }
 
-/// A moment as part of a name.
+/// A timestamp as part of a file name.
 pub(super) fn stamp(at: Timestamp) -> String {
     match jiff::Timestamp::from_millisecond(at.as_millis()) {
         Ok(at) => at.strftime(STAMP).to_string(),
@@ -49,7 +49,7 @@ pub(super) fn stamp(at: Timestamp) -> String {
     }
 }
 
-/// The moment in a name; None where it holds none.
+/// The timestamp in a file name, or None if there is none.
 pub(super) fn moment_of(path: &Path, before: &str, behind: &str) -> Option<Timestamp> {
     let name = path.file_name()?.to_str()?;
     let text = name.strip_prefix(before)?.strip_suffix(behind)?;
@@ -64,7 +64,7 @@ pub(super) fn rename(from: &Path, to: &Path) -> Result<(), JournalError> {
     sync(to.parent().unwrap_or(Path::new(".")))
 }
 
-/// Removes a directory and all in it; it is no error where there is none.
+/// Removes a directory and everything in it; not an error if it doesn't exist.
 pub(super) fn remove_directory(path: &Path) -> Result<(), JournalError> {
     match std::fs::remove_dir_all(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io("remove", path, error)),
@@ -72,7 +72,7 @@ pub(super) fn remove_directory(path: &Path) -> Result<(), JournalError> {
     }
 }
 
-/// Copies the files of a directory, and of those in it, into one that is there. Not brought to disk.
+/// Copies the files of a directory and its subdirectories into an existing one. Not synced.
 pub(super) fn copy_directory(from: &Path, to: &Path) -> Result<(), JournalError> {
     for entry in std::fs::read_dir(from).map_err(|error| io("list", from, error))? {
         let path = entry.map_err(|error| io("list", from, error))?.path();
@@ -87,8 +87,7 @@ pub(super) fn copy_directory(from: &Path, to: &Path) -> Result<(), JournalError>
     Ok(())
 }
 
-/// By plain reads and writes: what is written is the same on every file system, and shares nothing with what it is a copy
-/// of.
+/// By plain reads and writes, so that the result is the same on every file system and shares nothing with the original.
 fn copy_file(from: &Path, to: &Path) -> std::io::Result<()> {
     let (mut from, mut to) = (File::open(from)?, open_file(to)?);
     let mut piece = vec![0; COPIED_AT_A_TIME];
@@ -100,18 +99,18 @@ fn copy_file(from: &Path, to: &Path) -> std::io::Result<()> {
     }
 }
 
-/// Makes a directory for its owner only, where there is none.
+/// Creates a directory for its owner only, if it doesn't exist.
 pub(super) fn make_directory(path: &Path) -> Result<(), JournalError> {
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
     made.map_err(|error| io("make the directory", path, error))
 }
 
-/// Syncs a file, or the names in a directory.
+/// Syncs a file, or the entries of a directory.
 pub(super) fn sync(path: &Path) -> Result<(), JournalError> {
     File::open(path).and_then(|file| file.sync_all()).map_err(|error| io("sync", path, error))
 }
 
-/// Opens a file as it is, for reading and writing; for its owner only where it is made.
+/// Opens a file as it is for reading and writing; creates it for its owner only if it doesn't exist.
 pub(super) fn open_file(path: &Path) -> std::io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
     OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
@@ -121,7 +120,7 @@ pub(super) fn io(what: &'static str, path: &Path, error: std::io::Error) -> Jour
     JournalError::Io { what, path: path.to_owned(), why: Arc::new(error) }
 }
 
-/// A moment after which something is given up. Nothing is decided by it but how long is waited.
+/// A point in time at which to give up. It decides only how long to wait.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Deadline {
     begun: Instant,

@@ -17,11 +17,11 @@ use crate::event::{Closure, Event, Verdict};
 use crate::model::{BuildId, GitRef, ImageName, Seq};
 use crate::scheduler::record::BuildRecord;
 
-/// Entries in the order of their keys: sled's tree, or the twin's map.
+/// Entries in key order: sled's tree, or the twin's map.
 pub(super) trait Entries: Send + Sync {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, JournalError>;
-    /// Calls `take` with the entries from one key up to, not including, another, newest last or newest first, until it
-    /// answers false.
+    /// Calls `take` with the entries from one key up to, but not including, another, in ascending or descending order,
+    /// until it returns false.
     fn scan(
         &self,
         range: (&[u8], &[u8]),
@@ -30,7 +30,7 @@ pub(super) trait Entries: Send + Sync {
     ) -> Result<(), JournalError>;
 }
 
-/// Reads the history while the journal is written. Cheap to clone; every call blocks for a moment.
+/// Reads the history while the journal is being written. Cheap to clone; every call blocks briefly.
 #[derive(Clone)]
 pub struct Reader {
     pub(super) entries: Arc<dyn Entries>,
@@ -39,13 +39,13 @@ pub struct Reader {
 /// What became of an event, as far as the journal knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// The events of its key up to its number ended so.
+    /// The events of its key up to its number ended like this.
     Ended(Closure),
-    /// Nothing in the journal says that it ended.
+    /// The journal doesn't say that it ended.
     Open,
 }
 
-/// The most entries of builds that one question reads to find what it asks for.
+/// The most build entries that one query reads to find its matches.
 const BUILDS_SCANNED_MAX: usize = 200_000;
 
 impl Reader {
@@ -57,7 +57,7 @@ impl Reader {
         let mut found = Ok(None);
         self.scan(&keys::page_key(Seq(0)), &keys::page_key(seq.next()), true, &mut |_, value| {
             found = event_in(value, seq);
-            // The page that begins at or before the number holds it, or none does.
+            // Either the page that begins at or before the number holds it, or none does.
             false
         })?;
         found
@@ -67,7 +67,7 @@ impl Reader {
         self.entry(&keys::build_key(build))
     }
 
-    /// What became of the events of a key at this number. The first closure at or above it tells.
+    /// What became of the event of a key with this number. The first closure at or above the number decides.
     pub fn fate(&self, image: &ImageName, git_ref: &GitRef, seq: Seq) -> Result<Fate, JournalError> {
         let from = keys::closure_key(image, git_ref, seq);
         let mut fate = Ok(Fate::Open);
@@ -78,7 +78,7 @@ impl Reader {
         fate
     }
 
-    /// The events of a key from one number to another, the newest `limit` of them, oldest first.
+    /// The newest `limit` events of a key between two numbers, oldest first.
     pub fn span(
         &self,
         image: &ImageName,
@@ -102,7 +102,7 @@ impl Reader {
         Ok(events)
     }
 
-    /// The events that fit, newest first. Reads from the newest back until it has enough.
+    /// The events that match, newest first. Reads backwards from the newest until it has enough.
     pub fn events(&self, query: &EventQuery) -> Result<Vec<Event>, JournalError> {
         let before = query.before.map_or(Seq(u64::MAX), |before| before.seq);
         let sha = query.sha.as_ref().map(|sha| sha.to_ascii_lowercase());
@@ -119,7 +119,7 @@ impl Reader {
         Ok(events)
     }
 
-    /// The builds that fit, newest first.
+    /// The builds that match, newest first.
     pub fn builds(&self, query: &BuildQuery) -> Result<Vec<BuildRecord>, JournalError> {
         let prefix = match &query.image {
             Some(image) => keys::image_builds(image),
@@ -150,7 +150,7 @@ impl Reader {
         Ok(builds)
     }
 
-    /// Calls `take` with the events below a number, newest first, until it answers false.
+    /// Calls `take` with the events below a number, newest first, until it returns false.
     fn each_event(
         &self,
         below: Seq,

@@ -8,33 +8,33 @@ use std::time::Duration;
 use super::error::JournalError;
 use super::files::{Deadline, io, open_file};
 
-/// How often a lock that another process holds is tried again.
+/// How often to retry a lock that another process holds.
 const RETRY_EVERY: Duration = Duration::from_millis(20);
-/// A wait longer than this is logged, with the process that holds the lock.
+/// A longer wait is logged, with the process that holds the lock.
 const LOGGED_AFTER: Duration = Duration::from_millis(200);
 
-/// The data directory is ours for as long as this lives. Everything that may touch the database shares it, so
-/// that a successor finds the directory free only when nothing of ours is left.
+/// The data directory is ours while this lives. Everything that may touch the database shares it, so a successor finds
+/// the directory free only when nothing of ours is left.
 #[derive(Debug)]
 pub(super) struct Lock {
     _file: File,
 }
 
 impl Lock {
-    /// Takes the lock, waiting for at most `patience` for a process that is closing, and writes our process
-    /// number into it for those who wait.
+    /// Takes the lock, waiting at most `patience` for a process that is closing, and writes our process id into it for
+    /// those that wait.
     pub(super) fn take(data_dir: &Path, patience: Duration) -> Result<Self, JournalError> {
         let path = data_dir.join("lock");
         let mut file = open_file(&path).map_err(|error| io("open", &path, error))?;
         wait_for(&file, patience, data_dir, &path)?;
-        // Only a hint for those who find it taken; a failure does no harm.
+        // Only a hint for those that find it taken; a failure does no harm.
         let _ = file.set_len(0);
         let _ = writeln!(file, "{}", std::process::id());
         Ok(Self { _file: file })
     }
 
-    /// Takes the lock of a directory that is only looked at: makes and writes nothing. Without a lock's file no
-    /// daemon was ever there.
+    /// Takes the lock of a directory that is only inspected: creates and writes nothing. Without a lock file no daemon
+    /// ever ran there.
     pub(super) fn look(data_dir: &Path) -> Result<Option<Self>, JournalError> {
         let path = data_dir.join("lock");
         match File::open(&path) {
@@ -48,8 +48,8 @@ impl Lock {
     }
 }
 
-/// Waits until nobody else holds `file`, as sled locks its own: a process that is being ended may give up
-/// the one a moment before the other.
+/// Waits until no other process holds `file`, as sled locks its own: a process that is being killed may release one
+/// lock a moment before the other.
 pub(super) fn wait_until_free(path: &Path, patience: Duration, data_dir: &Path) -> Result<(), JournalError> {
     let file = File::open(path).map_err(|error| io("open", path, error))?;
     wait_for(&file, patience, data_dir, path)?;
@@ -78,7 +78,7 @@ fn wait_for(file: &File, patience: Duration, data_dir: &Path, path: &Path) -> Re
     }
 }
 
-/// The process that took the lock last.
+/// The process that last took the lock.
 fn holder(data_dir: &Path) -> Option<u32> {
     let mut text = String::new();
     File::open(data_dir.join("lock")).ok()?.take(32).read_to_string(&mut text).ok()?;

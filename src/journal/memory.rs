@@ -13,7 +13,7 @@ use super::storage::Storage;
 use super::vitals::Vitals;
 use crate::scheduler::Snapshot;
 
-/// Keeps what is committed for as long as it lives.
+/// Keeps what is committed while it lives.
 #[derive(Clone, Default)]
 pub struct MemoryJournal {
     entries: Arc<Map>,
@@ -35,7 +35,7 @@ impl MemoryJournal {
         Committed(())
     }
 
-    /// What a daemon that starts now would find.
+    /// What a daemon would find if it started now.
     pub fn snapshot(&self) -> Result<Snapshot, JournalError> {
         Ok(self.reader().snapshot()?.unwrap_or_default())
     }
@@ -46,7 +46,7 @@ impl MemoryJournal {
 }
 
 impl Storage for MemoryJournal {
-    /// Nothing is forgotten: it does not live long.
+    /// Nothing is forgotten: it is short-lived.
     async fn commit(&self, puts: Vec<Put>, _: Retention) -> Result<Committed, JournalError> {
         Ok(Self::commit(self, puts))
     }

@@ -1,7 +1,7 @@
-//! Opening: what is found below the data directory, and what is made of it. Never begins empty where data was.
+//! Opening: what is found below the data directory, and what becomes of it. Never starts empty where data was.
 //!
-//! A journal takes its name by a rename, when it is whole and on disk. So whatever bears the name and can't be read
-//! was damaged: it is put aside, and the newest whole export takes its place. Without a whole one nothing is touched.
+//! A journal gets its name by a rename, once it is complete and on disk. So anything under that name that can't be read
+//! was damaged: it is set aside, and the newest complete export replaces it. Without one nothing is touched.
 
 pub mod check;
 mod compact;
@@ -26,11 +26,11 @@ use super::store::open_error::OpenError;
 use super::vitals::Restored;
 use crate::scheduler::Snapshot;
 
-/// What opening came to.
+/// The result of opening.
 pub(super) struct Opened {
     pub(super) store: Store,
     pub(super) snapshot: Snapshot,
-    /// Set for as long as a damaged journal lies aside: an operator is to look at it.
+    /// Set while a damaged journal is set aside: an operator should look at it.
     pub(super) restored: Option<Restored>,
     pub(super) stray_files: usize,
 }
@@ -73,7 +73,7 @@ pub(super) fn open(data_dir: &Path, patience: Duration) -> Result<Opened, Journa
     Ok(Opened { store, snapshot, restored, stray_files })
 }
 
-/// What shows that data was here.
+/// Traces that data was here.
 enum Remains {
     None,
     Journal,
@@ -93,7 +93,7 @@ fn find_remains(paths: &Paths) -> Result<Remains, JournalError> {
     }
 }
 
-/// Whether nothing here was ever a journal's.
+/// Whether no journal was ever here.
 pub(super) fn is_fresh(data_dir: &Path) -> Result<bool, JournalError> {
     let paths = Paths::below(data_dir);
     let half_done = paths.incoming.exists() || paths.outgoing.exists();
@@ -112,7 +112,7 @@ pub(super) fn import(
     let (head, mut state) = export::read(file)?;
     make_directory(data_dir)?;
     let lock = Arc::new(Lock::take(data_dir, patience)?);
-    // It was empty a moment ago; with the lock held, no other process can change that.
+    // It was empty a moment ago; while we hold the lock, no other process can change that.
     if !is_fresh(data_dir)? {
         return Err(JournalError::NotEmpty { directory: data_dir.to_owned() });
     }

@@ -1,4 +1,4 @@
-//! The journal on real files: what the tests below begin with, and how a state is taken in.
+//! The journal on real files: fixtures for the tests below, and how a state is loaded.
 
 mod checks;
 mod damage;
@@ -128,7 +128,7 @@ fn quiet() -> Vitals {
     Vitals::new(None, 0)
 }
 
-/// A data directory with a journal of that state, made of an export that lies elsewhere.
+/// A data directory with a journal of that state, made from an export stored elsewhere.
 fn stored(state: &LiveState) -> (tempfile::TempDir, Paths) {
     let elsewhere = tempfile::tempdir().expect("a directory");
     let file = export::write(elsewhere.path(), state, &quiet()).expect("written");
@@ -138,7 +138,7 @@ fn stored(state: &LiveState) -> (tempfile::TempDir, Paths) {
     (directory, paths)
 }
 
-/// The files below, with what their content comes to: what must stay as it is.
+/// The files below, with hashes of their contents: what must not change.
 fn content(directory: &Path) -> BTreeMap<PathBuf, String> {
     let mut files = BTreeMap::new();
     for entry in std::fs::read_dir(directory).expect("listed") {
@@ -185,7 +185,7 @@ fn a_journal_of_another_layout_is_named_and_left_as_it_is() {
     drop(store);
     let refused = open(directory.path(), PATIENCE).map(drop).expect_err("another layout");
     assert!(matches!(&refused, JournalError::OtherSchema { found: 99, .. }), "{refused}");
-    // Where there is no export a copy is looked at first, but that is not what is named.
+    // Without an export a copy is checked first, but the error is not about that.
     assert!(refused.to_string().contains(&format!("'{}'", paths.journal.display())), "{refused}");
     assert!(paths.journal.exists() && !paths.incoming.exists());
     assert!(paths.quarantined().expect("listed").is_empty());

@@ -1,4 +1,4 @@
-//! How the journal is: what the watchdog, `/health` and the metrics tell of it.
+//! The journal's health, for the watchdog, `/health` and the metrics.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -6,35 +6,35 @@ use std::time::{Duration, Instant};
 
 use crate::model::Timestamp;
 
-/// A step that is not on disk after this long hangs: the watchdog is fed no more.
+/// A step that is not on disk after this long hangs: the watchdog is no longer fed.
 pub const COMMIT_LIMIT: Duration = Duration::from_secs(10);
 
-/// Shared by the journal's thread, which writes it, and by all who tell of it.
+/// Written by the journal's thread, shared with everything that reports it.
 #[derive(Debug)]
 pub struct Vitals {
     begun: Instant,
-    /// Milliseconds from `begun`, and one, since which a step is being written; 0: none is.
+    /// Milliseconds since `begun`, plus one, at which the current write began; 0: no write.
     busy_since: AtomicU64,
     ended: AtomicBool,
     restored: Option<Restored>,
     stray_files: usize,
-    /// When the newest export was made, in milliseconds of the epoch; 0: not by this process.
+    /// When the newest export was made, in milliseconds since the epoch; 0: not by this process.
     exported_at: AtomicI64,
     exports_failed: AtomicU64,
 }
 
-/// The journal was damaged, and an export took its place.
+/// The journal was damaged, and an export replaced it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Restored {
     pub at: Timestamp,
-    /// Where the damaged one is kept; None where there was none any more.
+    /// Where the damaged one is kept, or None if it no longer existed.
     pub quarantined: Option<PathBuf>,
-    /// When the export was made that was loaded; None where that was done by a process before this one.
+    /// When the loaded export was made, or None if an earlier process loaded it.
     pub export_made_at: Option<Timestamp>,
 }
 
 impl Restored {
-    /// What an operator should know and do, as one sentence without a full stop. Names no path beyond the last part.
+    /// What an operator should know and do: one sentence without a full stop. Of any path it names only the last part.
     pub fn sentence(&self) -> String {
         let of = match self.export_made_at {
             Some(made_at) => {
@@ -75,7 +75,7 @@ impl Vitals {
         self.restored.as_ref()
     }
 
-    /// Files beside the database that are never synced; there should be none.
+    /// Unsynced files next to the database; there should be none.
     pub fn stray_files(&self) -> usize {
         self.stray_files
     }
@@ -98,13 +98,13 @@ impl Vitals {
         self.exports_failed.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A step is being written until the answer is dropped.
+    /// Marks a step as being written until the return value is dropped.
     pub(super) fn busy(&self) -> impl Drop + '_ {
         self.busy_since.store(self.millis() + 1, Ordering::Release);
         Idle(self)
     }
 
-    /// The thread serves until the answer is dropped, however it ends.
+    /// Marks the thread as serving until the return value is dropped, however it ends.
     pub(super) fn serving(&self) -> impl Drop + '_ {
         Ended(self)
     }
@@ -145,7 +145,7 @@ mod tests {
         let busy = vitals.busy();
         assert!(vitals.is_well());
         drop(busy);
-        // As if the write had begun so long ago.
+        // As if the write had begun that long ago.
         vitals.begun = vitals.begun.checked_sub(COMMIT_LIMIT + Duration::from_secs(1)).expect("the machine is up");
         assert!(vitals.is_well());
         vitals.busy_since.store(1, Ordering::Release);

@@ -1,4 +1,4 @@
-//! All that must survive beside the history: what an export holds and a restored journal begins with.
+//! Everything that must survive besides the history: what an export holds and a restored journal starts with.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,22 +21,22 @@ use crate::scheduler::open::Open;
 use crate::scheduler::outbox::StoredOutbox;
 use crate::scheduler::record::BuildRecord;
 
-/// The most events that go along, the newest. Of others the state knows that they are open, and builds them, but
-/// their receipts can't be read any more.
+/// The most events that an export includes: the newest ones. The state still knows that older ones are open, and builds
+/// them, but their receipts can't be read any more.
 const EVENTS_MAX: usize = 10_000;
-/// The most events that are looked at to find those, from the newest back.
+/// The most events searched to find those, from the newest back.
 const EVENTS_SCANNED_MAX: usize = 100_000;
 /// How many are read at once.
 const EVENTS_AT_A_TIME: usize = 1_000;
-/// How far event numbers jump ahead when a state is loaded: more than could have been given since it was written
-/// down, so that no number means two things. A million a second for a quarter of an hour.
+/// How far event numbers jump ahead when a state is loaded: further than could have been assigned since it was written,
+/// so that no number is used twice. A million a second for a quarter of an hour.
 const EVENT_GAP: u64 = 1_000_000_000;
-/// The same of builds, which people read: more than could have been asked for in some hours.
+/// The same for builds, which people read: more than could have been requested in a few hours.
 const BUILD_GAP: u64 = 100_000;
-/// The same of notices.
+/// The same for notices.
 const NOTICE_GAP: u64 = 100_000;
 
-/// The scheduler's state as one step left it, as the driver shows it.
+/// The scheduler's state after one step, as the driver publishes it.
 pub struct Shown {
     pub lanes: BTreeMap<ImageName, Arc<Lane>>,
     pub hold: Option<Hold>,
@@ -45,7 +45,7 @@ pub struct Shown {
     pub newest_notice: NoticeId,
 }
 
-/// The whole live state: what the scheduler needs, and the events that are open or with a live build.
+/// The whole live state: what the scheduler needs, and the events that are open or part of a live build.
 #[derive(Clone, Debug, Default)]
 pub struct LiveState {
     pub snapshot: Snapshot,
@@ -57,18 +57,18 @@ pub struct LiveState {
 pub(in crate::journal) type Ending = (ImageName, GitRef, Seq, Closure);
 
 impl LiveState {
-    /// Reads the state of a journal that is not written meanwhile.
+    /// Reads the state of a journal that nothing is writing to.
     pub fn at_rest(reader: &Reader) -> Result<Self, JournalError> {
         let snapshot = reader.snapshot()?.unwrap_or_default();
         Self::with_events(snapshot, reader)
     }
 
-    /// Reads the rest of a state while the journal is written on.
+    /// Reads the rest of a state while the journal is being written.
     ///
-    /// Lanes, keys and counters are those that the driver shows, so they are of one step. All else comes from entries
-    /// that are never changed once they are written: events, deliveries, notices, and lanes that are configured no more.
-    /// Of these the ones with later numbers are left out, and so nothing in the state is of a later step. (One that
-    /// was forgotten meanwhile is missing, which does no harm.)
+    /// Lanes, keys and counters are those that the driver published, so they belong to one step. Everything else comes
+    /// from entries that never change once written: events, deliveries, notices, and lanes that are no longer
+    /// configured. Entries with later numbers are left out, so nothing in the state belongs to a later step. (An entry
+    /// forgotten in the meantime is missing, which does no harm.)
     pub fn of(shown: Shown, reader: &Reader) -> Result<Self, JournalError> {
         let stored = reader.snapshot()?.unwrap_or_default();
         let mut lanes: BTreeMap<ImageName, LaneState> =
@@ -85,7 +85,7 @@ impl LiveState {
         Self::with_events(Snapshot { lanes, hold, newest, newest_build, deliveries, outbox }, reader)
     }
 
-    /// Goes once through the newest history, back to the oldest event that is open or with a live build.
+    /// Reads the newest history once, back to the oldest event that is open or part of a live build.
     fn with_events(snapshot: Snapshot, reader: &Reader) -> Result<Self, JournalError> {
         let wanted = wanted(&snapshot);
         let oldest = wanted.values().flatten().map(|open| open.first()).min();
@@ -111,7 +111,7 @@ impl LiveState {
         Ok(Self { snapshot, events })
     }
 
-    /// Leaves numbers free that may have been given after this was written down.
+    /// Skips numbers that may have been assigned after this was written.
     pub(in crate::journal) fn leave_gap(&mut self) {
         self.snapshot.newest = Seq(self.snapshot.newest.0.saturating_add(EVENT_GAP));
         self.snapshot.newest_build = BuildId(self.snapshot.newest_build.0.saturating_add(BUILD_GAP));
@@ -152,7 +152,7 @@ impl LiveState {
         puts
     }
 
-    /// The builds that the state knows: those that live, and the last one of each image.
+    /// The builds that the state knows: the live ones, and the last one of each image.
     pub(in crate::journal) fn builds(&self) -> Vec<BuildRecord> {
         let mut builds = BTreeMap::new();
         for lane in &self.snapshot.lanes {
@@ -163,7 +163,7 @@ impl LiveState {
         builds.into_values().collect()
     }
 
-    /// What is written of the events of builds that have begun: that these builds ended them.
+    /// What is written for the events of builds that have begun: that these builds ended them.
     pub(in crate::journal) fn endings(&self) -> Vec<Ending> {
         let mut endings = Vec::new();
         for lane in &self.snapshot.lanes {
@@ -181,7 +181,7 @@ impl LiveState {
     }
 }
 
-/// What is open, or with a live build, of each key.
+/// The events of each key that are open or part of a live build.
 fn wanted(snapshot: &Snapshot) -> BTreeMap<(&ImageName, &GitRef), Vec<&Open>> {
     let mut wanted: BTreeMap<_, Vec<&Open>> = BTreeMap::new();
     for lane in &snapshot.lanes {

@@ -1,4 +1,4 @@
-//! What an entry of the journal holds: JSON, but for pages of history (see `page`). What it is called: see `keys`.
+//! What a journal entry holds: JSON, except for pages of history (see `page`). For the keys see `keys`.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,17 +12,17 @@ use crate::notice::NoticeId;
 use crate::scheduler::Scheduler;
 use crate::scheduler::record::Changes;
 
-/// The version of this layout, as it is written. Raised when an older daemon could misread a newer journal.
+/// The version of this layout, as written. Raised if an older daemon could misread a newer journal.
 ///
-/// 4: fields bear other names, and reasons are values. Entries of schema 3 are read as they are (`serde(alias)` at each
-/// renamed field), and written anew only when they change: both kinds lie side by side until the old ones are gone.
+/// 4: fields have other names, and reasons are values. Schema 3 entries are read as they are (`serde(alias)` at each
+/// renamed field) and rewritten only when they change: both kinds coexist until the old ones are gone.
 pub(in crate::journal) const SCHEMA: u32 = 4;
-/// The oldest layout that is read.
+/// The oldest layout that can be read.
 pub(in crate::journal) const SCHEMA_OLDEST: u32 = 3;
 /// The most bytes of a value: sled keeps larger ones in files that it never syncs.
 pub(in crate::journal) const VALUE_BYTES_MAX: usize = 8 * 1024;
 
-/// The one entry that is always there.
+/// The one entry that always exists.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(in crate::journal) struct MetaEntry {
     pub(in crate::journal) schema: u32,
@@ -30,13 +30,13 @@ pub(in crate::journal) struct MetaEntry {
     pub(in crate::journal) newest_build: BuildId,
     #[serde(default)]
     pub(in crate::journal) newest_notice: NoticeId,
-    /// A daemon of schema 3 reads the whole entry before it looks at the schema, and can't read a hold as it is now: under
-    /// another name it passes over it, and refuses the journal instead of taking it for a damaged one.
+    /// A daemon of schema 3 reads the whole entry before it looks at the schema, and can't read a hold in its current
+    /// form. Under another name it skips the hold and refuses the journal, instead of mistaking it for a damaged one.
     #[serde(default, rename = "paused", alias = "hold")]
     pub(in crate::journal) hold: Option<Hold>,
 }
 
-/// The part of it that every version can read.
+/// The part that every version can read.
 #[derive(Deserialize)]
 pub(in crate::journal) struct SchemaEntry {
     pub(in crate::journal) schema: u32,

@@ -1,4 +1,4 @@
-//! What an entry of the journal is called: the first byte names its table.
+//! The keys of journal entries: the first byte names the table.
 //!
 //! | first byte | then | holds |
 //! |---|---|---|
@@ -9,7 +9,7 @@
 //! | `b` | number | a build |
 //! | `c` | image, 0, ref, 0, number | how the events of a key up to that number ended |
 //! | `r` | image, 0, ref | where a ref was seen at the remote |
-//! | `o` | number | a notice that nobody has received yet |
+//! | `o` | number | a notice that is not delivered yet |
 //! | `j` | image, 0, number | index of builds by image |
 //! | `n` | | the tally of all other entries, in binary |
 //!
@@ -42,21 +42,21 @@ pub(in crate::journal) fn remote_head_key(image: &ImageName, git_ref: &GitRef) -
     join(b'r', &[image.as_str().as_bytes(), git_ref.as_str().as_bytes()])
 }
 
-/// What all entries of the index of an image's builds begin with.
+/// The common prefix of all entries in an image's build index.
 pub(in crate::journal) fn image_builds(image: &ImageName) -> Vec<u8> {
     let mut prefix = join(b'j', &[image.as_str().as_bytes()]);
     prefix.push(0);
     prefix
 }
 
-/// The names in the entry of a key, or of a ref at the remote.
+/// The names in the key of a key's entry, or of the entry of a ref at the remote.
 pub(in crate::journal) fn image_and_ref(key: &[u8]) -> Option<(ImageName, GitRef)> {
     let text = std::str::from_utf8(key.get(1..)?).ok()?;
     let (image, git_ref) = text.split_once('\0')?;
     Some((image.parse().ok()?, git_ref.parse().ok()?))
 }
 
-/// Where the page is that begins with this number.
+/// The key of the page that begins with this number.
 pub(in crate::journal) fn page_key(first: Seq) -> Vec<u8> {
     join(b'e', &[&first.0.to_be_bytes()])
 }
@@ -81,12 +81,12 @@ pub(in crate::journal) fn image_build_key(image: &ImageName, build: BuildId) -> 
     join(b'j', &[image.as_str().as_bytes(), &build.0.to_be_bytes()])
 }
 
-/// The entries that go when a build is forgotten.
+/// The entries to remove when a build is forgotten.
 pub(in crate::journal) fn build_entries(build: &BuildRecord) -> impl Iterator<Item = Vec<u8>> {
     [build_key(build.id), image_build_key(&build.image, build.id)].into_iter()
 }
 
-/// The first key after all that begin with `prefix`.
+/// The first key after all keys that begin with `prefix`.
 pub(in crate::journal) fn end_of(prefix: &[u8]) -> Vec<u8> {
     let mut end = prefix.to_vec();
     while let Some(last) = end.pop() {

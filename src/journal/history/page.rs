@@ -1,8 +1,8 @@
-//! Pages of history: the events of one step, packed many to an entry, and by what their deliveries are known again.
+//! Pages of history: the events of one step, many packed into one entry, with the fingerprints of their deliveries.
 //!
-//! An entry for each event, and one for each way to find it, would make a burst as slow as its entries are many, and would
-//! leave holes of every size in the database's file. A page is written once, read from front to back, and forgotten
-//! whole. What it holds is in postcard's format (its wire format is documented and stable), behind one byte that names
+//! An entry for each event, and one for each way to find it, would make a burst as slow as it has entries, and would
+//! leave holes of every size in the database's file. A page is written once, read from front to back, and forgotten as
+//! a whole. Its contents are in postcard's format (its wire format is documented and stable), after one byte that names
 //! the layout.
 
 mod pack;
@@ -25,7 +25,7 @@ mod tests {
     use crate::reason::{IgnoreReason, SkipEvidence};
     use crate::scheduler::record::Remembered;
 
-    /// Every third has a commit or a delivery of another form than nearly all have.
+    /// Every third event has a commit or delivery id in an unusual form.
     fn event(seq: u32, verdict: Verdict) -> Arc<Event> {
         let delivery = match seq % 3 {
             0 => "D".repeat(36),
@@ -81,7 +81,7 @@ mod tests {
         ];
         let events: Vec<_> = (1..=600).map(|seq| event(seq, verdicts[index(seq) % 6].clone())).collect();
         let at = Timestamp::from_millis(5);
-        // Deliveries of two events each, of the first one no fingerprint is known, of the others two.
+        // Deliveries of two events each: the first has no known fingerprint, the others have two.
         let remembered: Vec<_> = (2..=300)
             .flat_map(|number: u32| {
                 let one = Remembered { first: Seq(u64::from(number) * 2 - 1), count: 2, at };
@@ -129,7 +129,7 @@ mod tests {
             Verdict::Ignored { reason: IgnoreReason::Sentence(ignored.to_owned()) },
         ];
         assert_eq!(verdicts, told);
-        // And they are written as they were, where a journal is written anew.
+        // They are also written unchanged when a journal is rewritten.
         let events: Vec<_> = [1, 2].into_iter().zip(verdicts).map(|(seq, verdict)| event(seq, verdict)).collect();
         let mut puts = Vec::new();
         pack(&events, &[], &mut puts);

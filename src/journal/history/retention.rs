@@ -1,5 +1,5 @@
-//! What may be forgotten: pages of history that are old or too many, oldest first, with what tells how their events
-//! ended; and builds that ended long ago.
+//! What may be forgotten: pages of history that are too old or too many, oldest first, with the closures of their
+//! events; and builds that ended long ago.
 
 use std::collections::BTreeMap;
 
@@ -9,16 +9,16 @@ use crate::journal::error::JournalError;
 use crate::model::{BuildId, Seq, Timestamp};
 use crate::scheduler::record::BuildRecord;
 
-/// What may be forgotten with a step.
+/// What may be forgotten in this step.
 #[derive(Clone, Copy, Debug)]
 pub struct Retention {
-    /// Events and builds from before this moment.
+    /// Events and builds before this time.
     pub before: Timestamp,
-    /// Events below this number, however young: there are too many.
+    /// Events below this number, however recent: there are too many.
     pub below: Seq,
     /// Builds below this number that have ended: there are too many.
     pub builds_below: BuildId,
-    /// Nothing from this number on: the oldest open event.
+    /// Nothing from this number on, which is the oldest open event's.
     pub keep_from: Seq,
 }
 
@@ -29,7 +29,7 @@ impl Retention {
         Self { before: Timestamp::from_millis(0), below: Seq(0), builds_below: BuildId(0), keep_from: Seq(0) };
 }
 
-/// The oldest page: where it is, and the newest of its events.
+/// The oldest page: its key, and its newest event.
 #[derive(Clone, Debug)]
 pub(in crate::journal) struct Oldest {
     key: Vec<u8>,
@@ -44,8 +44,8 @@ impl Oldest {
 }
 
 impl Reader {
-    /// The keys of the entries that go: at most so many pages, with their closures. `oldest` says where the last call
-    /// ended, so that nothing is read while nothing is to be forgotten.
+    /// The keys of the entries to remove: a limited number of pages, with their closures. `oldest` says where the last
+    /// call ended, so that nothing is read while nothing can be forgotten.
     pub(in crate::journal) fn outdated_pages(
         &self,
         retention: &Retention,
@@ -66,14 +66,14 @@ impl Reader {
             }
             self.take_along(&page.key, &mut gone)?;
             from.clone_from(&page.key);
-            // The first key that is greater.
+            // The next greater key.
             from.push(0);
             gone.push(page.key);
         }
         Ok(gone)
     }
 
-    /// The keys of the entries of builds that go, at most so many builds.
+    /// The keys of the build entries to remove, for a limited number of builds.
     pub(in crate::journal) fn outdated_builds(
         &self,
         retention: &Retention,
@@ -92,7 +92,7 @@ impl Reader {
                         true
                     }
                     Some(_) => false,
-                    // One that lives, or whose end will never be seen, keeps no later one from being deleted.
+                    // A live build, or one whose end will never be seen, doesn't keep later ones from being deleted.
                     None => true,
                 }
             }
@@ -122,8 +122,8 @@ impl Reader {
         found
     }
 
-    /// The closures that no event is left for once this page is gone: those of its keys up to the last of their events
-    /// in it. The pages before it are gone already.
+    /// The closures left without events once this page is gone: those of its keys up to the last of their events in it.
+    /// Earlier pages are gone already.
     fn take_along(&self, page_key: &[u8], gone: &mut Vec<Vec<u8>>) -> Result<(), JournalError> {
         let Some(value) = self.entries.get(page_key)? else { return Ok(()) };
         let mut newest: BTreeMap<(&str, &str), u64> = BTreeMap::new();
@@ -207,7 +207,7 @@ mod tests {
         keep_from: Seq(u64::MAX),
     };
 
-    /// Forgets as a store does, one call after the other until nothing more goes.
+    /// Forgets as a store does: call after call, until nothing more can be forgotten.
     fn forget(journal: &MemoryJournal, retention: &Retention, limit: usize) {
         let mut oldest = None;
         loop {
@@ -221,7 +221,7 @@ mod tests {
         }
     }
 
-    /// Events 1 and 2 are old and 3 is young, each in a page of its own, as of one step each.
+    /// Events 1 and 2 are old and 3 is recent; each has its own page, as if each came in its own step.
     fn journal() -> MemoryJournal {
         let journal = MemoryJournal::default();
         for event in [event(1, OLD), event(2, OLD), event(3, NOW)] {

@@ -1,4 +1,4 @@
-//! Reading the scheduler's whole state back, as a start does.
+//! Reads the scheduler's whole state back at startup.
 
 use std::sync::Arc;
 
@@ -15,12 +15,12 @@ use crate::scheduler::outbox::StoredOutbox;
 use crate::scheduler::record::Remembered;
 
 impl Reader {
-    /// The version of the layout of the entries; None where there are none yet.
+    /// The version of the entries' layout, or None if there are none yet.
     pub(in crate::journal) fn schema(&self) -> Result<Option<u32>, JournalError> {
         Ok(self.entry::<SchemaEntry>(&keys::meta_key())?.map(|head| head.schema))
     }
 
-    /// The whole stored state of the scheduler; None where there is none yet.
+    /// The scheduler's whole stored state, or None if there is none yet.
     pub(in crate::journal) fn snapshot(&self) -> Result<Option<Snapshot>, JournalError> {
         let Some(head) = self.entry::<MetaEntry>(&keys::meta_key())? else { return Ok(None) };
         let mut lanes: Vec<LaneState> = self.table(b"l", |_, value| parse(value))?;
@@ -36,7 +36,7 @@ impl Reader {
         Ok(Some(Snapshot { lanes, hold: head.hold, newest, newest_build, deliveries, outbox }))
     }
 
-    /// What the newest deliveries are known by when they come again, as many as are remembered.
+    /// The fingerprints of the newest deliveries, as many as are remembered.
     fn deliveries(&self) -> Result<Vec<(Fingerprint, Remembered)>, JournalError> {
         let mut deliveries = Vec::new();
         let mut failed = None;
@@ -71,14 +71,14 @@ impl Reader {
     }
 }
 
-/// An entry that is named by an image and a ref.
+/// An entry whose key names an image and a ref.
 fn named<T: serde::de::DeserializeOwned>(key: &[u8], value: &[u8]) -> Result<(ImageName, GitRef, T), JournalError> {
     let names = keys::image_and_ref(key);
     let (image, git_ref) = names.ok_or_else(|| parse_failed("it names no image and ref"))?;
     Ok((image, git_ref, parse(value)?))
 }
 
-/// The lane of an image, made where only entries beside it are there.
+/// The lane of an image; created if only its other entries exist.
 fn lane_of<'a>(lanes: &'a mut Vec<LaneState>, image: &ImageName) -> &'a mut LaneState {
     let index = lanes.binary_search_by(|lane| lane.image.cmp(image)).unwrap_or_else(|index| {
         lanes.insert(index, LaneState::new(image.clone()));

@@ -1,6 +1,6 @@
-//! Looking whether what is stored is sound, without changing any of it.
+//! Checks whether stored data is sound, without changing any of it.
 //!
-//! Opening a database can change its files, so a copy is opened. Exports are read where they are.
+//! Opening a database can change its files, so a copy is opened. Exports are read in place.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -26,19 +26,19 @@ use crate::notice::{Notice, NoticeId};
 use crate::scheduler::lane::{Key, LaneState};
 use crate::scheduler::record::BuildRecord;
 
-/// The most problems that are listed; the rest are only counted.
+/// The most problems listed; the rest are only counted.
 const PROBLEMS_MAX: usize = 100;
 
-/// What a look at a data directory came to.
+/// The result of checking a data directory.
 #[derive(Clone, Debug, Serialize)]
 pub struct Findings {
     /// Whether nothing is wrong.
     pub ok: bool,
-    /// None where there is no journal.
+    /// None if there is no journal.
     pub journal: Option<JournalFindings>,
     /// Oldest first.
     pub exports: Vec<ExportFindings>,
-    /// Damaged journals that were put aside.
+    /// Damaged journals that were set aside.
     pub quarantined: Vec<PathBuf>,
 }
 
@@ -46,7 +46,7 @@ pub struct Findings {
 pub struct JournalFindings {
     pub path: PathBuf,
     pub entries: u64,
-    /// Of all keys and values.
+    /// Total over all keys and values.
     pub bytes: u64,
     pub size_on_disk: u64,
     pub images: u64,
@@ -70,13 +70,14 @@ pub struct ExportFindings {
     pub problem: Option<String>,
 }
 
-/// As every moment that programs are shown; stored moments are numbers.
+/// Like all times in machine-readable output; stored times are numbers.
 #[expect(clippy::ref_option, reason = "serde calls it so")]
 fn rfc3339<S: serde::Serializer>(at: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
     at.map(|at| at.to_string()).serialize(serializer)
 }
 
-/// Looks at everything below `data_dir`. An error means that it could not be looked at, as when a daemon uses it.
+/// Checks everything below `data_dir`. An error means that it couldn't be checked, for example because a daemon uses
+/// it.
 pub fn check(data_dir: &Path) -> Result<Findings, JournalError> {
     let paths = Paths::below(data_dir);
     let lock = Lock::look(data_dir)?;
@@ -87,7 +88,7 @@ pub fn check(data_dir: &Path) -> Result<Findings, JournalError> {
     if journal.is_none() && exports.is_empty() && quarantined.is_empty() {
         return Err(JournalError::NoJournal { directory: data_dir.to_owned() });
     }
-    // A journal that is gone, where there are traces of it, is the gravest of problems.
+    // A journal that is gone, although there are traces of it, is the gravest problem.
     let sound = journal.as_ref().is_some_and(|journal| journal.problems_total == 0);
     let ok = sound && exports.iter().all(|export| export.problem.is_none());
     Ok(Findings { ok, journal, exports, quarantined })
@@ -104,7 +105,7 @@ fn look_at_export(path: PathBuf) -> ExportFindings {
 
 fn look_at_copy(directory: &Path, lock: Option<Lock>) -> Result<JournalFindings, JournalError> {
     let copy = tempfile::tempdir().map_err(|error| io("make a copy in", &std::env::temp_dir(), error))?;
-    // We hold the lock, so the database does not change while it is copied.
+    // We hold the lock, so the database doesn't change during the copy.
     copy_directory(directory, copy.path())?;
     let lock = match lock {
         Some(lock) => lock,
@@ -130,7 +131,7 @@ fn look_at_copy(directory: &Path, lock: Option<Lock>) -> Result<JournalFindings,
     Ok(findings)
 }
 
-/// What of the entries must fit together.
+/// What must be consistent across entries.
 #[derive(Default)]
 struct Seen {
     head: Option<MetaEntry>,
@@ -141,7 +142,7 @@ struct Seen {
     newest_notice: NoticeId,
 }
 
-/// Reads every entry, and judges whether they fit together.
+/// Reads every entry and checks that they are consistent.
 fn judge(store: &Store, findings: &mut JournalFindings) -> Result<(), JournalError> {
     let mut seen = Seen::default();
     store.each_entry(&mut |key, value| {
@@ -170,7 +171,7 @@ fn judge(store: &Store, findings: &mut JournalFindings) -> Result<(), JournalErr
 }
 
 impl Seen {
-    /// Takes one entry in, by the table that its first byte names (see `keys`).
+    /// Takes in one entry, by the table that its first byte names (see `keys`).
     fn take(&mut self, key: &[u8], value: &[u8], findings: &mut JournalFindings) -> Result<(), String> {
         let number = || keys::last_number(key).ok_or("its key has no number");
         match key.first().copied() {

@@ -1,14 +1,14 @@
-//! Making a database small again at the start: sled's file never shrinks, and grows where lives are of mixed length.
+//! Compacts a database at startup: sled's file never shrinks, and it grows when entries of mixed lifetimes share it.
 //!
-//! All entries are copied into a database beside it (`journal.new`), which is brought to disk. Then the two change
-//! places: `journal` becomes `journal.old`, `journal.new` becomes `journal`, the old one is removed. Each rename is on
-//! disk before the next. Killed anywhere between, the next start finds one of them whole ([`finish`]):
+//! All entries are copied into a new database (`journal.new`), which is synced. Then the two change places: `journal`
+//! becomes `journal.old`, `journal.new` becomes `journal`, and the old one is removed. Each rename is on disk before
+//! the next. If killed in between, the next start finds one of them complete ([`finish`]):
 //!
-//! | there are | so | then |
+//! | present | so | then |
 //! |---|---|---|
-//! | `journal`, maybe `journal.new` | the copy may be half | removes the copy |
-//! | `journal.old`, `journal.new` | between the renames; nothing was written since | gives the old one its place back |
-//! | `journal`, `journal.old` | the copy has its place | removes the old one |
+//! | `journal`, maybe `journal.new` | the copy may be incomplete | removes the copy |
+//! | `journal.old`, `journal.new` | between the renames; nothing was written since | restores the old one |
+//! | `journal`, `journal.old` | the copy is in place | removes the old one |
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,14 +21,14 @@ use crate::journal::lock::{Lock, wait_until_free};
 use crate::journal::store::open_error::OpenError;
 use crate::journal::store::{IntegrityScan, Store};
 
-/// A database that takes less on disk is left as it is, in bytes.
+/// A database smaller than this on disk, in bytes, is left alone.
 const WORTHWHILE_BYTES: u64 = 64 * 1024 * 1024;
-/// One that takes no more than so many times what its entries hold is left as it is.
+/// A database at most this many times the size of its entries is left alone.
 const WORTHWHILE_TIMES: u64 = 8;
-/// The start waits no longer for a copy.
+/// Startup waits no longer than this for a copy.
 const COPY_LIMIT: Duration = Duration::from_secs(20);
 
-/// Makes a database small that takes far more than it holds. Where the copy fails, the start goes on with what is.
+/// Compacts a database that is far larger than its contents. If the copy fails, startup continues with the old one.
 pub(super) fn when_worthwhile(
     paths: &Paths,
     lock: &Arc<Lock>,
@@ -66,7 +66,7 @@ fn compact(paths: &Paths, lock: &Arc<Lock>, whole: VerifiedStore, size: u64) -> 
     let whole = match open_verified(paths, lock, COPY_LIMIT) {
         Ok(whole) => whole,
         Err(error) => {
-            // It opened a moment ago under its other name. Whatever that is, the old one was whole.
+            // It opened under its other name a moment ago. Whatever went wrong, the old one was complete.
             rename(&paths.journal, &paths.incoming)?;
             rename(&paths.outgoing, &paths.journal)?;
             return Err(error.into_error(&paths.incoming));
@@ -82,14 +82,13 @@ fn compact(paths: &Paths, lock: &Arc<Lock>, whole: VerifiedStore, size: u64) -> 
     Ok(whole)
 }
 
-/// The copy takes the journal's place.
+/// Puts the copy in the journal's place.
 fn exchange(paths: &Paths) -> Result<(), JournalError> {
     rename(&paths.journal, &paths.outgoing)?;
     rename(&paths.incoming, &paths.journal)
 }
 
-/// Copies all entries beside the journal, brings the copy to disk and reads it back; false where there was no time
-/// for all.
+/// Copies all entries to a database next to the journal, syncs it and reads it back; false if time ran out.
 fn copy(paths: &Paths, lock: &Arc<Lock>, whole: &VerifiedStore, deadline: Deadline) -> Result<bool, JournalError> {
     remove_directory(&paths.incoming)?;
     let copied = guarded(|| {
@@ -99,7 +98,7 @@ fn copy(paths: &Paths, lock: &Arc<Lock>, whole: &VerifiedStore, deadline: Deadli
         }
         smaller.sync_all()?;
         drop(smaller);
-        // Threads of sled's pool may hold it for a moment longer.
+        // Threads of sled's pool may hold it a moment longer.
         wait_until_free(&paths.incoming.join("db"), COPY_LIMIT, &paths.data_dir)?;
         let back = verify(&paths.incoming, &paths.journal, lock)?;
         if back.scan == whole.scan {
@@ -111,7 +110,7 @@ fn copy(paths: &Paths, lock: &Arc<Lock>, whole: &VerifiedStore, deadline: Deadli
     copied.map_err(|error| error.into_error(&paths.incoming))
 }
 
-/// Brings an exchange that a kill cut short to an end, forward or back.
+/// Completes an exchange that a kill interrupted, forward or back.
 pub(super) fn finish(paths: &Paths) -> Result<(), JournalError> {
     if !paths.journal.exists() && paths.outgoing.exists() {
         rename(&paths.outgoing, &paths.journal)?;

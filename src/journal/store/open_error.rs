@@ -1,20 +1,20 @@
-//! What an error of sled's means: damage, or a reason that lies elsewhere.
+//! What an error from sled means: damage, or a cause elsewhere.
 
 use std::path::Path;
 
 use crate::journal::error::JournalError;
 
-/// Why a database did not open.
+/// Why a database didn't open.
 #[derive(Debug)]
 pub(in crate::journal) enum OpenError {
     /// What is stored can't be what was written.
     Damaged(String),
-    /// The reason lies elsewhere, and another start may find it gone.
+    /// The cause lies elsewhere, and may be gone at the next start.
     Failed(JournalError),
 }
 
 impl OpenError {
-    /// What sled's error at opening means.
+    /// What sled's error means when opening.
     pub(in crate::journal) fn by(error: &sled::Error, directory: &Path) -> Self {
         let why = error.to_string();
         if is_system_error(error) {
@@ -38,8 +38,8 @@ impl From<JournalError> for OpenError {
     }
 }
 
-/// Whether the system said so. What it says of a file (no right, no space, no more descriptors, a failing disk) is no
-/// damage: the file may be whole, and the next start may read it.
+/// Whether it is an error of the operating system. Such an error about a file (no permission, no space, no more
+/// descriptors, a failing disk) is not damage: the file may be intact, and the next start may read it.
 pub(in crate::journal) fn is_system_error(error: &sled::Error) -> bool {
     use std::io::ErrorKind as Kind;
     let sled::Error::Io(io) = error else { return false };

@@ -1,25 +1,26 @@
-//! The sum over all entries, kept in an entry of its own by every batch: entries that are gone or old are seen at opening.
+//! A sum over all entries, kept in its own entry and updated by every batch, so that opening detects missing or stale
+//! entries.
 //!
-//! sled checks each piece of its log, but passes over some that it can't read: entries of the middle are gone then, or as
-//! they were before. The sum knows what should be there. It does not protect against forgery, and need
-//! not be. What ends too early as a whole is known by the [`witness`](super::witness).
+//! sled checks each piece of its log, but skips some that it can't read: entries from the middle are then missing or
+//! stale. The sum knows what should be there. It doesn't protect against forgery, and doesn't need to. The
+//! [`witness`](super::witness) detects a log that ends too early as a whole.
 
-/// The entry that holds it. It is not among those that are summed up.
+/// The entry that holds it; not part of the sum.
 pub(super) const KEY: &[u8] = b"n";
 const BYTES: usize = 24;
 
-/// What a database holds, in three numbers.
+/// The contents of a database in three numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tally {
     /// How many batches were ever written.
     pub(super) batches: u64,
     pub(super) entries: u64,
-    /// Of a number for each entry, wrapping: the order of entries does not matter.
+    /// The wrapping sum of a number per entry: the order of entries doesn't matter.
     sum: u64,
 }
 
 impl Tally {
-    /// Takes in an entry that is there.
+    /// Adds an existing entry.
     pub(super) fn add(&mut self, key: &[u8], value: &[u8]) {
         if key != KEY {
             self.entries = self.entries.wrapping_add(1);
@@ -27,7 +28,7 @@ impl Tally {
         }
     }
 
-    /// An entry is written over another, or is new, or goes.
+    /// An entry is overwritten, added or removed.
     pub(super) fn replace(&mut self, key: &[u8], old: Option<&[u8]>, new: Option<&[u8]>) {
         if let Some(old) = old {
             self.entries = self.entries.wrapping_sub(1);
@@ -38,7 +39,7 @@ impl Tally {
         }
     }
 
-    /// Whether both stand for the same entries.
+    /// Whether both describe the same entries.
     pub(super) fn agrees_with(self, other: Self) -> bool {
         (self.entries, self.sum) == (other.entries, other.sum)
     }
@@ -51,7 +52,7 @@ impl Tally {
         bytes
     }
 
-    /// None where it is no tally.
+    /// None if it is not a tally.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let bytes: &[u8; BYTES] = bytes.try_into().ok()?;
         let number = |at: usize| bytes[at..at + 8].try_into().ok().map(u64::from_be_bytes);
@@ -59,8 +60,8 @@ impl Tally {
     }
 }
 
-/// A number that tells an entry from one that differs from it by accident: eight bytes at a time, by steps that can be
-/// undone, so that no change of one word is lost. The lengths are part of it.
+/// A number that distinguishes entries that differ by accident: eight bytes at a time, by invertible steps, so that no
+/// change of a single word is lost. Includes the lengths.
 fn number_of(key: &[u8], value: &[u8]) -> u64 {
     let mut number = 0;
     for part in [key, value] {

@@ -1,4 +1,4 @@
-//! The database's tree as the history reads it, while the journal's thread writes. Never writes.
+//! The database's tree as the history reads it while the journal's thread writes. Never writes.
 
 use std::sync::Arc;
 
@@ -7,14 +7,14 @@ use crate::journal::error::JournalError;
 use crate::journal::history::Entries;
 use crate::journal::lock::Lock;
 
-/// sled evicts what it holds only when pages of the same shard of its cache were looked at 64 times, so a page of
-/// history that is used once would stay in memory: reading a million events would hold 300 MB. A large entry that was read
-/// or written is therefore looked at so often more.
+/// sled evicts only when pages in the same shard of its cache were accessed 64 times, so a page of history that is used
+/// once would stay in memory: reading a million events would hold 300 MB. A large entry is therefore accessed that many
+/// more times after it is read or written.
 const LOOKED_AT_AGAIN: usize = 8;
-/// Smaller entries share their page of the database with many.
+/// Smaller entries share a page of the database with many others.
 const LARGE_ENTRY_BYTES: usize = 1_024;
 
-/// A tree, read by others than the journal's thread.
+/// A tree, read by threads other than the journal's.
 pub(super) struct Tree {
     tree: sled::Tree,
     _lock: Arc<Lock>,

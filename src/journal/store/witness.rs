@@ -1,15 +1,15 @@
-//! A witness beside the database: a small file that says how many batches are on disk at least.
+//! The witness: a small file next to the database that says how many batches are on disk at least.
 //!
-//! sled takes a log that ends too early, or whose end can't be read, for one that was never longer, and opens as if
-//! nothing had been written since. Batches are counted, and the count is noted here after each was synced. The note
-//! itself is not synced: after a power cut it may be old, but it never knows of a batch that was not on disk. So a
-//! database that holds fewer batches than its witness knows of has lost some, and only such a one does.
+//! sled mistakes a log that ends too early, or whose end can't be read, for one that was never longer, and opens as if
+//! nothing had been written since. So batches are counted, and the count is noted here after each sync. The note itself
+//! is not synced: after a power cut it may be old, but it never counts a batch that was not on disk. So a database that
+//! holds fewer batches than its witness counts, and only such a one, has lost some.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
-/// The file's name, beside the database's.
+/// The file's name, next to the database's.
 const NAME: &str = "witness";
 /// A count, and the same with all bits flipped.
 const BYTES: usize = 16;
@@ -17,20 +17,20 @@ const BYTES: usize = 16;
 pub(super) struct Witness(File);
 
 impl Witness {
-    /// The file in `directory`, made where there is none.
+    /// Opens the file in `directory`, or creates it.
     pub(super) fn open(directory: &Path) -> std::io::Result<Self> {
         let options =
             OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(directory.join(NAME));
         options.map(Self)
     }
 
-    /// So many batches are on disk.
+    /// Notes that this many batches are on disk.
     pub(super) fn note(&self, batches: u64) -> std::io::Result<()> {
         self.0.write_all_at(&encode(batches), 0)
     }
 }
 
-/// How many batches the database in `directory` lacks, if its witness knows of more than the `held`. A witness that is
+/// How many batches the database in `directory` lacks, if its witness counts more than `held`. A witness that is
 /// missing or garbled says nothing.
 pub(super) fn missing(directory: &Path, held: u64) -> Option<u64> {
     let noted = std::fs::read(directory.join(NAME)).ok().and_then(|bytes| decode(&bytes))?;

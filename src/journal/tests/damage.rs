@@ -50,7 +50,7 @@ fn a_damaged_journal_is_put_aside_and_the_export_takes_its_place() {
         assert_eq!(back.events, exported.events, "{what}");
         drop(opened.store);
 
-        // Until somebody has looked at it, every start says so.
+        // Until an operator has dealt with it, every start reports it.
         let again = open(directory.path(), PATIENCE).expect(what);
         assert_eq!(again.restored.is_some(), was_there, "{what}");
         drop(again.store);
@@ -63,7 +63,7 @@ fn a_damaged_journal_is_put_aside_and_the_export_takes_its_place() {
 
 #[test]
 fn without_an_export_a_damaged_journal_is_left_as_it_is() {
-    // Without the directory, and without an export, nothing shows that there ever was one.
+    // Without the directory and without an export, nothing shows that there ever was a journal.
     for (what, damage) in &DAMAGES[..DAMAGES.len() - 1] {
         let (directory, paths) = stored(&state());
         damage(&paths);
@@ -111,7 +111,7 @@ fn a_journal_that_knows_less_than_its_export_has_lost_something() {
     assert!(opened.snapshot.newest > ahead.snapshot.newest);
 }
 
-/// A kill between putting the damaged one aside and putting the new one in its place.
+/// Killed between setting the damaged one aside and putting the new one in its place.
 #[test]
 fn a_restore_that_was_cut_short_is_done_again() {
     let (directory, paths) = stored(&state());

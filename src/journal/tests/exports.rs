@@ -1,4 +1,4 @@
-//! Exports: written, read back, told from broken ones, imported.
+//! Exports: written, read back, distinguished from broken ones, imported.
 
 use super::*;
 use crate::scheduler::lane::Lane;
@@ -104,7 +104,7 @@ fn what_a_later_step_wrote_is_not_in_the_state_of_an_earlier_one() {
         .take(1)
         .map(|lane| (lane.image.clone(), Arc::new(Lane::restore(lane))))
         .collect();
-    // As it was before event 3 came; the other lane is configured no more.
+    // As it was before event 3 came; the other lane is no longer configured.
     let shown = Shown { lanes, hold: None, newest: Seq(2), newest_build: BuildId(7), newest_notice: NoticeId(3) };
     let of_it = LiveState::of(shown, &journal.reader()).expect("readable");
     assert_eq!(of_it.events, [event(1), event(2)]);

@@ -1,6 +1,6 @@
-//! A journal of schema 3, made by the version before, is taken over: `tests/journals/schema-3.txt` holds its entries as
+//! A schema 3 journal, made by the previous version, is taken over: `tests/journals/schema-3.txt` holds its entries as
 //! that version wrote them (key, then value; keys escaped as in a byte string, pages of history in hexadecimal), and
-//! `schema-3.export.jsonl` the export that it made of the same state.
+//! `schema-3.export.jsonl` is that version's export of the same state.
 
 use super::*;
 use crate::build::Outcome;
@@ -12,7 +12,7 @@ use crate::scheduler::lane::Phase;
 const ENTRIES: &str = include_str!("../../../tests/journals/schema-3.txt");
 const EXPORT: &[u8] = include_bytes!("../../../tests/journals/schema-3.export.jsonl");
 
-/// What became of each event, as the version before told it.
+/// What became of each event, in the previous version's words.
 const FATES: [&str; 21] = [
     "built by 1",
     "skipped: every file of the push is outside `paths`: drafts/a.md",
@@ -66,7 +66,7 @@ fn entries() -> Vec<Put> {
     ENTRIES.lines().map(entry).collect()
 }
 
-/// A data directory with that journal, as a daemon of the version before leaves it when it is killed.
+/// A data directory with that journal, as a daemon of the previous version leaves it when killed.
 fn left_by_the_version_before() -> (tempfile::TempDir, Paths) {
     let directory = tempfile::tempdir().expect("a directory");
     let paths = Paths::below(directory.path());
@@ -101,7 +101,7 @@ fn fate(reader: &Reader, event: &Event) -> String {
     }
 }
 
-/// A sentence of the version before, which comes back as it was told.
+/// A sentence of the previous version, which comes back unchanged.
 fn told(value: &impl serde::Serialize) -> String {
     match serde_json::to_value(value).expect("plain values") {
         serde_json::Value::String(text) => text,
@@ -118,11 +118,11 @@ fn key<'a>(snapshot: &'a Snapshot, image: &str, git_ref: &str) -> &'a Key {
 }
 
 fn ids(record: &BuildRecord) -> Vec<u8> {
-    // They differ in their last digit only.
+    // They differ only in the last digit.
     record.backend_ids.iter().map(|id| *id.0.as_bytes().last().expect("an id")).collect()
 }
 
-/// Everything that bears another name now, and what makes up the rest of a lane.
+/// Everything that was renamed, and the rest of a lane.
 fn is_the_state_of_then(snapshot: &Snapshot) {
     let hold = snapshot.hold.as_ref().expect("all are paused");
     assert_eq!((hold.actor.as_str(), hold.reason.as_deref()), ("admin", Some("power work")));
@@ -130,7 +130,7 @@ fn is_the_state_of_then(snapshot: &Snapshot) {
     let images: Vec<_> = snapshot.lanes.iter().map(|lane| lane.image.as_str()).collect();
     assert_eq!(images, ["acme/api", "acme/blog", "acme/gone", "acme/shop", "acme/web"]);
 
-    // A build was lost, its event was opened again, and rides with the next, which is queued.
+    // A build was lost; its event was reopened and is part of the next one, which is queued.
     let lost = of("acme/api").last_build.as_ref().expect("one has ended");
     assert_eq!((lost.id, lost.outcome, ids(lost)), (BuildId(7), Some(Outcome::Lost), vec![b'6']));
     let queued = of("acme/api").queued.as_ref().expect("queued");
@@ -139,7 +139,7 @@ fn is_the_state_of_then(snapshot: &Snapshot) {
     let api = key(snapshot, "acme/api", "refs/heads/master");
     assert_eq!((api.closed_through, api.lost_through, api.moved), (Seq(11), Seq(12), Seq(12)));
 
-    // One runs, and another beside it.
+    // One runs, and another is queued.
     let blog = of("acme/blog");
     let phase = &blog.queued.as_ref().expect("beside").phase;
     assert!(matches!(phase, Phase::Overlapping { assumed_until: Some(_) }), "{phase:?}");
@@ -199,7 +199,7 @@ fn a_journal_of_schema_3_is_taken_over_with_all_that_it_tells() {
     is_the_state_of_then(&opened.snapshot);
     is_the_history_of_then(&opened.store.reader());
 
-    // What is written of it now bears the names of now, and reads back as the same.
+    // What is now written uses the new names, and reads back the same.
     let before = LiveState::at_rest(&opened.store.reader()).expect("readable");
     let state = before.entries().into_iter().filter(|put| put.key[0] != b'e').collect();
     opened.store.write(state, Retention::NOTHING).expect("written");
@@ -240,7 +240,8 @@ fn a_journal_of_schema_2_is_not_taken_over() {
     assert!(refused.to_string().contains("(schema 2; this one reads 3 to 4)"), "{refused}");
 }
 
-/// What the version before reads of a journal's meta entry, or of an export's first line, before it looks at the schema.
+/// What the previous version reads of a journal's meta entry, or of an export's first line, before it looks at the
+/// schema.
 #[derive(serde::Deserialize)]
 struct MetaOfThen {
     schema: u32,
@@ -254,7 +255,7 @@ struct HoldOfThen {
     _whom: String,
 }
 
-/// Else it would take what is newer for damaged, and put an older export in its place.
+/// Otherwise it would mistake the newer one for damaged, and replace it by an older export.
 #[test]
 fn the_version_before_can_read_that_the_schema_is_newer_while_all_is_paused() {
     let (directory, _) = left_by_the_version_before();

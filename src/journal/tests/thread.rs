@@ -1,8 +1,8 @@
-//! A thread that fails: nothing is written after it, and who waits is told.
+//! A thread that fails: nothing is written after it, and those who wait get an error.
 
 use super::*;
 
-/// Writes as it is told, and tidies up with this outcome.
+/// Writes with `F`, and tidies up with this outcome.
 struct Told<F>(F, Result<(), JournalError>);
 
 impl<F: FnMut(Vec<Put>, Retention) -> Result<(), JournalError>> Writer for Told<F> {

@@ -1,4 +1,4 @@
-//! Writing pages: what one step accepted becomes as few of them as hold it.
+//! Writing pages: packs what one step accepted into as few pages as possible.
 
 use std::borrow::Borrow;
 
@@ -11,11 +11,11 @@ use crate::model::Seq;
 use crate::reason::{IgnoreReason, SkipEvidence};
 use crate::scheduler::record::Remembered;
 
-/// A page is closed when it holds this many bytes: with one event more, of at most 4 KiB, it stays below what sled
-/// keeps beside its log and never syncs.
+/// A page is closed when it reaches this many bytes: with one more event, of at most 4 KiB, it stays below the size
+/// that sled stores outside its log and never syncs.
 const PAGE_BYTES: usize = 4 * 1024;
 
-/// Packs what one step accepted, in the order of numbers: as few pages as hold it.
+/// Packs what one step accepted, in number order, into as few pages as possible.
 pub(in crate::journal) fn pack<E: Borrow<Event>>(
     events: &[E],
     remembered: &[(Fingerprint, Remembered)],
@@ -34,7 +34,7 @@ pub(in crate::journal) fn pack<E: Borrow<Event>>(
     for event in events {
         let event: &Event = event.borrow();
         seen_upto(Some(event.seq), &mut page, puts);
-        // An event that follows on its delivery shares its page: no two pages begin with the same number.
+        // An event that directly follows its delivery shares its page: no two pages begin with the same number.
         if page.first != Some(event.seq) {
             page.begin(event.seq, puts);
         }
@@ -44,7 +44,7 @@ pub(in crate::journal) fn pack<E: Borrow<Event>>(
     page.close(puts);
 }
 
-/// The page that is being filled.
+/// The page being filled.
 #[derive(Default)]
 struct Page<'a> {
     first: Option<Seq>,
@@ -53,7 +53,7 @@ struct Page<'a> {
 }
 
 impl<'a> Page<'a> {
-    /// Makes room for what has this number.
+    /// Makes room for the record with this number.
     fn begin(&mut self, number: Seq, puts: &mut Vec<Put>) {
         if self.bytes.len() >= PAGE_BYTES {
             self.close(puts);

@@ -1,4 +1,4 @@
-//! A page's format: the types that lie in it, and how a text becomes one of them and back.
+//! A page's format: the types stored in it, and how a text becomes one of them and back.
 
 use std::borrow::Cow;
 
@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::journal::error::{JournalError, parse_failed};
 
-/// The layout of what follows.
+/// The layout of the rest of the page.
 pub(super) const LAYOUT: u8 = 2;
-/// A record as it lies in the page: the order of fields and variants here and below is the format.
+/// A record as stored in the page: the order of fields and variants here and below is the format.
 #[derive(Serialize, Deserialize)]
 pub(super) enum Packed<'a> {
     Seen {
@@ -40,7 +40,7 @@ pub(super) struct PackedEvent<'a> {
     pub(super) verdict: StoredVerdict<'a>,
 }
 
-/// A text that may be the same as in the event before it in the page: in a burst most are.
+/// A text that may be the same as in the page's previous event: in a burst most are.
 #[derive(Clone, Copy, Serialize, Deserialize)]
 pub(super) enum Again<'a> {
     None,
@@ -55,7 +55,7 @@ pub(in crate::journal) enum Commit<'a> {
     Other(&'a str),
 }
 
-/// The id of a delivery: GitHub, and most who send one, write a UUID.
+/// A delivery's id: GitHub, and most other senders, use a UUID.
 #[derive(Clone, Copy, Serialize, Deserialize)]
 pub(in crate::journal) enum DeliveryId<'a> {
     Uuid([u8; 16]),
@@ -70,8 +70,8 @@ pub(super) enum StoredKind {
     Recovered,
 }
 
-/// What says why is a text: a sentence, as journals of before hold it, or a reason as JSON. Which of the two the first
-/// byte tells: no sentence begins with a brace or a quotation mark.
+/// The reason is a text: either a sentence, as in journals of older versions, or JSON. The first byte tells which: no
+/// sentence begins with a brace or a quotation mark.
 #[derive(Clone, Serialize, Deserialize)]
 pub(in crate::journal) enum StoredVerdict<'a> {
     Opened,
@@ -84,7 +84,7 @@ pub(in crate::journal) enum StoredVerdict<'a> {
     DuplicateOf(&'a str),
 }
 
-/// What the last event of a page said.
+/// The texts of the page's last event.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Texts<'a> {
     pub(super) image: Option<&'a str>,
@@ -139,7 +139,7 @@ impl<'a> DeliveryId<'a> {
             *place = digit;
         }
         match hex::decode_to_slice(digits, &mut bytes) {
-            // Only what is written just so: other ids come back as they were, too.
+            // Only the canonical form is packed, so that other ids come back unchanged, too.
             Ok(()) if uuid(bytes) == text => Self::Uuid(bytes),
             _ => Self::Other(text),
         }

@@ -8,9 +8,9 @@ use crate::journal::error::{JournalError, parse_failed};
 use crate::model::{Seq, Timestamp};
 use crate::reason::{IgnoreReason, SkipEvidence};
 
-/// What stands in a page, one after the other.
+/// A record of a page.
 pub(in crate::journal) enum Record<'a> {
-    /// The delivery that made the events from a number on, and what it is known by when it comes again.
+    /// The delivery of the events from a number on, and the fingerprint that identifies it if it is repeated.
     Seen {
         first: u64,
         count: u32,
@@ -20,7 +20,7 @@ pub(in crate::journal) enum Record<'a> {
     Event(StoredEvent<'a>),
 }
 
-/// An event as it is stored; its texts are borrowed from the page.
+/// A stored event; its texts borrow from the page.
 pub(in crate::journal) struct StoredEvent<'a> {
     pub(in crate::journal) seq: u64,
     pub(in crate::journal) at: i64,
@@ -35,7 +35,7 @@ pub(in crate::journal) struct StoredEvent<'a> {
     pub(in crate::journal) verdict: StoredVerdict<'a>,
 }
 
-/// Calls `take` with what stands in a page, oldest first.
+/// Calls `take` with each record of a page, oldest first.
 pub(in crate::journal) fn read<'a>(page: &'a [u8], mut take: impl FnMut(Record<'a>)) -> Result<(), JournalError> {
     let Some((&LAYOUT, mut rest)) = page.split_first() else {
         return Err(parse_failed("a page of history has a layout that is not known"));
