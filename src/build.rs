@@ -1,7 +1,7 @@
-//! Builds: what we ask of a back-end, and what a back-end says of them.
+//! Builds: what we ask of a back-end, and what it reports.
 //!
 //! These are the plain values that pass between the scheduler, which decides, and the back-ends, which act.
-//! Neither room knows the other.
+//! Neither module knows the other.
 
 use std::time::Duration;
 
@@ -9,28 +9,28 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{BuildId, CommitId, GitRef, ImageName, Timestamp};
 
-/// The wish to have one build: everything a back-end needs to know.
+/// The request for one build: everything a back-end needs to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BuildRequest {
     pub build: BuildId,
     pub image: ImageName,
     pub git_ref: GitRef,
-    /// The newest commit that an event of this build named. No back-end is bound to build just that one.
+    /// The newest commit that an event of this build named. No back-end must build exactly that one.
     pub commit: Option<CommitId>,
 }
 
-/// The outcome of a trigger call, named by what can be done about it (semantics R5).
+/// The outcome of a trigger call, classified by what can be done about it (semantics R5).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TriggerAnswer {
-    /// Accepted; `backend_id` where the answer names the build.
+    /// Accepted; `backend_id` if the answer names the build.
     Accepted { backend_id: Option<BackendBuildId> },
-    /// Accepted in words, but said to be pending already or to be ignored.
+    /// Nominally accepted, but reported as already pending or ignored.
     AlreadyPending { detail: String },
-    /// Nobody can know: the call may have had its effect. Never repeated before the back-end was asked.
+    /// Unknown: the call may have had an effect. Never repeated before the back-end was asked.
     Uncertain { detail: String },
-    /// It had no effect and may be repeated: no connection, or 429. `retry_after` where the back-end says.
+    /// It had no effect and may be repeated: no connection, or 429. `retry_after` if the back-end says.
     RefusedForNow { retry_after: Option<Duration>, detail: String },
-    /// It had no effect and repeating it changes nothing: wrong token, no such trigger.
+    /// It had no effect and repeating it won't help: wrong token, no such trigger.
     Refused { detail: String },
 }
 
@@ -44,8 +44,8 @@ pub struct BackendBuildId(pub String);
 pub struct Observation {
     /// Builds only, in any order. At most [`Observation::BUILDS_MAX`].
     pub builds: Vec<BackendBuild>,
-    /// They go back at least to this moment; an older build that isn't among them may still exist.
-    /// None where the whole history was read.
+    /// They go back at least to this moment; an older build may exist without being listed.
+    /// None if the whole history was read.
     pub complete_since: Option<Timestamp>,
     /// How far the back-end's clock is ahead of ours, in milliseconds, as its `Date` header shows. Times in
     /// `builds` are already corrected by it.
@@ -53,10 +53,10 @@ pub struct Observation {
 }
 
 impl Observation {
-    /// The most builds that an observation may hold: 15 running and 30 pending builds and as many finished ones.
+    /// The most builds that an observation may hold: 15 running, 30 pending, and as many finished ones.
     pub const BUILDS_MAX: usize = 100;
 
-    /// Brings its moments, which are by the wall clock, to a clock that is ahead of it.
+    /// Shifts its wall-clock moments to a clock that is ahead of the wall clock.
     pub fn to_clock_ahead_by(&mut self, ahead: Duration) {
         let later = |at: &mut Option<Timestamp>| *at = at.map(|at| at.plus(ahead));
         later(&mut self.complete_since);
@@ -73,7 +73,7 @@ impl Observation {
 pub struct BackendBuild {
     pub id: BackendBuildId,
     pub state: BackendBuildState,
-    /// What the back-end says is made: on Docker Hub the image's tag.
+    /// What the back-end says it builds: on Docker Hub the image's tag.
     pub label: Option<String>,
     pub commit: Option<CommitId>,
     pub created_at: Option<Timestamp>,
@@ -83,7 +83,7 @@ pub struct BackendBuild {
 }
 
 impl BackendBuild {
-    /// One of which nothing more is shown.
+    /// One of which no other field is shown.
     pub fn new(id: BackendBuildId, state: BackendBuildState) -> Self {
         Self {
             id,
@@ -100,13 +100,13 @@ impl BackendBuild {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BackendBuildState {
-    /// Accepted, not begun.
+    /// Accepted, not started.
     Waiting,
     Running,
     /// Asked to cancel, not ended: it still holds its place, and may still push.
     Stopping,
     Finished(Outcome),
-    /// A word we don't know: in flight until the deadline.
+    /// An unknown state: in flight until the deadline.
     Unknown,
 }
 
@@ -116,7 +116,7 @@ impl BackendBuildState {
     }
 }
 
-/// Where a build of ours stands, as it is shown.
+/// The state of one of our builds, as shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BuildState {
@@ -136,15 +136,15 @@ pub enum Outcome {
     Success,
     Failure,
     Cancelled,
-    /// It had begun, and then vanished or was given up after the time limit.
+    /// It had started, and then vanished or was given up after the time limit.
     Lost,
-    /// It never began: the trigger was refused, or the back-end made no build of it as far as anybody could see.
-    /// (Journals of before wrote `lost` for this, too.)
+    /// It never started: the trigger was refused, or the back-end showed no build of it.
+    /// (Older journals wrote `lost` for this, too.)
     NotStarted,
 }
 
 impl Outcome {
-    /// Its name in JSON, in metrics and in the log.
+    /// Its name in JSON, metrics and the log.
     pub fn name(self) -> &'static str {
         match self {
             Self::Success => "success",
@@ -167,7 +167,7 @@ pub enum ObserveError {
     Unavailable { detail: String },
 }
 
-/// The answer to a wish to cancel. Even `Requested` frees nothing: the end must be seen.
+/// The answer to a request to cancel. Even `Requested` frees nothing: the end must be seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CancelAnswer {
     Requested,
@@ -175,7 +175,7 @@ pub enum CancelAnswer {
     Failed { detail: String },
 }
 
-/// When a back-end takes the source that it builds (semantics R4).
+/// When a back-end fetches the source that it builds (semantics R4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SourceTaken {
@@ -183,7 +183,7 @@ pub enum SourceTaken {
     AtStart,
     /// When the trigger is called.
     AtCall,
-    /// Nobody has published it (Docker Hub): treated as at the trigger, and the reported commit decides.
+    /// Undocumented (Docker Hub): treated as at the trigger, and the reported commit decides.
     Unknown,
 }
 
@@ -192,18 +192,18 @@ pub enum SourceTaken {
 pub struct Capabilities {
     /// Whether the answer to the trigger call names the build.
     pub names_build: bool,
-    /// Whether and when it binds the commit that it builds.
+    /// Whether and when it fixes the commit that it builds.
     pub source_taken: SourceTaken,
     /// How long a new build may be missing from the list of builds. None: its builds can't be listed, so it is blind
     /// (semantics R13).
     pub list_lag: Option<Duration>,
     /// Which builds it can cancel.
     pub cancels: Cancels,
-    /// Whether a build that ended can come back to life, under the same id.
+    /// Whether an ended build can resume under the same id.
     pub revives: bool,
-    /// Whether it keeps a second build waiting by itself while one runs.
+    /// Whether it queues a second build by itself while one runs.
     pub has_waiting_place: bool,
-    /// It ends a build by itself after this, and calls that cancelled. None: never, as far as known.
+    /// It ends a build by itself after this, and reports it as cancelled. None: never, as far as known.
     pub longest_build: Option<Duration>,
 }
 
@@ -216,7 +216,7 @@ pub enum Cancels {
 }
 
 impl Capabilities {
-    /// A back-end that lists its builds at once, never said when it takes its source, and has no limits.
+    /// A back-end that lists its builds at once, doesn't say when it fetches its source, and has no limits.
     pub const DEFAULT: Self = Self {
         names_build: false,
         source_taken: SourceTaken::Unknown,
@@ -227,10 +227,10 @@ impl Capabilities {
         longest_build: None,
     };
 
-    /// A build that lasted this much less than the limit counts as ended by it: times are cut to whole seconds.
+    /// A build within this much of the limit counts as ended by it: times are truncated to whole seconds.
     const END_TOLERANCE: Duration = Duration::from_mins(1);
 
-    /// The same back-end where nothing lets us see its builds.
+    /// The same back-end if its builds can't be seen.
     #[must_use]
     pub fn blind(self) -> Self {
         Self { list_lag: None, ..self }
@@ -241,7 +241,7 @@ impl Capabilities {
         self.list_lag.is_some()
     }
 
-    /// Whether a build that took so long was ended by the back-end's own limit and not by a person.
+    /// Whether a build of this length was ended by the back-end's own limit and not by a person.
     pub fn is_over_limit(&self, took: Duration) -> bool {
         self.longest_build.is_some_and(|longest| took + Self::END_TOLERANCE >= longest)
     }

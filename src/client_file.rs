@@ -1,6 +1,6 @@
 //! The file `client.json`, by which the daemon tells clients on the same machine its address and a token.
 //!
-//! The daemon writes it at its start, client commands read it. Must never show the token that it holds.
+//! The daemon writes it at startup; client commands read it. Must never show the token that it holds.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -13,7 +13,7 @@ use crate::config::Secret;
 /// What the daemon leaves for clients on the same machine: `DATA_DIR/client.json`, for its owner only.
 #[derive(Clone, Debug)]
 pub(crate) struct ClientFile {
-    /// `http://127.0.0.1:8484`: an address that this machine reaches, of TCP where there is one, else `unix:/path`.
+    /// `http://127.0.0.1:8484`: an address that this machine reaches, TCP if there is one, else `unix:/path`.
     pub url: String,
     /// A token that allows everything.
     pub token: Secret,
@@ -21,7 +21,7 @@ pub(crate) struct ClientFile {
     pub pid: u32,
 }
 
-/// The file as it is stored: the only place where this token is written out.
+/// The file as stored: the only place where this token is written.
 #[derive(Serialize, Deserialize)]
 struct Stored<T> {
     url: T,
@@ -31,10 +31,10 @@ struct Stored<T> {
 
 impl ClientFile {
     pub(crate) const NAME: &str = "client.json";
-    /// The most bytes that are read of it.
+    /// The most bytes read from it.
     const BYTES_MAX: u64 = 64 * 1024;
 
-    /// The file of this data directory; None where there is none.
+    /// Reads the file of this data directory; None if there is none.
     pub(crate) fn read(data_dir: &Path) -> Result<Option<Self>, ClientFileError> {
         let path = data_dir.join(Self::NAME);
         let text = match read_at_most(&path, Self::BYTES_MAX) {
@@ -44,14 +44,14 @@ impl ClientFile {
             }
             Err(source) => return Err(ClientFileError::Unreadable { path, source }),
         };
-        // What serde says would show the place of the mistake, and might show the token: it is left out.
+        // Leave out serde's message: it shows the place of the mistake, and might show the token.
         let Ok(stored) = serde_json::from_str::<Stored<String>>(&text) else {
             return Err(ClientFileError::Garbled { path });
         };
         Ok(Some(Self { url: stored.url, token: Secret::new(stored.token), pid: stored.pid }))
     }
 
-    /// Puts the file into this data directory, readable for its owner only, in one step: a client sees the old
+    /// Writes the file into this data directory atomically, readable by its owner only: a client sees the old
     /// file or the new one, never half of one.
     pub(crate) fn write(&self, data_dir: &Path) -> io::Result<()> {
         let stored = Stored { url: self.url.as_str(), token: self.token.expose(), pid: self.pid };
@@ -64,7 +64,7 @@ impl ClientFile {
         Ok(())
     }
 
-    /// Takes the file away, when the daemon ends in order. It is no error where it is gone already.
+    /// Removes the file when the daemon ends in order. It is no error if it is gone already.
     pub(crate) fn remove(data_dir: &Path) -> io::Result<()> {
         match fs::remove_file(data_dir.join(Self::NAME)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -78,7 +78,7 @@ fn read_at_most(path: &Path, bytes_max: u64) -> io::Result<String> {
     io::read_to_string(io::Read::take(file, bytes_max))
 }
 
-/// Why the file tells nothing.
+/// Why the file can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientFileError {
     #[error("failed to read {}: {source}; try sudo, or pass --url and --token", .path.display())]

@@ -20,8 +20,8 @@ impl Clock {
         Self { last: wall(), seen: Instant::now(), ahead: Duration::ZERO }
     }
 
-    /// The present moment: the wall clock's, or the last one and the time that has passed since, where the wall
-    /// clock has gone back.
+    /// The present moment: the wall clock's, or, if the wall clock has gone back, the last moment plus the time
+    /// elapsed since.
     #[expect(clippy::disallowed_methods, reason = "this is where the clock is read")]
     pub fn now(&mut self) -> Timestamp {
         let seen = Instant::now();
@@ -31,8 +31,8 @@ impl Clock {
         now
     }
 
-    /// How far this clock is ahead of the wall clock, since that went back: what others tell by the wall clock is
-    /// to be moved by it.
+    /// How far this clock is ahead of the wall clock, after that went back: moments that others give by the wall clock
+    /// must be shifted by it.
     pub fn ahead(&self) -> Duration {
         self.ahead
     }
@@ -59,7 +59,7 @@ impl Stopwatch {
     }
 }
 
-/// The wall clock as it is, for showing how long ago something was.
+/// The raw wall clock, for showing how long ago something was.
 #[expect(clippy::disallowed_methods, reason = "this is where the clock is read")]
 pub fn wall() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);

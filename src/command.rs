@@ -1,4 +1,4 @@
-//! What people may do to images beside asking for builds (semantics R9).
+//! What people may do to images besides asking for builds (semantics R9).
 
 use std::time::Duration;
 
@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{ImageName, Timestamp};
 
-/// A person's word, and to which images it goes.
+/// A person's command, and the images it applies to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command {
     pub verb: Verb,
     pub scope: Scope,
-    /// Who says so: a token's name, or `local` for a client on this machine.
+    /// Who gave it: a token's name, or `local` for a client on this machine.
     pub actor: String,
     pub reason: Option<String>,
 }
@@ -31,7 +31,7 @@ pub enum Verb {
     Resume,
     /// What is open is due now.
     Start,
-    /// End what is open, as dropped by a person.
+    /// End open events, as dropped by a person.
     Drop,
     /// Ask the back-end to cancel what it holds; the places stay taken until the end is seen.
     Cancel,

@@ -1,7 +1,7 @@
-//! Events: accepted wishes for a build, and what they are made from.
+//! Events: accepted requests for a build, and what they are made from.
 //!
-//! A source turns a request into a [`Delivery`]; the scheduler numbers its wishes and makes each an [`Event`].
-//! An event is written once and never changed: what becomes of it is told by builds and closures.
+//! A source turns an HTTP request into a [`Delivery`]; the scheduler numbers its requests and makes each an [`Event`].
+//! An event is written once and never changed: builds and closures record what happens to it.
 
 use std::sync::Arc;
 
@@ -10,32 +10,32 @@ use serde::{Deserialize, Serialize};
 use crate::model::{BuildId, CommitId, EventId, GitRef, ImageName, Seq, Timestamp};
 use crate::reason::{IgnoreReason, SkipEvidence};
 
-/// What one request brought: any number of wishes with one cause, accepted or refused together.
+/// The content of one HTTP request: any number of build requests with one cause, accepted or refused together.
 #[derive(Clone, Debug)]
 pub struct Delivery {
     pub cause: Cause,
-    /// What this delivery may be known by when it comes again: its sender's id, and the body that was signed.
-    /// A delivery that shares any of these with an earlier one changes nothing.
+    /// What identifies this delivery if it is repeated: its sender's id, and the signed body.
+    /// A delivery that shares any of these with an earlier one has no effect.
     pub fingerprints: Vec<Fingerprint>,
     pub new_events: Vec<NewEvent>,
 }
 
 impl Delivery {
-    /// One that is known by nothing: where it comes again, it counts again.
+    /// One without an identity: if repeated, it counts again.
     pub fn new(cause: Cause, new_event: NewEvent) -> Self {
         Self { cause, fingerprints: Vec::new(), new_events: vec![new_event] }
     }
 }
 
-/// One wish, routed to an image and a ref, before it has a number.
+/// One request, routed to an image and a ref, before it has a number.
 #[derive(Clone, Debug)]
 pub struct NewEvent {
-    /// None where no rule names an image for it.
+    /// None if no rule names an image for it.
     pub image: Option<ImageName>,
     pub git_ref: Option<GitRef>,
-    /// The commit that was pushed, where the sender says.
+    /// The commit that was pushed, if the sender says.
     pub commit: Option<CommitId>,
-    /// The commit that the ref pointed to before, where the sender says.
+    /// The commit that the ref pointed to before, if the sender says.
     pub before: Option<CommitId>,
     pub disposition: Disposition,
 }
@@ -47,21 +47,21 @@ impl NewEvent {
     }
 }
 
-/// What the rules at the door made of a wish.
+/// What the ingest rules decided about a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Disposition {
     /// It opens its key.
     Build {
         /// It doesn't wait for quiet: a person's tap, a call with `start_now`, a tag.
         immediate: bool,
-        /// A person asked: it goes before pushes.
+        /// A person asked: it goes ahead of pushes.
         manual: bool,
         /// Only if nothing of the key is open and none of it waits in a queue (`ensure`).
         ensure: bool,
     },
     /// A rule of the image says that this push is not built; it closes nothing earlier.
     Skip { evidence: SkipEvidence, touches: Touches },
-    /// Every file of this push of a branch is outside of the image's `paths`. It is passed over where that is known of all
+    /// Every file of this push of a branch is outside the image's `paths`. It is passed over if that is known of all
     /// that was pushed since the last started build; else it opens its key.
     Outside { evidence: SkipEvidence, paths: Arc<str> },
     /// No rule asks for it.
@@ -71,22 +71,22 @@ pub enum Disposition {
 }
 
 impl Disposition {
-    /// A push of a branch that no rule keeps from being built.
+    /// A push of a branch that no rule excludes.
     pub const PUSH: Self = Self::Build { immediate: false, manual: false, ensure: false };
-    /// A person asks, and at once.
+    /// A person's request, due at once.
     pub const TAP: Self = Self::Build { immediate: true, manual: true, ensure: false };
 }
 
 /// What a push touched, as far as the image's `paths` tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Touches {
-    /// Something that the image is built from; or nobody knows.
+    /// Something that the image is built from; or that is unknown.
     Inside,
-    /// Nothing but files outside of the `paths` that this digest stands for.
+    /// Only files outside the `paths` that this digest identifies.
     Outside { paths: Arc<str> },
 }
 
-/// Where an event came from and who stands behind it.
+/// Where an event came from and who caused it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cause {
     pub kind: CauseKind,
@@ -103,7 +103,7 @@ pub struct Cause {
 }
 
 impl Cause {
-    /// The most bytes of each text here; longer ones are cut, so that a row of the journal stays small.
+    /// The most bytes of each text here; longer ones are cut, so that a journal entry stays small.
     pub const TEXT_BYTES_MAX: usize = 200;
 
     pub fn new(kind: CauseKind, source: impl Into<String>) -> Self {
@@ -145,7 +145,7 @@ pub enum CauseKind {
     Recovered,
 }
 
-/// 128 bits that stand for a delivery: a truncated SHA-256, made by the source that took it.
+/// 128 bits that identify a delivery: a truncated SHA-256, made by the source that accepted it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Fingerprint(pub [u8; 16]);
 
@@ -155,7 +155,7 @@ impl std::fmt::Debug for Fingerprint {
     }
 }
 
-/// An accepted wish. Written once; its fate is told elsewhere.
+/// An accepted request. Written once; its fate is recorded elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
     pub seq: Seq,
@@ -177,13 +177,13 @@ impl Event {
     }
 }
 
-/// What was decided about an event when it came.
+/// What was decided about an event on arrival.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// It opened its key; a build will cover it.
     Opened,
-    /// Nothing was open, and `ensure` asked for no more than that: the newest state is built or being built.
+    /// Nothing was open, and `ensure` asks for nothing more: the newest state is built or being built.
     AlreadyBuilt,
     Skipped {
         #[serde(alias = "rule")]
@@ -201,16 +201,16 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// Whether the event asks for a build, whatever becomes of that.
+    /// Whether the event asks for a build, whatever happens to it later.
     pub fn asks_for_build(&self) -> bool {
         matches!(self, Self::Opened | Self::AlreadyBuilt | Self::DuplicateOf { .. })
     }
 }
 
-/// An event's id in a stored row: its text.
+/// An event's id in a stored entry: its text.
 pub type EventIdText = String;
 
-/// Why the events of a key up to a number are open no more.
+/// Why the events of a key up to a number are no longer open.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Closure {
     pub at: Timestamp,
@@ -226,7 +226,7 @@ pub enum End {
         actor: String,
         reason: Option<String>,
     },
-    /// A person cancelled the build that they were handed out with, before it began.
+    /// A person cancelled the build that they were handed out with, before it started.
     Cancelled {
         build: BuildId,
         actor: String,

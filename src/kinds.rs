@@ -1,7 +1,7 @@
 //! The kinds of back-ends and sources, put together with the configuration that names them.
 //!
-//! Only here do they meet: a kind reads its own table, so its file stands above `config`, which knows the kinds by
-//! what it is handed. Must never name a kind: `backend.rs` and `source.rs` have one line for each.
+//! They meet only here: a kind reads its own table, so its file is above `config`, which knows the kinds only from
+//! its arguments. Must never name a kind: `backend.rs` and `source.rs` have one line for each.
 
 use std::path::Path;
 
@@ -22,8 +22,8 @@ impl Config {
         config::load(&kinds(), path)
     }
 
-    /// Checks the text of a configuration. `file_name` is what mistakes call it, `base_dir` is what relative paths
-    /// in it start from, and `variable` is the environment.
+    /// Checks the text of a configuration. Errors call it `file_name`, relative paths in it
+    /// start from `base_dir`, and `variable` is the environment.
     pub fn parse(
         text: &str,
         file_name: &str,
@@ -34,7 +34,7 @@ impl Config {
     }
 }
 
-/// The kinds as a section of the manual, each with the least that its table needs.
+/// The kinds as a section of the manual, each with its minimal table.
 pub(crate) fn manual() -> String {
     let backends = backend::KINDS.iter().map(|kind| {
         let example = format!("kind = \"{}\"\n{}", kind.name(), kind.example()).replace('-', "\\-");
@@ -88,7 +88,7 @@ mod tests {
         }
     }
 
-    /// What the example file names is there. A kind that is missing there is in the manual all the same.
+    /// Only what the example file names is there. A kind missing there is still in the manual.
     #[test]
     fn the_example_and_the_readme_name_no_kind_that_is_not_there() {
         let known: Vec<&str> =

@@ -1,16 +1,16 @@
 //! coalesced: a debouncing build queue daemon. Many pushes become few builds, and the last push is never lost.
 //!
-//! The map, in the order in which things happen (ARCHITECTURE.md has it at length):
+//! The map, in the order in which things happen (ARCHITECTURE.md has the details):
 //!
 //! - `model`, `event`, `build`, `command`, `reason`, `notice`, `remote`: the plain values
 //! - `http`, `source`: requests come in, are authenticated, parsed and routed
-//! - `driver`: the one owner; takes in what waits, lets it be decided and written, and only then acts
+//! - `driver`: the single owner; takes the waiting input, has the scheduler decide, writes, and only then acts
 //! - `scheduler`: decides; pure
 //! - `journal`: what is on disk
 //! - `backend`: what builds
 //! - `status`: what is shown
 //! - `simulate`: the scheduler in virtual time
-//! - `reload`: the configuration read again while all of it runs
+//! - `reload`: reads the configuration again while the daemon runs
 //! - `config`, `cli`, `daemon`, `telemetry`: around it; `emulator`: a Docker Hub to try it against
 
 // Tests wait for real sockets and processes; the wall around the clock is checked where the crate is built for use.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use coalesced::cli::{self, Cli, CliError};
 
-/// How long the end waits for threads that still read: one that hangs in storage must not keep the process.
+/// How long shutdown waits for threads that still read: one that hangs in storage must not block the exit.
 const THREADS_LIMIT: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
@@ -23,11 +23,11 @@ fn main() -> ExitCode {
     code
 }
 
-/// Prints why the command failed, and gives the code that the process ends with.
+/// Prints why the command failed, and returns the exit code.
 fn report(error: &CliError) -> ExitCode {
     if !error.is_silent() {
         let before = if error.names_its_place() { "" } else { "coalesced: " };
-        // If even this can not be written, the exit code still says it.
+        // If even this can't be written, the exit code still tells.
         let _unwritable = writeln!(std::io::stderr(), "{before}{error}");
     }
     ExitCode::from(error.exit_code())

@@ -1,7 +1,7 @@
-//! The small values that everything else is made of: names, refs, commits, moments and numbers.
+//! The basic values that everything else is built from: names, refs, commits, moments and numbers.
 //!
-//! Each is parsed once, at the border, and is a type of its own inside, so that an image can't be passed
-//! where a ref is meant. This room reads no clock and does no IO.
+//! Each is parsed once, at the boundary, and has its own type inside, so that an image can't be passed
+//! as a ref. This module reads no clock and does no IO.
 
 use std::fmt;
 use std::str::FromStr;
@@ -103,7 +103,7 @@ impl GitRef {
 impl FromStr for GitRef {
     type Err = NameError;
 
-    /// Takes what `git check-ref-format` takes, as far as it can matter to us.
+    /// Accepts what `git check-ref-format` accepts, as far as it matters to us.
     fn from_str(text: &str) -> Result<Self, NameError> {
         let refuse = |why| Err(NameError { what: "ref", text: shortened(text), why });
         if text.len() > NAME_BYTES_MAX {
@@ -133,12 +133,12 @@ impl CommitId {
         &self.0
     }
 
-    /// Whether this is the row of zeros by which senders say "no commit".
+    /// Whether this is the all-zero id by which senders say "no commit".
     pub fn is_zero(&self) -> bool {
         self.0.bytes().all(|byte| byte == b'0')
     }
 
-    /// Whether both name the same commit, where one of them may be abbreviated.
+    /// Whether both name the same commit; either may be abbreviated.
     pub fn same_as(&self, other: &Self) -> bool {
         self.0.starts_with(&*other.0) || other.0.starts_with(&*self.0)
     }
@@ -156,7 +156,7 @@ impl FromStr for CommitId {
     }
 }
 
-/// Why a text is no name of the kind asked for. Reads on after "failed to take it: ".
+/// Why a text is not a valid name of its kind. Completes "failed to take it: ".
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the {what} '{text}' {why}")]
 pub struct NameError {
@@ -165,12 +165,12 @@ pub struct NameError {
     why: &'static str,
 }
 
-/// At most the first 80 characters of a stranger's text, fit to be shown in one line.
+/// At most the first 80 characters of untrusted text, safe to show on one line.
 fn shortened(text: &str) -> String {
     text.chars().take(80).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
-/// A moment by the wall clock, in milliseconds since 1970 (UTC).
+/// A wall-clock moment, in milliseconds since 1970 (UTC).
 ///
 /// Moments are stored and shown; *order* is decided by [`Seq`], never by comparing moments.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -186,19 +186,19 @@ impl Timestamp {
         self.0
     }
 
-    /// This moment and `wait` more, at most the end of time.
+    /// This moment plus `wait`, saturating.
     #[must_use]
     pub fn plus(self, wait: Duration) -> Self {
         Self(self.0.saturating_add(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)))
     }
 
-    /// This moment less `back`.
+    /// This moment minus `back`.
     #[must_use]
     pub fn minus(self, back: Duration) -> Self {
         Self(self.0.saturating_sub(i64::try_from(back.as_millis()).unwrap_or(i64::MAX)))
     }
 
-    /// How long ago `earlier` was; zero where it lies ahead.
+    /// The time since `earlier`; zero if that is later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
@@ -223,7 +223,7 @@ impl fmt::Debug for Timestamp {
 impl FromStr for Timestamp {
     type Err = NameError;
 
-    /// Takes RFC 3339.
+    /// Parses RFC 3339.
     fn from_str(text: &str) -> Result<Self, NameError> {
         match text.parse::<jiff::Timestamp>() {
             Ok(moment) => Ok(Self(moment.as_millisecond())),
@@ -234,7 +234,7 @@ impl FromStr for Timestamp {
     }
 }
 
-/// The number of an event: one counter for all images, from 1, without gaps but for a restore, never used again.
+/// The number of an event: one counter for all images, from 1, without gaps except after a restore, never reused.
 ///
 /// "Accepted before the build started" is a comparison of these numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -259,7 +259,7 @@ impl fmt::Display for BuildId {
     }
 }
 
-/// The name under which the outside knows an event: a ULID of the moment of acceptance and the number.
+/// An event's public id: a ULID of the moment of acceptance and the number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EventId {
     pub accepted_at: Timestamp,
@@ -286,7 +286,7 @@ impl FromStr for EventId {
     }
 }
 
-/// A name that is text inside: shown, stored and parsed as that text.
+/// A newtype of text: shown, stored and parsed as that text.
 macro_rules! text_name {
     ($name:ty) => {
         impl fmt::Display for $name {

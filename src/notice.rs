@@ -1,12 +1,12 @@
-//! Notices: what an operator should know without asking. Plain values, made with the facts that they tell of and stored
-//! until somebody has received them; the words are in `status/sentences`.
+//! Notices: what an operator should know without asking. Plain values, made with the facts that they report and stored
+//! until delivered; the words are in `status/sentences`.
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::{BuildId, ImageName, Timestamp};
 use crate::reason::{EndReason, RefusalReason};
 
-/// The number of a notice: growing, and never given twice. A receiver that gets it twice can tell by it.
+/// A notice's number: increasing, and never reused. By it a receiver recognises a repeat.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct NoticeId(pub u64);
@@ -24,12 +24,12 @@ impl std::fmt::Display for NoticeId {
     }
 }
 
-/// One thing that an operator should know.
+/// Something that an operator should know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notice {
     pub id: NoticeId,
     pub at: Timestamp,
-    /// The image that it is about; of a remote the first of its images.
+    /// The image that it is about; for a remote, the first of its images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<ImageName>,
     pub kind: NoticeKind,
@@ -39,22 +39,22 @@ pub struct Notice {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NoticeKind {
-    /// Triggers are refused and repeating them changes nothing.
+    /// Triggers are refused and repeating them won't help.
     Blocked {
         reason: RefusalReason,
     },
-    /// Tries have come to nothing for long.
+    /// Tries have failed for long.
     StillRefused {
         since: Timestamp,
         reason: EndReason,
     },
     /// Triggers are accepted again.
     Unblocked,
-    /// A build ended red.
+    /// A build failed.
     Failed {
         build: BuildId,
     },
-    /// A build ended well after one that did not.
+    /// A build succeeded after one that did not.
     Recovered {
         build: BuildId,
     },
@@ -63,7 +63,7 @@ pub enum NoticeKind {
         build: BuildId,
         reason: EndReason,
     },
-    /// Nobody could say whether a trigger had its effect, so it is repeated unverified.
+    /// It could not be known whether a trigger had an effect, so it is repeated unverified.
     Unverified {
         build: BuildId,
     },
@@ -76,17 +76,17 @@ pub enum NoticeKind {
         detail: Option<String>,
     },
     RemoteReadable,
-    /// The back-end would not cancel. None: it can't.
+    /// The back-end refused to cancel. None: it can't.
     NotCancelled {
         build: BuildId,
         detail: Option<String>,
     },
 }
 
-/// How much a notice matters. The order is that of importance.
+/// A notice's severity, ordered by importance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
-    /// Good news, or what nobody has to do anything about.
+    /// Good news, or something that needs no action.
     Info,
     /// Somebody may have to look.
     Warning,

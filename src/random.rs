@@ -1,8 +1,8 @@
-//! Numbers that look random and are the same again for the same seed: splitmix64 (Steele, Lea and Flood, 2014).
+//! Reproducible pseudo-random numbers: splitmix64 (Steele, Lea and Flood, 2014).
 //!
-//! For jitter, simulation and tests. Never for secrets: who sees one number knows all that follow.
+//! For jitter, simulation and tests. Never for secrets: one number reveals all that follow.
 
-/// How far each number is from the one before it, before they are mixed.
+/// The increment of the state per number, before mixing.
 pub const STRIDE: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// The finaliser of splitmix64: each bit of the answer depends on all bits of `z`.
@@ -31,7 +31,7 @@ impl Random {
         self.draw() % bound
     }
 
-    /// The place of one of `length` things, of which there is at least one.
+    /// A random index below `length`, which is not zero.
     pub fn index(&mut self, length: usize) -> usize {
         // What is below a length is a length.
         usize::try_from(self.below(length as u64)).unwrap_or_default()
@@ -41,7 +41,7 @@ impl Random {
         self.below(chances) == 0
     }
 
-    /// One of these, of which there is at least one.
+    /// A random element of a non-empty slice.
     pub fn pick<T: Copy>(&mut self, of: &[T]) -> T {
         of[self.index(of.len())]
     }

@@ -1,20 +1,20 @@
-//! Why things are as they are: reasons as values, for the facts that are stored and the notices made of them.
+//! Reasons as values, for the stored facts and the notices made from them.
 //!
-//! What must never stand here is a sentence: words are made in `status/sentences`, so that they can change without a
-//! journal that holds them. What somebody else said, a back-end or a remote, goes along as data (`detail`). Journals and
-//! exports of before hold sentences in these places; they are read as `Sentence` and shown as they are.
+//! Must never hold sentences: `status/sentences` makes the words, so that they can change without a
+//! journal that holds them. What a back-end or a remote said is kept as data (`detail`). Older journals and
+//! exports hold sentences in these places; they are read as `Sentence` and shown unchanged.
 
 use serde::{Deserialize, Serialize};
 
-/// Why nobody knows whether a trigger had its effect (semantics R5).
+/// Why it is unknown whether a trigger had an effect (semantics R5).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum UncertainReason {
-    /// The answer, or that there was none, leaves it open.
+    /// The answer, or its absence, leaves it open.
     Answer { detail: String },
-    /// The back-end said that one is pending already.
+    /// The back-end said that a build is already pending.
     AlreadyPending { detail: String },
-    /// The daemon ended while the call was under way.
+    /// The daemon ended while the call was in flight.
     DaemonEnded,
     /// As an older version stored it.
     #[serde(untagged)]
@@ -27,16 +27,16 @@ pub enum UncertainReason {
 pub enum RefusalReason {
     /// The back-end refused, or could not be reached.
     Answer { detail: String },
-    /// It said that one is pending already, and its builds can't be seen.
+    /// It said that a build is already pending, and its builds can't be seen.
     AlreadyPending { detail: String },
-    /// It said that one is pending already, and shows none.
+    /// It said that a build is already pending, and shows none.
     PendingNotShown,
     /// As an older version stored it.
     #[serde(untagged)]
     Sentence(String),
 }
 
-/// Why a build ended as it did, where that is not simply what the back-end reported.
+/// Why a build ended as it did, if that is not simply what the back-end reported.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EndReason {
@@ -44,11 +44,11 @@ pub enum EndReason {
     Refused(RefusalReason),
     /// The back-end shows no build of this trigger, though it would by now.
     NotShown,
-    /// Nobody could look for it, for too long.
+    /// It could not be looked for, for too long.
     Unverified,
-    /// It was cancelled before it began.
+    /// It was cancelled before it started.
     CancelledBeforeStart,
-    /// It was in the back-end's list and is no more.
+    /// It was in the back-end's list and no longer is.
     Vanished,
     /// No end was seen within `build_deadline`.
     Overdue { deadline_ms: u64 },
@@ -56,20 +56,20 @@ pub enum EndReason {
     BackendTimeLimit,
     /// Its builds can't be seen, and the back-end reported that the image was pushed.
     ImageReported,
-    /// Its builds can't be seen: it is taken to have ended after `expected_build_time`.
+    /// Its builds can't be seen: it is assumed to have ended after `expected_build_time`.
     Assumed,
     /// As an older version stored it.
     #[serde(untagged)]
     Sentence(String),
 }
 
-/// What is to be said of a build beside its state and its outcome.
+/// A remark about a build, besides its state and outcome.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BuildNote {
     Uncertain(UncertainReason),
     Ended(EndReason),
-    /// Somebody else started it, for this label of the back-end's: on Docker Hub the image's tag.
+    /// It was started outside coalesced, for this label of the back-end's: on Docker Hub the image's tag.
     Foreign {
         label: String,
     },
@@ -78,11 +78,11 @@ pub enum BuildNote {
     Sentence(String),
 }
 
-/// By which rule of its image a push is not built, and what shows it (semantics R10).
+/// The rule by which a push is not built, and the evidence (semantics R10).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SkipEvidence {
-    /// Every commit carries a skip marker (`skip = "all"`); `marker` is that of the newest, where it is known.
+    /// Every commit carries a skip marker (`skip = "all"`); `marker` is the newest commit's, if known.
     EveryCommitMarked {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         marker: Option<String>,
@@ -92,7 +92,7 @@ pub enum SkipEvidence {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         marker: Option<String>,
     },
-    /// Every file is outside of `paths`: this one, and so many more.
+    /// Every file is outside `paths`: this one, and so many more.
     OutsidePaths { file: String, more: u32 },
     /// Every commit is by authors that `ignore_authors` names: this one, and so many more.
     IgnoredAuthors { author: String, more: u32 },
@@ -101,11 +101,11 @@ pub enum SkipEvidence {
     Sentence(String),
 }
 
-/// Why no image is built for what somebody asked for.
+/// Why no image is built for a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IgnoreReason {
-    /// `host/owner/name` is the repository of no image.
+    /// No image has the repository `host/owner/name`.
     UnknownRepository { repository: String },
     /// The image is not, or no longer, in the configuration.
     UnknownImage,
@@ -115,7 +115,7 @@ pub enum IgnoreReason {
     TagUnmatched { tag: String, globs: Vec<String> },
     /// None of the image's `branches` matches.
     BranchUnmatched { branch: String, globs: Vec<String> },
-    /// The image builds the default branch alone; its name, where the sender says.
+    /// The image builds only the default branch; its name, if the sender says.
     NotDefaultBranch {
         branch: String,
         #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,7 +1,7 @@
-//! Reads the configuration again while the daemon runs, and puts it in force whole or not at all.
+//! Reads the configuration again while the daemon runs, and applies it whole or not at all.
 //!
 //! A file with a mistake changes nothing: the old rules stay, and every mistake is reported. What belongs to the
-//! process (sockets, files, limits) stays as it was at the start; a change of it is reported. Secrets are
+//! process (sockets, files, limits) stays as it was at startup; a change is reported. Secrets are
 //! read again with the file. Must never show a value of either configuration: only the names of what changed.
 
 use std::path::PathBuf;
@@ -16,7 +16,7 @@ use crate::{refs, telemetry};
 
 /// Reloads the configuration of one daemon.
 pub struct Reloader {
-    /// None: it came from no file, so there is nothing to read again.
+    /// None: it came from no file, so there is nothing to reload.
     file: Option<PathBuf>,
     fixed: Fixed,
     handle: Handle,
@@ -24,7 +24,7 @@ pub struct Reloader {
     current: Mutex<Configuration>,
 }
 
-/// Why nothing was reloaded: what was in force still is.
+/// Why the reload failed: the old configuration stays in force.
 #[derive(Debug, thiserror::Error)]
 pub enum ReloadError {
     #[error("this daemon's configuration came from no file, so it can't be read again")]
@@ -43,7 +43,7 @@ impl Reloader {
         Self { file, fixed, handle, current: Mutex::new(current) }
     }
 
-    /// Puts the file as it is now in force. The log says what changed, or what is wrong.
+    /// Applies the file's present content. The log says what changed, or what is wrong.
     pub async fn reload(&self) -> Result<Reloaded, ReloadError> {
         telemetry::reloading();
         let outcome = self.try_reload().await;
@@ -85,7 +85,7 @@ async fn load(file: PathBuf) -> Result<Config, ConfigError> {
     loaded.unwrap_or_else(|error| Err(ConfigError::Read { path, source: std::io::Error::other(error) }))
 }
 
-/// Without the `git` program no remote can be asked: then pushes that never arrived are not found, and all else works.
+/// Without the `git` program no remote can be asked: then missed pushes are not found, but all else works.
 pub(crate) async fn without_git(mut rules: Rules) -> Rules {
     let wanted = rules.images.values().any(|image| image.policy.reconcile.is_some());
     if wanted && !refs::is_installed().await {

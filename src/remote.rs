@@ -8,7 +8,7 @@ use crate::model::{CommitId, GitRef, ImageName};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RemoteHead {
     pub commit: CommitId,
-    /// The tag object, where the ref is an annotated tag: some senders name it instead of the commit.
+    /// The tag object, if the ref is an annotated tag: some senders name it instead of the commit.
     pub tag_object: Option<CommitId>,
 }
 

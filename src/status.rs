@@ -1,4 +1,4 @@
-//! The read-only picture of the daemon, in the shapes that the API shows (`/v1`) and the client reads.
+//! The daemon's read-only state, in the shapes that the API shows (`/v1`) and the client reads.
 //!
 //! The driver publishes a [`Picture`] after each step; `view` turns it, and what the journal holds, into these
 //! shapes. Nothing here decides anything.
@@ -36,15 +36,15 @@ pub struct Receipt {
     pub reason: Option<String>,
     pub accepted_at: String,
     pub state: EventState,
-    /// True where the state was not seen but is taken for granted: the back-end's builds can't be seen.
+    /// True if the state is assumed, not seen: the back-end's builds can't be seen.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub assumed: bool,
-    /// One sentence without a full stop, fit to be read on a phone.
+    /// One sentence without a full stop, short enough for a phone.
     pub why: String,
-    /// When its build is due, while it waits: the next try where the last came to nothing. Absent while it is paused.
+    /// When its build is due, while it waits: the next try if the last one failed. Absent while paused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due: Option<String>,
-    /// Its place among the keys of its image that wait, from 1.
+    /// Its place among its image's waiting keys, from 1.
     pub position: Option<usize>,
     pub build: Option<BuildId>,
     /// The event of which this is a duplicate.
@@ -53,7 +53,7 @@ pub struct Receipt {
     pub url: String,
 }
 
-/// What became of an event (semantics R12). It is in exactly one of these at any time.
+/// An event's state (semantics R12). It is in exactly one of these at any time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EventState {
@@ -63,11 +63,11 @@ pub enum EventState {
     Queued,
     /// A running build covers it.
     Building,
-    /// A build that covers it ended in success. Never said of any other end.
+    /// A build that covers it succeeded. Never used for any other end.
     Built,
     Failed,
     Cancelled,
-    /// The back-end lost its build, and nothing more is done for it.
+    /// The back-end lost its build, and it won't be retried.
     Lost,
     Skipped,
     /// No image, or no rule of it, asks for it.
@@ -112,13 +112,13 @@ impl EventState {
         }
     }
 
-    /// Whether nothing more is going to happen to it.
+    /// Whether this state is final.
     pub fn is_final(self) -> bool {
         !matches!(self, Self::Waiting | Self::Queued | Self::Building)
     }
 }
 
-/// All scheduling state of one image, as it is now.
+/// All present scheduling state of one image.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LaneView {
     pub image: ImageName,
@@ -128,13 +128,13 @@ pub struct LaneView {
     pub blocked: Option<String>,
     pub running: Option<BuildView>,
     pub queued: Option<BuildView>,
-    /// Builds that were started outside coalesced and that take places.
+    /// Builds started outside coalesced that take places.
     pub foreign: Vec<BuildView>,
     pub keys: Vec<KeyView>,
     pub last_build: Option<BuildView>,
     /// Since when the published image lacks something that was pushed.
     pub behind_since: Option<String>,
-    /// True where the back-end's builds can't be seen: starts and ends are assumed.
+    /// True if the back-end's builds can't be seen: starts and ends are assumed.
     pub blind: bool,
 }
 
@@ -155,7 +155,7 @@ pub struct KeyView {
     /// How many events are open.
     pub open: u64,
     pub first_open_at: Option<String>,
-    /// When its build is due: the next try where the last came to nothing. Absent while it is paused.
+    /// When its build is due: the next try if the last one failed. Absent while paused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due: Option<String>,
     pub why: String,
@@ -169,7 +169,7 @@ pub struct BuildView {
     pub git_ref: Option<GitRef>,
     pub state: BuildState,
     pub outcome: Option<Outcome>,
-    /// True where its start or its end was not seen but is taken for granted.
+    /// True if its start or end is assumed, not seen.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub assumed: bool,
     pub foreign: bool,
@@ -183,16 +183,16 @@ pub struct BuildView {
     /// How many there are in all.
     pub events_total: u64,
     pub log_url: Option<String>,
-    /// What is assumed or was odd about it, as a sentence.
+    /// What is assumed or unusual about it, as a sentence.
     pub note: Option<String>,
 }
 
 /// What a reload of the configuration changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reloaded {
-    /// What is in force now and was not before, one line for each table of the file.
+    /// What newly took effect, one line for each table of the file.
     pub changes: Vec<String>,
-    /// The keys that changed, too, and take effect after a restart only.
+    /// The changed keys that take effect only after a restart.
     pub needs_restart: Vec<String>,
     /// What is allowed but unwise.
     pub warnings: Vec<String>,
@@ -206,7 +206,7 @@ pub struct Health {
     pub images: usize,
     pub open_events: u64,
     pub blocked: Vec<ImageName>,
-    /// A damaged journal was replaced by an export, and nobody has looked at it yet.
+    /// A damaged journal was replaced by an export, and that is not acknowledged yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restored: Option<RestoredView>,
 }
@@ -228,7 +228,7 @@ impl RestoredView {
 #[serde(rename_all = "snake_case")]
 pub enum HealthStatus {
     Ok,
-    /// It works, and something needs an operator.
+    /// It works, but something needs an operator.
     Degraded,
 }
 

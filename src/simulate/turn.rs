@@ -1,7 +1,7 @@
 //! The driver's turn in virtual time: decide, write, and only then act.
 //!
-//! The daemon's loop (`driver`) makes the same turn with a real clock and a disk. A simulation takes it part by part, so that
-//! the process can be made to die between any two:
+//! The daemon's loop (`driver`) takes the same turn with a real clock and a disk. A simulation takes it in parts, so that
+//! the process can die between any two:
 //!
 //! ```text
 //! let step = driver.decide(now, inputs);      dies here: nothing has happened
@@ -17,13 +17,13 @@ use crate::journal::{Committed, JournalError, MemoryJournal, Put, encode};
 use crate::model::Timestamp;
 use crate::scheduler::{Input, Scheduler, Settings, Snapshot, Step};
 
-/// Where steps are written and what a restart finds: a [`MemoryJournal`], or something around one that watches, fails, or is
+/// Where steps are written and what a restart finds: a [`MemoryJournal`], or a wrapper that watches, fails, or is
 /// cheap to clone.
 pub trait Store {
-    /// Takes a step in, whole.
+    /// Stores a step, whole.
     fn commit(&mut self, puts: Vec<Put>) -> Committed;
 
-    /// What a process that starts now finds.
+    /// What a process starting now finds.
     fn snapshot(&self) -> Result<Snapshot, JournalError>;
 }
 
@@ -39,7 +39,7 @@ impl Store for MemoryJournal {
 
 /// A scheduler and what is on its disk, driven by hand.
 ///
-/// A clone goes on by itself from where the original is, as far as its store does (a [`MemoryJournal`] stays shared). It costs
+/// A clone continues independently, as far as its store does (a [`MemoryJournal`] stays shared). It costs
 /// little: the scheduler is copied when one of the two decides next.
 #[derive(Clone, Debug)]
 pub struct VirtualDriver<S = MemoryJournal> {
@@ -48,25 +48,25 @@ pub struct VirtualDriver<S = MemoryJournal> {
 }
 
 impl<S: Store> VirtualDriver<S> {
-    /// A process starts on what the store holds. Its first step is to be committed as any other.
+    /// Starts a process on what the store holds. Commit its first step like any other.
     pub fn start(settings: Settings, store: S, now: Timestamp) -> Result<(Self, Step), JournalError> {
         let (scheduler, step) = Scheduler::recover(settings, store.snapshot()?, now);
         Ok((Self { scheduler: Arc::new(scheduler), store }, step))
     }
 
-    /// What was in memory is gone; a new process starts on what the store holds.
+    /// Drops what was in memory; a new process starts on what the store holds.
     pub fn restart(&mut self, settings: Settings, now: Timestamp) -> Result<Step, JournalError> {
         let (scheduler, step) = Scheduler::recover(settings, self.store.snapshot()?, now);
         self.scheduler = Arc::new(scheduler);
         Ok(step)
     }
 
-    /// Decides on what has come in up to now. No input: only time has passed.
+    /// Decides on the input up to now. No input: only time has passed.
     pub fn decide(&mut self, now: Timestamp, inputs: impl IntoIterator<Item = Input>) -> Step {
         Arc::make_mut(&mut self.scheduler).handle(now, inputs)
     }
 
-    /// Writes the step that was just decided. The proof releases its effects.
+    /// Writes the step just decided. The proof releases its effects.
     pub fn commit(&mut self, step: &Step) -> Committed {
         self.store.commit(encode(step.changes(), &self.scheduler))
     }
@@ -79,7 +79,7 @@ impl<S: Store> VirtualDriver<S> {
         &self.store
     }
 
-    /// When it wants to decide next, though nothing comes in.
+    /// When it must decide next if there is no input.
     pub fn deadline(&self) -> Option<Timestamp> {
         self.scheduler.deadline()
     }

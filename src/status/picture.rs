@@ -16,36 +16,36 @@ use crate::scheduler::{Scheduler, record::BuildRecord};
 /// The notices that are shown.
 const NOTICES_MAX: usize = 32;
 
-/// All lanes as they were after the newest step that is on disk.
+/// All lanes as of the newest step on disk.
 #[derive(Clone, Debug, Default)]
 pub struct Picture {
     pub lanes: BTreeMap<ImageName, Arc<Lane>>,
     pub policies: BTreeMap<ImageName, Arc<Policy>>,
     pub hold: Option<Hold>,
     pub starved: BTreeSet<ImageName>,
-    /// What the operator was told since the start, newest last: at most [`NOTICES_MAX`].
+    /// The notices since startup, newest last: at most [`NOTICES_MAX`].
     pub notices: VecDeque<Notice>,
-    /// The newest number that a notice was given.
+    /// The newest notice's number.
     pub newest_notice: NoticeId,
     /// The newest event's and the newest build's number.
     pub counters: (Seq, BuildId),
-    /// Grows with each step that changed what is stored.
+    /// Grows with each step that changes what is stored.
     pub edition: u64,
 }
 
 /// Where an event is while it has not ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Place {
-    /// Handed out with a build that has not begun.
+    /// Handed out with a build that has not started.
     Carried(BuildId),
-    /// Covered by a build that has begun and not ended.
+    /// Covered by a build that has started and not ended.
     Covered(BuildId),
     /// Open.
     Waiting,
 }
 
 impl Picture {
-    /// Everything, as at start.
+    /// Builds the whole picture, as at startup.
     pub fn of(scheduler: &Scheduler) -> Self {
         let lanes = scheduler.lanes().map(|lane| (lane.image.clone(), Arc::new(lane.clone()))).collect();
         let policies = scheduler.policies().map(|(image, policy)| (image.clone(), policy.clone())).collect();
@@ -60,7 +60,7 @@ impl Picture {
         *self = Self { edition: self.edition + 1, ..Self::of(scheduler) };
     }
 
-    /// Brings in what one step changed.
+    /// Applies what one step changed.
     pub fn update(&mut self, scheduler: &Scheduler, changes: &Changes) {
         for image in &changes.lanes {
             if let Some(lane) = scheduler.lane(image) {
@@ -95,7 +95,7 @@ impl Picture {
         open.holds(event.seq).then_some(Place::Waiting)
     }
 
-    /// Where a key stands at `now`, with account limits and the other keys of its image taken into account.
+    /// What a key waits for at `now`, account limits and its image's other keys included.
     pub(super) fn standing(&self, image: &ImageName, git_ref: &GitRef, now: Timestamp) -> Standing {
         let (Some(lane), Some(policy)) = (self.lanes.get(image), self.policies.get(image)) else {
             return Standing::AtRest;
@@ -107,7 +107,7 @@ impl Picture {
         }
     }
 
-    /// The place of a key among those of its image that wait, from 1: in the order in which they'll be built.
+    /// A key's place among its image's waiting keys, from 1: in the order in which they'll be built.
     pub(super) fn position(&self, image: &ImageName, git_ref: &GitRef, now: Timestamp) -> Option<usize> {
         let (lane, policy) = (self.lanes.get(image)?, self.policies.get(image)?);
         let keys = lane.keys.iter();
@@ -117,7 +117,7 @@ impl Picture {
         waiting.iter().position(|(_, waits)| *waits == git_ref).map(|index| index + 1)
     }
 
-    /// The build of ours, or of others, that lives under this number.
+    /// The live build, ours or foreign, with this number.
     pub fn live_build(&self, id: BuildId) -> Option<&BuildRecord> {
         self.lanes.values().find_map(|lane| lane.live(id)).map(|live| &live.record)
     }
@@ -126,7 +126,7 @@ impl Picture {
         self.lanes.values().map(|lane| lane.open_events()).sum()
     }
 
-    /// The oldest event that a build has not yet covered for good: nothing from it on may be forgotten.
+    /// The oldest event not yet finally covered by a build: nothing from it on may be forgotten.
     pub fn oldest_open(&self) -> Option<Seq> {
         let open = self.lanes.values().flat_map(|lane| lane.keys.values()).filter_map(|key| key.open.as_ref());
         let carried = self.lanes.values().flat_map(|lane| lane.lives()).filter_map(|live| live.carries.as_ref());

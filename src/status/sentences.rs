@@ -1,6 +1,6 @@
-//! One function per sentence that says what becomes of an event. Read on phones: short, no full stop.
+//! One function per sentence about an event's state. Read on phones: short, no full stop.
 //!
-//! The word of the state ([`EventState`](super::EventState)) often stands before it, so a sentence does not repeat it.
+//! The word of the state ([`EventState`](super::EventState)) often precedes it, so a sentence does not repeat it.
 
 pub mod notices;
 pub mod reasons;
@@ -13,7 +13,7 @@ use crate::scheduler::wait::{Standing, Taken};
 
 use super::time::{clock, remaining, span};
 
-/// The actor of commands that came from the command line on the daemon's own machine.
+/// The actor of commands from the command line on the daemon's own machine.
 const COMMAND_LINE: &str = "local";
 
 /// Why an open key waits.
@@ -68,7 +68,7 @@ fn place_taken(build: BuildId, how: Taken) -> String {
     }
 }
 
-/// An event that was handed out with a build that has not begun.
+/// An event handed out with a build that has not started.
 pub(super) fn rides(build: &BuildRecord) -> String {
     let id = build.id;
     match build.state {
@@ -78,7 +78,7 @@ pub(super) fn rides(build: &BuildRecord) -> String {
     }
 }
 
-/// An event that a build covers. `assumed`: nobody can see how that build does.
+/// An event that a build covers. `assumed`: that build's progress can't be seen.
 pub(super) fn covered(build: &BuildRecord, assumed: bool, now: Timestamp) -> String {
     let id = build.id;
     let ago = build.finished_at.map(|at| format!(" {}", ago(at, now))).unwrap_or_default();
@@ -112,7 +112,7 @@ fn ago(at: Timestamp, now: Timestamp) -> String {
     }
 }
 
-/// An event that a build covers whose record is forgotten.
+/// An event covered by a build whose record is forgotten.
 pub(super) fn covered_long_ago(build: BuildId) -> String {
     format!("in build {build}, of which nothing more is remembered")
 }
@@ -122,7 +122,7 @@ pub(super) fn dropped(actor: &str, reason: Option<&str>) -> String {
     format!("dropped {}{reason}", by(actor))
 }
 
-/// An event whose build was cancelled before it began.
+/// An event whose build was cancelled before it started.
 pub(super) fn cancelled(build: BuildId, actor: &str) -> String {
     format!("cancelled {} before build {build} started", by(actor))
 }
@@ -133,7 +133,7 @@ pub(super) const ALREADY_BUILT: &str = "nothing to build: the newest state is bu
 pub(super) const NOT_CONFIGURED: &str =
     "its image is no longer in the configuration; it will be built if you add it back";
 
-/// A tap soon after another of the same button.
+/// A tap soon after another on the same button.
 pub(super) fn duplicate(first: &str, accepted_at: Timestamp) -> String {
     let earlier = first.parse::<EventId>().map(|first| accepted_at.since(first.accepted_at)).unwrap_or_default();
     match earlier.as_secs() {

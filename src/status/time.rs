@@ -1,6 +1,6 @@
-//! Lengths and times of day as people read them: one style for sentences, tables and the log.
+//! Durations and times of day in readable form: one style for sentences, tables and the log.
 //!
-//! Lengths are written as the configuration writes them (`30s`, `2h 5m`); a time of day is in UTC and says so.
+//! Durations are written as in the configuration (`30s`, `2h 5m`); a time of day is in UTC and says so.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
 
-/// The two largest units, without those that are zero: `45s`, `3m 12s`, `1h 5m`, `2d 3h`.
+/// The two largest non-zero units: `45s`, `3m 12s`, `1h 5m`, `2d 3h`.
 pub fn span(span: Duration) -> String {
     let seconds = span.as_secs();
     let two = |large: u64, large_unit: &str, small: u64, small_unit: &str| match (seconds % large) / small {
@@ -25,7 +25,7 @@ pub fn span(span: Duration) -> String {
     }
 }
 
-/// The same of what is still to come: rounded up to whole seconds, so that nothing is due in `0s`.
+/// The same for a time still to come: rounded up to whole seconds, so that nothing is due in `0s`.
 pub fn remaining(left: Duration) -> String {
     span(Duration::from_secs(u64::try_from(left.as_millis().div_ceil(1000)).unwrap_or(u64::MAX)))
 }
@@ -40,12 +40,12 @@ pub fn about(span: Duration) -> String {
     }
 }
 
-/// `10:10:00 UTC`; with the date where it is not today's: `2026-11-24 02:30:00 UTC`.
+/// `10:10:00 UTC`; with the date if it is not today's: `2026-11-24 02:30:00 UTC`.
 pub fn clock(now: Timestamp, at: Timestamp) -> String {
     format!("{} UTC", bare_clock(now, at))
 }
 
-/// The same without the zone, for places where it stands beside.
+/// The same without the zone, for places that show the zone separately.
 pub fn bare_clock(now: Timestamp, at: Timestamp) -> String {
     let (now, at) = (date_and_clock(now), date_and_clock(at));
     match (now.split_once(' '), at.split_once(' ')) {

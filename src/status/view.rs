@@ -14,8 +14,8 @@ use crate::scheduler::policy::Policy;
 use crate::scheduler::record::{BuildRecord, Foreign};
 use crate::scheduler::wait::Standing;
 
-/// What became of `event`. `closure` and `build` are what the journal says of its end, where it has ended;
-/// `url` is where the receipt can be read again, less the id.
+/// The state of `event`. `closure` and `build` are what the journal says about its end, if it has ended;
+/// `url` is the receipt's address without the id.
 pub fn receipt(
     event: &Event,
     closure: Option<&Closure>,
@@ -64,7 +64,7 @@ impl Receipt {
     }
 }
 
-/// Where an event is that opened its key.
+/// The state of an event that opened its key.
 fn opened(
     receipt: &mut Receipt,
     event: &Event,
@@ -105,7 +105,7 @@ fn waiting(receipt: &mut Receipt, picture: &Picture, now: Timestamp) {
     receipt.why = sentences::waits(&standing, now);
 }
 
-/// When a build of what is open is due: not known while it is paused or may be in a queued build.
+/// When a build of the open events is due: unknown while paused or possibly covered by a queued build.
 fn due(standing: &Standing, open: &Open, policy: &Policy) -> Option<Timestamp> {
     let due = open.due(policy.quiet, policy.max_wait);
     match standing {
@@ -146,7 +146,7 @@ fn ended(
     }
 }
 
-/// What an event is that this build covers.
+/// The state of an event that this build covers.
 fn covered(receipt: &mut Receipt, record: &BuildRecord, picture: &Picture, now: Timestamp) {
     receipt.assumed = is_assumed(record, picture);
     let state = match (record.state, record.outcome) {
@@ -159,7 +159,7 @@ fn covered(receipt: &mut Receipt, record: &BuildRecord, picture: &Picture, now: 
     receipt.decide(state, sentences::covered(record, receipt.assumed, now));
 }
 
-/// Whether its start or its end was not seen but is taken for granted (semantics R13).
+/// Whether its start or end is assumed, not seen (semantics R13).
 fn is_assumed(record: &BuildRecord, picture: &Picture) -> bool {
     match (&record.note, record.state) {
         (Some(BuildNote::Ended(reason)), _) => matches!(reason, EndReason::Assumed | EndReason::ImageReported),
@@ -173,7 +173,7 @@ fn is_blind(image: &ImageName, picture: &Picture) -> bool {
     picture.policies.get(image).is_some_and(|policy| !policy.capabilities.observes())
 }
 
-/// One image as it is.
+/// One image in its present state.
 pub fn lane_view(image: &ImageName, picture: &Picture, now: Timestamp) -> Option<LaneView> {
     let lane = picture.lanes.get(image)?;
     let own = lane.hold.as_ref().map(|hold| hold_view(hold, false));
@@ -254,7 +254,7 @@ pub fn build_view(record: &BuildRecord, events: Vec<String>, picture: &Picture) 
     }
 }
 
-/// The ids that the groups still tell: the first and the last event of each.
+/// The ids that the groups still hold: the first and last event of each.
 fn event_ids(open: &Open) -> Vec<String> {
     let ends = open.groups().iter().flat_map(|group| {
         let first = EventId { accepted_at: group.first_at, seq: group.first };

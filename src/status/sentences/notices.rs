@@ -1,4 +1,4 @@
-//! The sentence of each notice: short, no full stop, as in `sentences`. The image stands beside it.
+//! The sentence of each notice: short, no full stop, as in `sentences`. The image is shown next to it.
 
 use super::reasons;
 use crate::notice::NoticeKind;

@@ -1,11 +1,11 @@
-//! One function per sentence that says why: short, no full stop, as in `sentences`. A sentence in a journal of
-//! before is shown as it is.
+//! One function per sentence that says why: short, no full stop, as in `sentences`. A sentence in an older
+//! journal is shown unchanged.
 
 use std::time::Duration;
 
 use crate::reason::{BuildNote, EndReason, IgnoreReason, RefusalReason, SkipEvidence, UncertainReason};
 
-/// What is to be said of a build beside its state.
+/// A remark about a build, besides its state.
 pub fn note(note: &BuildNote) -> String {
     match note {
         BuildNote::Uncertain(reason) => uncertain(reason),
@@ -15,7 +15,7 @@ pub fn note(note: &BuildNote) -> String {
     }
 }
 
-/// Why it is not known whether a build was triggered.
+/// Why it is unknown whether a build was triggered.
 pub fn uncertain(reason: &UncertainReason) -> String {
     match reason {
         UncertainReason::Answer { detail } | UncertainReason::AlreadyPending { detail } => detail.clone(),
@@ -53,7 +53,7 @@ pub fn refused(reason: &RefusalReason) -> String {
     }
 }
 
-/// Why the last try came to nothing, to somebody who waits for the next.
+/// Why the last try failed, for somebody who waits for the next.
 pub fn in_vain(reason: &EndReason) -> String {
     match reason {
         EndReason::Refused(reason) => refused(reason),
@@ -79,7 +79,7 @@ pub fn skipped(evidence: &SkipEvidence) -> String {
     }
 }
 
-/// Why nothing is built for what somebody asked for.
+/// Why nothing is built for a request.
 pub fn ignored(reason: &IgnoreReason) -> String {
     match reason {
         IgnoreReason::UnknownRepository { repository } => {
