@@ -1,8 +1,8 @@
-//! What builds.
+//! Back-ends: the services that build.
 //!
-//! This room owns every call to a back-end: the connections, their limits and what the answers mean. It
-//! speaks the plain values of [`crate::build`] and must never decide when to build, retry a trigger by
-//! itself, or let a secret into an error, a log or a `Debug`.
+//! This module owns every call to a back-end: the connections, their limits, and what the answers mean. It uses the
+//! plain values of [`crate::build`] and must never decide when to build, retry a trigger by itself, or let a secret
+//! into an error, a log or a `Debug`.
 
 mod answer;
 mod client;
@@ -37,13 +37,13 @@ kinds! {
 
 /// A kind of back-end.
 pub(crate) trait Kind: BackendKind {
-    /// Connects all images of this kind; no call is made yet.
+    /// Connects all images of this kind; makes no calls yet.
     fn connect(&self, configured: &Configured<'_>) -> Result<BTreeMap<ImageName, Backend>, BackendError>;
 }
 
 /// What one kind of back-end does for one image.
 pub(crate) trait Calls: Debug + Send + Sync + 'static {
-    /// Asks for one build, by one call and never more. Takes at most about 30 s.
+    /// Requests one build, with exactly one call. Takes at most about 30 s.
     fn trigger(&self, request: &BuildRequest) -> impl Future<Output = TriggerAnswer> + Send;
 
     /// Asks what the back-end holds for `image`. May log in first.
@@ -51,7 +51,7 @@ pub(crate) trait Calls: Debug + Send + Sync + 'static {
         async { Err(ObserveError::Forbidden { detail: "this kind of back-end can't list its builds".to_owned() }) }
     }
 
-    /// Asks to cancel one build. Even a granted request frees nothing until the end is seen.
+    /// Requests cancellation of one build. Even if granted, nothing is free until the build is seen to end.
     fn cancel(&self, _build: &BackendBuildId) -> impl Future<Output = CancelAnswer> + Send {
         async { CancelAnswer::Unsupported }
     }
@@ -69,7 +69,7 @@ pub(crate) struct Configured<'a> {
 #[derive(Clone, Debug)]
 pub(crate) struct Backend(Arc<dyn BoxedCalls>);
 
-/// Why the back-ends can't be set up. Names the place in the configuration, never what stands there.
+/// Why the back-ends can't be set up. Names the place in the configuration, never its content.
 #[derive(Debug, thiserror::Error)]
 pub enum BackendError {
     #[error("'{key}' of the back-end of image '{image}' {why}")]
@@ -83,8 +83,8 @@ pub enum BackendError {
 }
 
 impl Backend {
-    /// The back-ends of all configured images; no call is made yet. From those of `before` a kind takes over what is
-    /// still good, such as a login.
+    /// The back-ends of all configured images; makes no calls yet. A kind reuses what is still valid in `before`, such
+    /// as a login.
     pub(crate) fn for_images(
         rules: &Rules,
         before: &BTreeMap<ImageName, Self>,
@@ -121,18 +121,18 @@ impl Backend {
 }
 
 impl<'a> Configured<'a> {
-    /// The images, each with what the kind read of its table.
+    /// The images, each with the kind's own table as read.
     pub(crate) fn images<T: 'static>(&self) -> Result<Vec<(&'a ImageName, &'a T)>, BackendError> {
         let other = || BackendError::OtherKind(self.kind);
         self.images.iter().map(|(image, config)| Ok((*image, config.keys().ok_or_else(other)?))).collect()
     }
 
-    /// What the kind read of its account's table.
+    /// The kind's account table as read.
     pub(crate) fn account<T: 'static>(&self) -> Result<&'a T, BackendError> {
         self.rules.accounts.keys(self.kind).ok_or(BackendError::OtherKind(self.kind))
     }
 
-    /// What the kind connected for the configuration before this one.
+    /// What the kind connected for the previous configuration.
     pub(crate) fn before<T: Calls>(&self) -> impl Iterator<Item = &'a T> + use<'a, T> {
         self.before.values().filter_map(|backend| (&*backend.0 as &dyn Any).downcast_ref())
     }

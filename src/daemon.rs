@@ -1,7 +1,7 @@
-//! The daemon put together: journal, driver, back-ends and server, from one checked configuration.
+//! The daemon assembled: journal, driver, back-ends and server, from one checked configuration.
 //!
-//! Used by `coalesced serve`, by the demo and by nothing else. It begins in the order in which things depend on
-//! each other and ends in the opposite one: first no more requests, then no more effects, then the journal.
+//! Used only by `coalesced serve` and the demo. It starts in dependency order and stops in reverse: first no more
+//! requests, then no more effects, then the journal.
 
 mod exports;
 
@@ -23,7 +23,7 @@ use crate::journal::{Journal, JournalError};
 use crate::reload::{Reloader, without_git};
 use crate::telemetry;
 
-/// A daemon that is open for requests.
+/// A daemon that accepts requests.
 pub(crate) struct Daemon {
     /// The first address that it listens on, as clients write it: `http://127.0.0.1:8484`, or `unix:/path`.
     pub url: String,
@@ -38,10 +38,10 @@ pub(crate) struct Daemon {
     data_dir: PathBuf,
 }
 
-/// How long requests under way have to hear that the daemon ends, when storage has failed.
+/// How long requests in flight have to learn that the daemon stops, if storage has failed.
 const FAREWELL_LIMIT: Duration = Duration::from_secs(2);
 
-/// Why the daemon did not start, or ended by itself.
+/// Why the daemon did not start, or stopped by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum DaemonError {
     #[error(transparent)]
@@ -59,7 +59,7 @@ pub enum DaemonError {
 }
 
 impl Daemon {
-    /// Opens the journal, takes up where it ends, and listens. Returns when all of it stands.
+    /// Opens the journal, resumes where it ends, and listens. Returns once everything is up.
     pub(crate) async fn start(config: Config) -> Result<Self, DaemonError> {
         warn(&config);
         let Config { file, fixed, rules, .. } = config;
@@ -103,12 +103,12 @@ impl Daemon {
         Ok(Self { url, handle, server, driver, stop_serving, stop_driving, exports, reloader, data_dir })
     }
 
-    /// Runs until `ending` resolves, then ends in order. An error means that the process must end at once.
+    /// Runs until `ending` resolves, then shuts down in order. An error means that the process must exit at once.
     pub(crate) async fn run(mut self, ending: impl Future<Output = ()>) -> Result<(), DaemonError> {
         tokio::select! {
             () = ending => {}
             driven = &mut self.driver => {
-                // Requests under way get a 503 instead of a connection that breaks.
+                // Requests in flight get a 503 instead of a broken connection.
                 self.stop_serving.cancel();
                 let _ = tokio::time::timeout(FAREWELL_LIMIT, self.server).await;
                 driven.map_err(|_| DaemonError::DriverEnded)??;
@@ -131,7 +131,7 @@ impl Daemon {
     }
 }
 
-/// Where clients on this machine find us: a TCP address if there is one.
+/// Where clients on this machine reach us: a TCP address if there is one.
 fn url_of(addresses: &[Listen]) -> String {
     let tcp = addresses.iter().find_map(|address| match address {
         Listen::Tcp(address) => Some(*address),
@@ -150,7 +150,7 @@ fn url_of(addresses: &[Listen]) -> String {
     }
 }
 
-/// What an operator should read before anything else.
+/// What an operator should read first.
 fn warn(config: &Config) {
     for warning in config.warnings.iter().chain(&config.notices(wall())) {
         tracing::warn!("{warning}");

@@ -1,19 +1,19 @@
 //! A Docker Hub on this machine, for the demo and for tests: a pure model (`hub`) behind a thin HTTP skin (`skin`).
 //!
-//! It speaks as the service does, as far as that is documented or was seen: both forms of the trigger URL, the
-//! login, the list of actions, cancelling. Beside these stands `/_hub/`, by which a test or a demo registers
-//! repositories, pushes, makes things go wrong and looks at the truth:
+//! It behaves like the service, as far as that is documented or was seen: both forms of the trigger URL, the login, the
+//! list of actions, cancelling. In addition it has `/_hub/`, with which a test or a demo registers repositories,
+//! pushes, injects faults and looks at the truth:
 //!
 //! | call | does |
 //! |---|---|
-//! | `POST /_hub/repositories` `{"image": "ns/name"}` | registers it; answers its trigger URLs of both forms |
+//! | `POST /_hub/repositories` `{"image": "ns/name"}` | registers it; returns its trigger URLs in both forms |
 //! | `POST /_hub/push` `{"image", "ref", "commit"}` | moves a ref's tip |
-//! | `POST /_hub/foreign-build` `{"image", "ref"}` | a build that nobody's trigger asked for |
-//! | `POST /_hub/faults` `["lose_answer", …]` | what goes wrong next |
+//! | `POST /_hub/foreign-build` `{"image", "ref"}` | starts a build without a trigger |
+//! | `POST /_hub/faults` `["lose_answer", …]` | injects the next faults |
 //! | `GET /_hub/builds/{ns}/{name}` | every build as it truly was |
 //! | `GET /_hub/counters` | triggers received, ignored, discarded |
 //!
-//! Dates on the wire are real; only spans (build time, lateness, the time limit) are divided by the speed.
+//! Dates on the wire are real; only durations (build time, lateness, the time limit) are divided by the speed.
 
 mod alone;
 mod hub;
@@ -40,7 +40,7 @@ pub struct EmulatedHub {
     server: JoinHandle<()>,
 }
 
-/// The addresses that trigger builds of one repository. Both are secrets at the real service.
+/// The URLs that trigger builds of one repository. Both are secrets at the real service.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct TriggerUrls {
     pub legacy: String,
@@ -56,11 +56,11 @@ struct Shared {
     url: Arc<str>,
 }
 
-/// How long a login's token is good for: ten minutes at the real service, whatever the speed.
+/// How long a login's token is valid: ten minutes at the real service, whatever the speed.
 const SESSION: Duration = Duration::from_mins(10);
 
 impl EmulatedHub {
-    /// Serves on `listener`. `username` and `password` are what a login must show.
+    /// Serves on `listener`. A login must send `username` and `password`.
     pub fn serve(
         listener: TcpListener,
         settings: HubSettings,
@@ -79,7 +79,7 @@ impl EmulatedHub {
         Ok(Self { url, shared, stop: Some(stop), server })
     }
 
-    /// The base address: what `docker_hub.api` is to be.
+    /// The base URL, for `docker_hub.api`.
     pub fn url(&self) -> &str {
         &self.url
     }
@@ -111,7 +111,7 @@ impl EmulatedHub {
         self.shared.hub().counters()
     }
 
-    /// Closes every connection and ends.
+    /// Closes every connection and stops.
     pub async fn stop(mut self) {
         if let Some(stop) = self.stop.take() {
             let _ = stop.send(());

@@ -1,12 +1,12 @@
-//! The HTTP server: listeners, limits, routes and answers.
+//! The HTTP server: listeners, limits, routes and responses.
 //!
 //! It owns everything between a socket and the driver's [`Handle`]. It must not decide what is built, nor
 //! answer 2xx to a delivery before the handle says that it is on disk.
 //!
 //! - `listener`: sockets, from the configuration or from systemd
-//! - `connection`: how many, how long, and the graceful end
-//! - `middleware`: what every request passes: time limit, problem documents, metrics
-//! - `body`, `fields`, `query`: what a request says, within limits
+//! - `connection`: how many, how long, and graceful shutdown
+//! - `middleware`: what every request passes through: time limit, problem documents, metrics
+//! - `body`, `fields`, `query`: request contents, within limits
 //! - `auth`: who may do what at `/v1`
 //! - `ingest`, `commands`, `queries`, `reload`: the routes
 
@@ -44,16 +44,16 @@ use body::BodyBudget;
 use connection::Limits;
 use metrics::Metrics;
 
-/// What the routes need of the daemon.
+/// What the routes need from the daemon.
 #[derive(Clone)]
 pub struct App {
-    /// Also the way to the rules in force: no part of them is kept here.
+    /// Also gives access to the rules in force: no part of them is kept here.
     pub handle: Handle,
-    /// The token of clients on this machine: it may do all, under the name `local`.
+    /// The token of clients on this machine: it may do everything, under the name `local`.
     pub local_token: Option<Secret>,
-    /// None: the configuration can't be read again.
+    /// None: the configuration can't be reloaded.
     pub reloader: Option<Arc<Reloader>>,
-    /// The most connections at once.
+    /// The most simultaneous connections.
     pub connections_max: usize,
 }
 
@@ -62,11 +62,11 @@ struct Shared {
     app: App,
     bodies: BodyBudget,
     metrics: Metrics,
-    /// Cancelled when the daemon has been asked to end.
+    /// Cancelled when the daemon is asked to stop.
     ending: CancellationToken,
 }
 
-/// Serves until `ending` is cancelled, then lets the requests under way end, for at most 10 s.
+/// Serves until `ending` is cancelled, then lets requests in flight finish, for at most 10 s.
 pub async fn serve(listeners: Listeners, app: App, ending: CancellationToken) -> Drained {
     let limits = Limits { connections: app.connections_max, ..Limits::DEFAULT };
     let router = router(app, ending.clone());
@@ -98,8 +98,8 @@ fn router(app: App, ending: CancellationToken) -> Router {
         .with_state(shared)
 }
 
-/// The image at an address, if it is configured and the caller reaches it. Both refusals look the same, so that
-/// a limited token can't find out what else there is.
+/// The image at a path, if it is configured and within the caller's reach. Both refusals look the same, so that a
+/// limited token can't discover other images.
 fn image_of(rules: &Rules, caller: &auth::Caller<'_>, namespace: &str, name: &str) -> Result<ImageName, Problem> {
     let image: Option<ImageName> = format!("{namespace}/{name}").parse().ok();
     image.filter(|image| rules.images.contains_key(image) && caller.reaches(image)).ok_or_else(Problem::unknown_image)

@@ -1,8 +1,8 @@
 //! Remote heads: where the refs of repositories point, as `git ls-remote` shows it (semantics R11).
 //!
-//! One request a repository, whatever the number of its refs and images. The `git` program speaks the protocols;
-//! this room owns how it is run, how its answer is read, and which refs an image watches. It decides nothing and
-//! must never let a token into a command line, an error or a log.
+//! One request per repository, whatever the number of its refs and images. The `git` program speaks the protocols; this
+//! module owns how it is run, how its output is read, and which refs an image watches. It decides nothing and must
+//! never let a token into a command line, an error or a log.
 
 mod git;
 mod lines;
@@ -16,7 +16,7 @@ use crate::config::{ImageConfig, RemoteConfig, Rules};
 use crate::model::GitRef;
 use crate::remote::{Heads, RemoteHead};
 
-/// Asks one remote, and answers with the heads that each of its images watches.
+/// Queries one remote and returns the heads that each of its images watches.
 pub(crate) async fn heads(rules: &Rules, remote: &str) -> Heads {
     let images = || {
         let of_remote = |image: &ImageConfig| {

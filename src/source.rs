@@ -1,8 +1,8 @@
-//! Sources: what is sent from outside becomes a [`Delivery`], or a reason why not.
+//! Sources: turn what is sent from outside into a [`Delivery`], or a reason why not.
 //!
-//! A source checks who speaks, over the raw bytes, before it reads a word of what is said; then it parses
-//! leniently and routes. It owns the sender's formats. It must not wait, store or answer: bytes go in, a
-//! plain value comes out, so that each rule here is a test without a server.
+//! A source authenticates the sender over the raw bytes before it parses any of them; then it parses leniently and
+//! routes. It owns the sender's formats. It must not wait, store or answer: bytes go in, a plain value comes out, so
+//! that each rule here can be tested without a server.
 
 pub mod button;
 pub mod json;
@@ -23,7 +23,7 @@ use json::JsonMistake;
 use push::Push;
 pub use request::{Request, media_type};
 
-/// The most characters of a sender's word that a reason repeats.
+/// The most characters of a sender's word that a reason quotes.
 const ECHO_CHARS_MAX: usize = 80;
 
 /// The kinds of source, one a line: a file below `source/`, which says in `KIND` how its requests are read.
@@ -42,46 +42,46 @@ kinds! {
 
 /// A kind of source.
 pub(crate) struct Kind {
-    /// What `kind = "…"` says.
+    /// The value of `kind = "…"`.
     pub(crate) name: &'static str,
-    /// Checks who speaks, and reads what is said.
+    /// Authenticates the sender and reads the request.
     pub(crate) read: fn(&Source<'_>, &Request<'_>) -> Result<Reading, SourceError>,
 }
 
-/// A source as it is configured, for the kind that reads its requests.
+/// A source as configured, for the kind that reads its requests.
 pub(crate) struct Source<'a> {
     name: &'a str,
-    /// Any may match: rotation.
+    /// Any may match, for rotation.
     pub(crate) secrets: &'a [Secret],
     images: &'a BTreeMap<ImageName, ImageConfig>,
 }
 
-/// What an authentic request says.
+/// The content of an authentic request.
 #[derive(Clone, Debug)]
 pub enum Reading {
     /// It concerns builds, if only to be recorded as ignored.
     Delivery(Delivery),
-    /// Something changed at the image's back-end, which is to be asked. Nothing is believed beyond that, and nothing
-    /// is recorded.
+    /// Something changed at the image's back-end, which should be asked. Nothing beyond that is trusted, and nothing is
+    /// recorded.
     Hint(ImageName),
     /// It concerns no build and leaves no event; the text says why.
     Nothing { reason: String },
 }
 
-/// Why a request is not taken in, by what the sender can do about it. No variant holds a byte of what was sent beyond
+/// Why a request is not accepted, by what the sender can do about it. No variant holds any of the sent bytes except
 /// names that we know.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SourceError {
-    /// No signature, a malformed one or a wrong one: deliberately not told apart.
+    /// No signature, a malformed one or a wrong one: deliberately not distinguished.
     #[error("the request carries no valid signature")]
     Unsigned,
-    /// The body is of a type that this kind doesn't read.
+    /// The body has a type that this kind doesn't read.
     #[error("{0}")]
     ContentType(&'static str),
-    /// Not what the sender's documentation calls a request.
+    /// Not a request by the sender's documentation.
     #[error("{0}")]
     Malformed(String),
-    /// Well formed, but without what a push needs.
+    /// Well formed, but lacks what a push needs.
     #[error("{0}")]
     Unusable(String),
 }
@@ -99,7 +99,7 @@ pub fn read(
     images: &BTreeMap<ImageName, ImageConfig>,
     request: &Request<'_>,
 ) -> Result<Reading, SourceError> {
-    // A configuration names no kind that isn't there.
+    // A configuration names only existing kinds.
     let kind = KINDS.iter().find(|kind| kind.name == config.kind).ok_or(SourceError::Unsigned)?;
     read_by(kind, &Source { name, secrets: &config.secrets, images }, request)
 }
@@ -115,7 +115,7 @@ fn read_by(kind: &Kind, source: &Source<'_>, request: &Request<'_>) -> Result<Re
 }
 
 impl Source<'_> {
-    /// What a push comes to: an event for each image that it concerns.
+    /// The events of a push: one for each image that it concerns.
     pub(crate) fn pushed(&self, push: &Push<'_>) -> Reading {
         let name = self.name.as_bytes();
         let by_id = push.delivery.map(|id| fingerprint(&[b"delivery", name, id.as_bytes()]));
@@ -131,7 +131,7 @@ impl Source<'_> {
     }
 }
 
-/// A word of the sender's as a reason repeats it: short, and in one line.
+/// A sender's word as quoted in a reason: short, and on one line.
 fn echoed(text: &str) -> String {
     let mut echoed: String = text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
     if let Some((end, _)) = echoed.char_indices().nth(ECHO_CHARS_MAX) {
@@ -141,8 +141,8 @@ fn echoed(text: &str) -> String {
     echoed
 }
 
-/// 128 bits that stand for `parts` in this order. Each part goes in behind its length, so that no two lists
-/// of parts run together to the same bytes.
+/// A 128-bit fingerprint of `parts` in this order. Each part is preceded by its length, so that no two lists of parts
+/// give the same bytes.
 pub fn fingerprint(parts: &[&[u8]]) -> Fingerprint {
     let mut hash = Sha256::new();
     for part in parts {

@@ -1,4 +1,4 @@
-//! What the outside can watch: the log, the metrics as text, and what the service manager is told.
+//! What can be observed from outside: the log, the metrics as text, and notifications to the service manager.
 
 use std::io::IsTerminal;
 use std::time::Duration;
@@ -10,8 +10,8 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// Sets the log up: text on a terminal, the journal's own fields under systemd, else JSON lines on stderr.
-/// `COALESCED_LOG` or `RUST_LOG` chooses levels; the default is `info`.
+/// Sets up logging: text on a terminal, the journal's own fields under systemd, otherwise JSON lines on stderr.
+/// `COALESCED_LOG` or `RUST_LOG` sets levels; the default is `info`.
 pub fn init() {
     let chosen = std::env::var("COALESCED_LOG").or_else(|_| std::env::var("RUST_LOG"));
     let filter = EnvFilter::try_new(chosen.unwrap_or_default()).ok().filter(|filter| !filter.to_string().is_empty());
@@ -23,11 +23,11 @@ pub fn init() {
     } else {
         registry.with(tracing_subscriber::fmt::layer().json().with_writer(std::io::stderr)).try_init()
     };
-    // A second call, as in a demo after a test, keeps the first set-up.
+    // A second call, as in a demo after a test, keeps the first setup.
     drop(result);
 }
 
-/// The journal's layer, where systemd says that stderr goes there.
+/// The journal's layer, if systemd says that stderr goes there.
 fn journald() -> Option<tracing_journald::Layer> {
     std::env::var_os("JOURNAL_STREAM")?;
     tracing_journald::layer().ok()
@@ -36,7 +36,7 @@ fn journald() -> Option<tracing_journald::Layer> {
 /// The media type of [`exposition`].
 pub const EXPOSITION_TYPE: &str = prometheus_text::CONTENT_TYPE;
 
-/// The metrics in Prometheus' text format, version 0.0.4.
+/// The metrics in Prometheus's text format, version 0.0.4.
 pub fn exposition(registry: &Registry) -> String {
     let mut text = String::new();
     prometheus_text::encode(&mut text, registry).expect("a String takes all that is written to it");
@@ -48,32 +48,32 @@ pub fn ready(status: &str) {
     notify(&[NotifyState::Ready, NotifyState::Status(status)]);
 }
 
-/// Tells the service manager that the configuration is being read again.
+/// Tells the service manager that the configuration is being reloaded.
 pub fn reloading() {
-    // The protocol asks for the time, so that a reload is not taken for an earlier one.
+    // The protocol requires the time, so that a reload is not mistaken for an earlier one.
     match NotifyState::monotonic_usec_now() {
         Ok(now) => notify(&[NotifyState::Reloading, now]),
         Err(error) => tracing::debug!("failed to read the clock for the service manager: {error}"),
     }
 }
 
-/// Tells the service manager that the reload is over, whatever became of it.
+/// Tells the service manager that the reload is over, whatever the result.
 pub fn reloaded() {
     notify(&[NotifyState::Ready]);
 }
 
-/// Tells the service manager that we end.
+/// Tells the service manager that we are stopping.
 pub fn stopping() {
     notify(&[NotifyState::Stopping]);
 }
 
-/// Feeds the watchdog. Called by the driver's loop alone, and only while the journal's thread is well: a loop that
-/// is stuck and a write that hangs are both noticed.
+/// Feeds the watchdog. Only the driver's loop calls it, and only while the journal's thread is well, so both a stuck
+/// loop and a hung write are noticed.
 pub fn alive() {
     notify(&[NotifyState::Watchdog]);
 }
 
-/// Half of what the service manager's watchdog allows, where it watches.
+/// Half of the service manager's watchdog interval, if it watches.
 pub fn watchdog_period() -> Option<Duration> {
     sd_notify::watchdog_enabled().map(|limit| limit / 2)
 }

@@ -1,7 +1,7 @@
-//! An answer of Docker Hub, as far as it could be read, and what it says in words.
+//! An answer from Docker Hub, as far as it could be read, and its description in words.
 //!
-//! The body of an answer is never shown as a whole: that of a trigger repeats the build's environment and its
-//! deploy key. Only the text of an error is, after it has passed the redaction.
+//! The body of an answer is never shown as a whole: a trigger's answer repeats the build's environment and its deploy
+//! key. Only the error text is shown, after redaction.
 
 use std::time::Duration;
 
@@ -14,21 +14,21 @@ use super::redaction::Redaction;
 use crate::config::Secret;
 use crate::model::Timestamp;
 
-/// Where an error's text may stand: Docker Hub has used all of them.
+/// Where an error text may be: Docker Hub has used all of them.
 const ERROR_FIELDS: [&str; 3] = ["error", "detail", "message"];
 
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Result<Vec<u8>, Unreadable>,
-    /// By our clock, around the wait for the head of the answer.
+    /// By our clock, around the wait for the answer's head.
     pub(super) asked_at: Timestamp,
     pub(super) answered_at: Timestamp,
-    /// The token that the call bore: the answer might repeat it.
+    /// The token that the call carried: the answer might repeat it.
     pub(super) bearer: Option<Secret>,
 }
 
-/// Why a body that had begun could not be read to its end.
+/// Why a body that had begun could not be read completely.
 pub(super) struct Unreadable(pub(super) String);
 
 impl Answer {
@@ -36,7 +36,7 @@ impl Answer {
         serde_json::from_slice(self.body.as_ref().ok()?).ok()
     }
 
-    /// The status and, where there is one, the error's text: `404 Not Found: no such source`.
+    /// The status and, if there is one, the error text: `404 Not Found: no such source`.
     pub(super) fn description(&self, redaction: &Redaction) -> String {
         let mut redaction = redaction.clone();
         if let Some(bearer) = &self.bearer {
@@ -48,13 +48,13 @@ impl Answer {
         }
     }
 
-    /// How long the answer asks to wait, at most an hour.
+    /// How long the answer asks us to wait, at most an hour.
     pub(super) fn retry_after(&self) -> Option<Duration> {
         dates::retry_after(&self.headers, self.answered_at)
     }
 }
 
-/// The text of an error in an object; nothing else of it.
+/// The error text in an object; nothing else of it.
 pub(super) fn error_text(body: &Value) -> Option<&str> {
     ERROR_FIELDS.iter().find_map(|field| body.get(field)?.as_str())
 }

@@ -1,6 +1,6 @@
 //! One HTTP call to Docker Hub: its limits, and what is known when it fails.
 //!
-//! Follows no redirect, uses no proxy and repeats nothing. An error that leaves here has lost its URL.
+//! Follows no redirects, uses no proxy and never retries. Errors that leave this module carry no URL.
 
 use std::time::Duration;
 
@@ -13,9 +13,9 @@ use super::answer::{Answer, Unreadable};
 use crate::backend::BackendError;
 use crate::config::Secret;
 
-/// The longest wait for a connection: name, TCP and TLS together.
+/// The longest wait for a connection: DNS, TCP and TLS together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// The longest time of one call, from its start to the last byte of the answer.
+/// The longest a call may take, from its start to the last byte of the answer.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 const USER_AGENT: &str = concat!("coalesced/", env!("CARGO_PKG_VERSION"));
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -25,7 +25,7 @@ pub(super) struct Client {
     http: reqwest::Client,
 }
 
-/// Where the configured addresses lie. Each was checked: without encryption only this machine is called.
+/// Where the configured addresses are. Each was checked: only this machine is called without encryption.
 #[derive(Clone, Copy)]
 pub(super) enum Reach {
     Internet,
@@ -33,7 +33,7 @@ pub(super) enum Reach {
     ThisMachine,
 }
 
-/// A call that is ready to be sent, and the most bytes that its answer may have.
+/// A call that is ready to be sent, and the most bytes its answer may have.
 pub(super) struct Call {
     request: Request,
     answer_bytes_max: usize,
@@ -41,9 +41,9 @@ pub(super) struct Call {
 
 /// Why there is no answer at all.
 pub(super) enum CallError {
-    /// Not one byte of the request has left: the call can't have had an effect.
+    /// Not one byte of the request was sent: the call can't have had an effect.
     NotSent(String),
-    /// The request, or a part of it, may have arrived.
+    /// The request, or part of it, may have arrived.
     Unanswered(String),
 }
 
@@ -53,7 +53,7 @@ impl Client {
     }
 
     pub(super) fn with_time_limit(reach: Reach, time_limit: Duration) -> Result<Self, BackendError> {
-        // A provider that is installed already is as good as ours, so its refusal is no error.
+        // A provider that is already installed is as good as ours, so a refusal is not an error.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut builder = reqwest::Client::builder()
             .redirect(Policy::none())
@@ -61,16 +61,16 @@ impl Client {
             .no_proxy()
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(time_limit)
-            // A connection that lay idle may be dead without our knowing, and a trigger that is lost on it
-            // would be an uncertain one. A fresh connection for each call fails before anything is sent.
+            // An idle connection may be dead without our knowing, and a trigger lost on it would be uncertain. A fresh
+            // connection per call fails before anything is sent.
             .pool_max_idle_per_host(0)
             .referer(false)
             .user_agent(USER_AGENT);
         builder = match reach {
             Reach::Internet => builder.https_only(true),
             Reach::Both => builder,
-            // Nothing is encrypted, so the system needs no certificates. With an empty list of authorities a
-            // TLS connection would be refused, not trusted.
+            // Nothing is encrypted, so the system needs no certificates. With an empty list of authorities a TLS
+            // connection would be refused, not trusted.
             Reach::ThisMachine => builder.tls_certs_only([]),
         };
         let http = builder.build().map_err(|error| BackendError::Client(root_cause(error)))?;
@@ -94,8 +94,8 @@ impl Call {
         Self { request, answer_bytes_max }
     }
 
-    /// With a body of known length, hence a `Content-Length`: without one the trigger has been seen to answer
-    /// 400 (docker/hub-feedback issue 2090).
+    /// With a body of known length, hence a `Content-Length`: without one the trigger has been seen to answer 400
+    /// (docker/hub-feedback issue 2090).
     pub(super) fn post(url: Url, body: &Value, answer_bytes_max: usize) -> Self {
         let mut request = Request::new(Method::POST, url);
         request.headers_mut().insert(ACCEPT, JSON);
@@ -110,7 +110,7 @@ impl Call {
         self
     }
 
-    /// The same with a bearer token; None where the token can't stand in a header.
+    /// The same with a bearer token; None if the token can't be a header value.
     pub(super) fn bearing(mut self, token: &Secret) -> Option<Self> {
         let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose())).ok()?;
         value.set_sensitive(true);
@@ -136,7 +136,7 @@ async fn read_body(mut response: Response, bytes_max: usize) -> Result<Vec<u8>, 
 }
 
 fn call_error(error: reqwest::Error) -> CallError {
-    // A request that could not even be made is as unsent as one without a connection.
+    // A request that could not even be built is as unsent as one without a connection.
     if error.is_connect() || error.is_builder() {
         let what = if error.is_timeout() { "no connection in time" } else { "no connection" };
         CallError::NotSent(format!("{what}: {}", root_cause(error)))
@@ -147,7 +147,7 @@ fn call_error(error: reqwest::Error) -> CallError {
     }
 }
 
-/// The innermost cause, which names no URL: those around it do.
+/// The innermost cause, which names no URL: the outer ones do.
 fn root_cause(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut cause: &dyn std::error::Error = &error;

@@ -1,4 +1,4 @@
-//! Docker Hub's ways to write a moment, its clock against ours, and how long it asks to wait.
+//! Docker Hub's time formats, its clock compared with ours, and how long it asks us to wait.
 
 use std::time::Duration;
 
@@ -12,16 +12,16 @@ use crate::model::Timestamp;
 
 /// The longest wait that an answer may impose.
 const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
-/// Numbers above this are moments in seconds since 1970, those below are seconds to wait.
+/// Numbers above this are times in seconds since 1970; those below are seconds to wait.
 const MOMENT_SECONDS_MIN: f64 = 1e9;
-/// Numbers above this are moments in milliseconds.
+/// Numbers above this are times in milliseconds.
 const MOMENT_MILLIS_MIN: f64 = 1e11;
-/// Moments before the year 2000 are a zero in disguise (`0001-01-01`, 1970): no moment at all.
+/// Times before the year 2000 are a zero in disguise (`0001-01-01`, 1970), so no time at all.
 const EARLIEST: Timestamp = Timestamp::from_millis(946_684_800_000);
-/// Clocks that differ by no more than this are the same: the `Date` header has no parts of a second.
+/// Clocks that differ by no more than this count as equal: the `Date` header has whole seconds only.
 const CLOCK_PRECISION_MS: i64 = 2_000;
 
-/// A moment as RFC 2822, ISO 8601 (without a zone: UTC) or a number, which may stand in quotes.
+/// A time as RFC 2822, ISO 8601 (UTC if it names no zone) or a number, which may be quoted.
 pub(super) fn moment(value: &Value) -> Option<Timestamp> {
     let moment = match value {
         Value::Number(number) => of_number(number.as_f64()?)?,
@@ -31,10 +31,10 @@ pub(super) fn moment(value: &Value) -> Option<Timestamp> {
     (moment >= EARLIEST).then_some(moment)
 }
 
-/// How far the clock that wrote `headers` is ahead of ours, in milliseconds; 0 where that is within what the
-/// header and the wait for the answer leave open.
+/// How far the clock that wrote `headers` is ahead of ours, in milliseconds; 0 if that is within the precision of the
+/// header and the wait for the answer.
 pub(super) fn clock_ahead_ms(headers: &HeaderMap, asked_at: Timestamp, answered_at: Timestamp) -> i64 {
-    // An answer that a cache kept carries the date of its first telling.
+    // A cached answer carries the date of the original.
     if headers.contains_key(AGE) {
         return 0;
     }
@@ -44,13 +44,13 @@ pub(super) fn clock_ahead_ms(headers: &HeaderMap, asked_at: Timestamp, answered_
     if ahead.saturating_abs() > CLOCK_PRECISION_MS.saturating_add(half_wait) { ahead } else { 0 }
 }
 
-/// The moment by the clock that wrote `headers`.
+/// The time by the clock that wrote `headers`.
 pub(super) fn date(headers: &HeaderMap) -> Option<Timestamp> {
     of_text(headers.get(DATE)?.to_str().ok()?)
 }
 
-/// How long the answer asks to wait: Docker Hub's own `X-Retry-After`, the standard's `Retry-After`, or the
-/// moment at which the limit starts anew. At most an hour; None where nothing is said or the moment is past.
+/// How long the answer asks us to wait: Docker Hub's own `X-Retry-After`, the standard `Retry-After`, or the time at
+/// which the limit resets. At most an hour; None if nothing is said or the time is past.
 pub(super) fn retry_after(headers: &HeaderMap, answered_at: Timestamp) -> Option<Duration> {
     let now = date(headers).unwrap_or(answered_at);
     let said = ["x-retry-after", RETRY_AFTER.as_str(), "x-ratelimit-reset"];

@@ -1,7 +1,7 @@
-//! Docker Hub's Automated Builds, from the caller's side: trigger, list of builds, cancel.
+//! Docker Hub's Automated Builds from the client side: trigger, list of builds, cancel.
 //!
-//! None of these calls was ever documented as an API, so everything is read leniently and an unknown word
-//! is never an error. The trigger URL is a password: it is kept out of every text that leaves here.
+//! None of these calls was ever documented as an API, so everything is read leniently and an unknown word is never an
+//! error. The trigger URL is a password: it is kept out of every text that leaves this module.
 
 mod actions;
 #[cfg(test)]
@@ -28,22 +28,22 @@ use crate::model::{ImageName, RefKind};
 use actions::History;
 use login::Session;
 
-/// The most bytes of an answer to a trigger, a login or a cancel.
+/// The most bytes in an answer to a trigger, a login or a cancel.
 const SHORT_ANSWER_BYTES_MAX: usize = 64 * 1024;
-/// The most bytes of one page of builds.
+/// The most bytes in one page of builds.
 const LIST_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// The longest wait for the second page: the first is worth more than a question that ends in a time-out.
+/// The longest wait for the second page: the first is worth more than a question that times out.
 const SECOND_PAGE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// One image's builds on Docker Hub.
 #[derive(Clone)]
 pub(super) struct DockerHub {
     client: Client,
-    /// Without a slash at the end.
+    /// Without a trailing slash.
     api: Arc<str>,
     /// A password. Must never be shown.
     trigger_url: Url,
-    /// What is cut out of the texts that Docker Hub answers with.
+    /// What is redacted from Docker Hub's texts.
     redaction: Redaction,
     /// None: blind.
     session: Option<Arc<Session>>,
@@ -60,8 +60,8 @@ impl Kind for DockerHubKind {
 }
 
 impl DockerHub {
-    /// The back-ends of these images, with one client for all and one session for each login: that of a back-end
-    /// `before`, where it had the same.
+    /// The back-ends of these images, with one client for all and one session per login, taken over from a back-end in
+    /// `before` that had the same login.
     pub(super) fn for_images<'a>(
         account: &DockerHubAccount,
         images: impl IntoIterator<Item = (&'a ImageName, &'a DockerHubKeys)>,
@@ -142,12 +142,12 @@ impl Calls for DockerHub {
         }
     }
 
-    /// Reads the newest builds: one page, and one more where there is one.
+    /// Reads the newest builds: one page, and one more if there is one.
     async fn observe(&self, image: &ImageName) -> Result<Observation, ObserveError> {
         let first = self.list(image, 0, None).await?;
         let mut history = History::begin(&self.api, image, &first)?;
         if let Some(offset) = history.next_offset() {
-            // The first page alone is a true answer, too: it says how far back it reaches.
+            // The first page alone is a valid answer, too: it says how far back it reaches.
             if let Ok(second) = self.list(image, offset, Some(SECOND_PAGE_TIMEOUT)).await {
                 history.go_on(&second);
             }
@@ -174,7 +174,7 @@ impl Calls for DockerHub {
     }
 }
 
-/// The token is part of the key: an image whose token is wrong must not live on another's.
+/// The token is part of the key: an image with a wrong token must not benefit from another's.
 fn key(login: &Login) -> (&str, &str) {
     (&login.username, login.token.expose())
 }

@@ -7,13 +7,13 @@ use reqwest::Url;
 /// The longest text that is shown, in characters.
 const SHOWN_CHARS_MAX: usize = 200;
 const REDACTED: &str = "(secret)";
-/// In a URL of neither known form, parts at least this long are taken for secrets.
+/// In a URL of neither known form, parts at least this long are treated as secrets.
 const UNKNOWN_PART_BYTES_MIN: usize = 6;
 
-/// What must not be shown. Has no way to show it itself.
+/// What must not be shown. It has no way to show it itself.
 #[derive(Clone)]
 pub(super) struct Redaction {
-    /// In lower case, none empty, longest first, so that a part never spoils the whole that it stands in.
+    /// Lower case, none empty, longest first, so that a part never spoils the whole that contains it.
     secrets: Vec<String>,
 }
 
@@ -22,8 +22,8 @@ impl Redaction {
         Self { secrets: Vec::new() }
     }
 
-    /// The secret parts of a trigger URL, as it was configured and as it is sent: what follows `source` and
-    /// `trigger` in its path, and its query.
+    /// The secret parts of a trigger URL, as configured and as sent: what follows `source` and `trigger` in its path,
+    /// and its query.
     pub(super) fn of_trigger_url(configured: &str, sent: &Url) -> Self {
         let mut redaction = Self::none();
         for text in [configured.trim(), sent.as_str()] {
@@ -72,9 +72,9 @@ impl fmt::Debug for Redaction {
     }
 }
 
-/// Replaces `secret`, which is in lower case, however it is written in `text`.
+/// Replaces `secret`, which is in lower case, whatever its case in `text`.
 fn without(text: &str, secret: &str) -> String {
-    // Lowering ASCII letters moves no byte, so that positions in both texts are the same.
+    // Lowering ASCII letters moves no bytes, so positions in both texts are the same.
     let lowered = text.to_ascii_lowercase();
     let mut result = String::with_capacity(text.len());
     let mut end = 0;

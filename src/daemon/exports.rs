@@ -1,8 +1,8 @@
 //! When the live state is exported next to the journal: soon after a change, at most every few minutes, and at
-//! the end.
+//! shutdown.
 //!
-//! What is written is the picture that the driver publishes after each step that is on disk, so no step waits for
-//! it and none is seen half. While nothing changes, nothing runs: there is no timer, no write and no sync.
+//! An export holds the picture that the driver publishes after each step that is on disk, so no step waits for it and
+//! none is seen half-done. While nothing changes, nothing runs: no timer, no write and no sync.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::status::Picture;
 
 /// The least time between two exports.
 const EVERY: Duration = Duration::from_mins(5);
-/// How long after a change the first export is made, so that a burst goes into one.
+/// How long after a change the first export is made, so that one export covers a burst.
 const SOON: Duration = Duration::from_secs(5);
 
 /// Makes the exports of one daemon.
@@ -33,16 +33,16 @@ struct Exporter {
     picture: watch::Receiver<Picture>,
     reader: Reader,
     vitals: Arc<Vitals>,
-    /// The edition of the picture that was written down last.
+    /// The edition of the picture that was exported last.
     edition: u64,
-    /// The last try failed, and that was logged.
+    /// The last attempt failed, and that was logged.
     is_failing: bool,
 }
 
 impl Exports {
     pub(super) fn begin(data_dir: &Path, handle: &Handle) -> Self {
         let (picture, reader, vitals) = handle.watch();
-        // The process before may have been killed after a change: what is there counts as one. Where an export says
+        // The previous process may have been killed after a change, so existing state counts as one. If an export holds
         // it already, none is written.
         let is_empty = picture.borrow().counters.0 == Seq(0);
         let edition = if is_empty { 0 } else { u64::MAX };
@@ -52,7 +52,7 @@ impl Exports {
         Self { task: tokio::spawn(exporter.run(stop.clone())), stop }
     }
 
-    /// Writes down what the last step left. To be called when the driver has ended in order.
+    /// Exports the state after the last step. Call it once the driver has ended in order.
     pub(super) async fn end(self) {
         self.stop.cancel();
         if let Ok(mut exporter) = self.task.await
@@ -64,7 +64,7 @@ impl Exports {
 }
 
 impl Exporter {
-    /// Runs until it is stopped. A stop while a file is being written waits for that.
+    /// Runs until stopped. A stop waits for a file that is being written.
     async fn run(mut self, stop: CancellationToken) -> Self {
         let mut exported_at: Option<Instant> = None;
         loop {
@@ -80,7 +80,7 @@ impl Exporter {
         }
     }
 
-    /// Waits for a change, and then for its time; false where there will be none any more.
+    /// Waits for a change, and then until an export is due; false if there will be no more changes.
     async fn until_due(&mut self, exported_at: Option<Instant>) -> bool {
         let known = self.edition;
         if self.picture.wait_for(|picture| picture.edition != known).await.is_err() {
@@ -91,7 +91,7 @@ impl Exporter {
         true
     }
 
-    /// Writes down what the last step left. A failure is logged once, and the next export is the next try.
+    /// Exports the state after the last step. A failure is logged once; the next export is the retry.
     async fn export(&mut self) {
         let shown = {
             let picture = self.picture.borrow_and_update();

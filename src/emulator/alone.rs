@@ -9,17 +9,17 @@ use crate::model::{CommitId, GitRef, ImageName, Timestamp};
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct AloneReport {
     pub triggers: u64,
-    /// Triggers that were answered OK and made no build.
+    /// Triggers that were answered OK but made no build.
     pub ignored: u64,
     pub builds: u64,
-    /// How often the last push of a burst was never built: all builds had ended, and the ref's newest commit was in
-    /// none of them.
+    /// How often the last push of a burst was never built: all builds had ended, and none of them contained the ref's
+    /// newest commit.
     pub last_push_lost: u64,
     /// Whether the very last push was built.
     pub last_push_built: bool,
 }
 
-/// Plays `pushes`, oldest first, against a Docker Hub of its own.
+/// Plays `pushes`, oldest first, against its own Docker Hub.
 pub fn alone(settings: &HubSettings, image: &ImageName, pushes: &[(Timestamp, GitRef, CommitId)]) -> AloneReport {
     let mut hub = Hub::new(settings.clone());
     hub.register(image.clone());
@@ -43,7 +43,7 @@ pub fn alone(settings: &HubSettings, image: &ImageName, pushes: &[(Timestamp, Gi
     report
 }
 
-/// Lets builds run until none is left; false where the next push comes before that.
+/// Runs builds until none is left; false if the next push comes first.
 fn comes_to_rest(hub: &mut Hub, until: Option<Timestamp>) -> bool {
     while let Some(next) = hub.next_event() {
         if until.is_some_and(|until| next >= until) {
@@ -54,13 +54,13 @@ fn comes_to_rest(hub: &mut Hub, until: Option<Timestamp>) -> bool {
     true
 }
 
-/// How many refs among those pushed to have a newest commit that no build holds, counted once for each such commit.
+/// How many of the pushed refs have a newest commit that no build contains, counted once per such commit.
 fn stale_refs(hub: &Hub, image: &ImageName, pushes: &[(Timestamp, GitRef, CommitId)]) -> u64 {
     let newest: BTreeMap<&GitRef, &CommitId> = pushes.iter().map(|(_, git_ref, commit)| (git_ref, commit)).collect();
     let last = pushes.last().map(|(_, git_ref, _)| git_ref);
     let builds = hub.true_builds(image);
     let is_stale = |(git_ref, commit): &(&GitRef, &CommitId)| {
-        // Only the ref of the newest push: another one was counted when its own burst came to rest.
+        // Only the ref of the newest push: others were counted when their own burst came to rest.
         Some(*git_ref) == last && !builds.iter().any(|build| build.commit.as_ref() == Some(commit))
     };
     newest.into_iter().filter(is_stale).count() as u64

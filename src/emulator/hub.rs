@@ -1,10 +1,9 @@
 //! PURE: a model of Docker Hub's automated builds, as unhelpful as the service itself.
 //!
-//! No clock, no IO: the caller says what moment it is. The same model stands behind HTTP for tests and the demo,
-//! and in simulations in virtual time. What it does is what is documented or was reported: the classic service
-//! keeps one build running and one queued for an image and *ignores* every further trigger while still answering
-//! OK; the current one keeps all, up to 30 pending, and then throws triggers away in silence. No answer to a
-//! trigger names the build.
+//! No clock, no IO: the caller passes the time. The same model serves tests and the demo over HTTP, and simulations in
+//! virtual time. It does what is documented or was reported: the classic service keeps one build running and one queued
+//! per image and *ignores* every further trigger while still answering OK; the current one keeps all, up to 30 pending,
+//! and then silently discards triggers. No answer to a trigger names the build.
 
 mod fault;
 mod settings;
@@ -30,10 +29,10 @@ pub enum Wanted {
     Ref(GitRef),
 }
 
-/// What the sender of a trigger gets to see.
+/// What the sender of a trigger sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reply {
-    /// Accepted, whatever became of it.
+    /// Accepted, whatever becomes of it.
     Ok,
     /// The connection breaks.
     NoAnswer,
@@ -46,13 +45,13 @@ pub enum Reply {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Counters {
     pub triggers: u64,
-    /// Classic: one running and one queued already.
+    /// Classic: one is already running and one queued.
     pub ignored: u64,
     /// Current: too many pending.
     pub discarded: u64,
     pub lists: u64,
     pub logins: u64,
-    /// The most builds of one image, not of others, that were queued at once, and that ran at once.
+    /// The most builds of a single image that were queued at once, and that ran at once.
     pub most_queued: usize,
     pub most_running: usize,
 }
@@ -86,7 +85,7 @@ impl Hub {
         &self.settings
     }
 
-    /// Knows the repository from now on. Its build rules make `latest` of `master` and `main`, and of every other
+    /// Knows the repository from now on. Its build rules make `latest` from `master` and `main`, and from every other
     /// branch or tag an image tag of that name.
     pub fn register(&mut self, image: ImageName) {
         if !self.images.contains(&image) {
@@ -102,18 +101,18 @@ impl Hub {
         self.images.contains(image)
     }
 
-    /// Somebody pushed: the ref's tip is this commit.
+    /// A push: the ref's tip is now this commit.
     pub fn push(&mut self, now: Timestamp, image: &ImageName, git_ref: &GitRef, commit: CommitId) {
         self.advance(now);
         self.tips.insert((image.clone(), git_ref.clone()), commit);
     }
 
-    /// The next thing of its kind goes wrong so.
+    /// Injects a fault into the next operation of its kind.
     pub fn plan(&mut self, fault: Fault) {
         self.faults.push_back(fault);
     }
 
-    /// Somebody calls a trigger.
+    /// A call of a trigger.
     pub fn trigger(&mut self, now: Timestamp, image: &ImageName, wanted: &Wanted) -> Reply {
         self.advance(now);
         self.counters.triggers += 1;
@@ -139,14 +138,14 @@ impl Hub {
         reply
     }
 
-    /// A build that nobody's trigger asked for.
+    /// A build without one of our triggers.
     pub fn foreign_build(&mut self, now: Timestamp, image: &ImageName, git_ref: &GitRef) {
         self.advance(now);
         self.enqueue(image, git_ref, true);
         self.advance(now);
     }
 
-    /// Somebody asks to cancel; false where it can't be cancelled any more.
+    /// A request to cancel; false if it is too late.
     pub fn cancel(&mut self, now: Timestamp, number: usize) -> bool {
         self.advance(now);
         let Some(build) = self.builds.get_mut(number).filter(|build| !build.is_over()) else { return false };
@@ -155,7 +154,7 @@ impl Hub {
         true
     }
 
-    /// The builds of an image as the list shows them now, newest first; None where the list fails.
+    /// The builds of an image as the list shows them now, newest first, or the fault that makes the list fail.
     pub fn list(&mut self, now: Timestamp, image: &ImageName) -> Result<Vec<TrueBuild>, Fault> {
         self.advance(now);
         self.counters.lists += 1;
@@ -170,7 +169,7 @@ impl Hub {
         Ok(seen.rev().cloned().collect())
     }
 
-    /// Lets everything happen that is due by `now`, in its order.
+    /// Runs everything that is due by `now`, in order.
     pub fn advance(&mut self, now: Timestamp) {
         loop {
             self.start_what_may_start();
@@ -183,7 +182,7 @@ impl Hub {
         self.count_most();
     }
 
-    /// When something happens by itself next.
+    /// When something next happens by itself.
     pub fn next_event(&self) -> Option<Timestamp> {
         let tips = self.builds.iter().filter_map(|build| build.tip_due);
         let ends = self.builds.iter().filter_map(|build| self.end_due(build));
@@ -312,7 +311,7 @@ impl Hub {
             if !due {
                 continue;
             }
-            // A build that ends before its tip was taken took it at the end.
+            // A build that ends before it took its tip takes it at the end.
             if build.tip_due.take().is_some() {
                 build.commit = tip;
             }
@@ -346,11 +345,11 @@ impl Hub {
     }
 }
 
-/// The image tag that the build rules make of a ref.
+/// The image tag that the build rules make from a ref.
 fn image_tag(git_ref: &GitRef) -> String {
     match (git_ref.kind(), git_ref.short()) {
         (RefKind::Branch, "master" | "main") => "latest".to_owned(),
-        // A slash may not stand in an image tag.
+        // An image tag can't contain a slash.
         (_, short) => short.replace('/', "-"),
     }
 }

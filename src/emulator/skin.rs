@@ -1,4 +1,4 @@
-//! The HTTP around the model: routes, logins, broken connections. Decides nothing that the service would decide.
+//! The HTTP layer around the model: routes, logins, broken connections. Decides nothing that the service would decide.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -27,15 +27,15 @@ use super::{SESSION, Shared, wire};
 use crate::clock::wall;
 use crate::model::{CommitId, GitRef, ImageName, Timestamp};
 
-/// A login's token and its end.
+/// A login's token and its expiry.
 pub(super) type Session = (String, Timestamp);
 
-/// Silent connections are closed after this.
+/// Silent connections are closed after this time.
 const HEADER_LIMIT: Duration = Duration::from_secs(10);
-/// The rows of a page when nobody says, and the most.
+/// The entries on a page by default, and at most.
 const PAGE_DEFAULT: usize = 25;
 const PAGE_MAX: usize = 500;
-/// The most tokens that are remembered.
+/// The most tokens remembered.
 const SESSIONS_MAX: usize = 1_000;
 
 /// Serves until told to stop; then closes every connection.
@@ -75,7 +75,7 @@ pub(super) async fn serve(listener: TcpListener, shared: Shared, mut stopped: on
     }
 }
 
-/// Marks an answer that is not to arrive.
+/// Marks a response that must not arrive.
 #[derive(Clone)]
 struct Broken;
 
@@ -98,7 +98,7 @@ fn router(shared: Shared) -> Router {
         .with_state(shared)
 }
 
-/// The unguessable part of a repository's trigger URLs. Here it only has to be different for each.
+/// The unguessable part of a repository's trigger URLs. Here it only has to be unique.
 pub(super) fn trigger_token(image: &ImageName) -> String {
     uuid_of("trigger", image)
 }
@@ -210,7 +210,7 @@ fn unauthorized() -> Response<Body> {
     (StatusCode::UNAUTHORIZED, Json(detail)).into_response()
 }
 
-/// A token in the shape of a JWT, good for ten minutes.
+/// A token in the shape of a JWT, valid for ten minutes.
 fn log_in(shared: &Shared, username: &str, password: &str) -> Option<String> {
     let number = {
         let mut hub = shared.hub();

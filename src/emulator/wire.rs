@@ -1,4 +1,4 @@
-//! The bodies that Docker Hub sends and takes, as far as they are known.
+//! The bodies that Docker Hub sends and accepts, as far as they are known.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use super::hub::{Hub, TrueBuild, Wanted};
 use crate::build::Outcome;
 use crate::model::{GitRef, ImageName, Timestamp};
 
-/// What the body of a trigger asks for; None where it can't be read.
+/// What the body of a trigger asks for; None if it can't be read.
 pub(super) fn wanted(content_type: &str, body: &[u8]) -> Option<Wanted> {
     if body.iter().all(u8::is_ascii_whitespace) {
         return Some(Wanted::Everything);
@@ -29,7 +29,7 @@ pub(super) fn wanted(content_type: &str, body: &[u8]) -> Option<Wanted> {
     }
 }
 
-/// What the current trigger answers: the *source*, with the state from before this build, and no build's id.
+/// What the current trigger answers: the *source*, with the state from before this build, and without a build id.
 pub(super) fn source(hub: &Hub, image: &ImageName, uuid: &str) -> Value {
     let builds = hub.true_builds(image);
     let newest = builds.iter().rev().nth(1);
@@ -92,7 +92,7 @@ pub(super) fn action(hub: &Hub, build: &TrueBuild) -> Value {
     })
 }
 
-/// An entry that is no build and stands in the same list.
+/// An entry other than a build in the same list.
 fn push_action(build: &TrueBuild) -> Value {
     let uuid = format!("00000000-0000-4000-9000-{:012x}", build.number);
     let at = build.finished_at.unwrap_or(build.created_at);
@@ -108,7 +108,7 @@ pub(super) fn action_uuid(number: usize) -> String {
     format!("00000000-0000-4000-8000-{number:012x}")
 }
 
-/// The build that an id names.
+/// The build with this id.
 pub(super) fn build_number(uuid: &str) -> Option<usize> {
     usize::from_str_radix(uuid.strip_prefix("00000000-0000-4000-8000-")?, 16).ok()
 }

@@ -1,7 +1,7 @@
 //! Who may do what at `/v1`.
 //!
-//! Every configured token is compared with every candidate, in constant time and without an early end, so that
-//! how long a refusal takes reveals nothing about any token.
+//! Every configured token is compared with every candidate, in constant time and without an early exit, so that the
+//! time a refusal takes reveals nothing about any token.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ use crate::model::ImageName;
 /// The name under which clients on this machine act.
 const LOCAL: &str = "local";
 
-/// A holder of a token.
+/// The holder of a token.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Caller<'a> {
     pub(super) name: &'a str,
@@ -64,12 +64,12 @@ impl<'a> Caller<'a> {
         self.images.is_none_or(|images| images.is_match(image.as_str()))
     }
 
-    /// Whether it reaches what belongs to no image, and all images there may ever be.
+    /// Whether it reaches what belongs to no image, and all present and future images.
     pub(super) fn reaches_all(&self) -> bool {
         self.images.is_none()
     }
 
-    /// What concerns all images is not for tokens that reach some only.
+    /// Tokens limited to some images can't do what concerns all of them.
     pub(super) fn must_reach_all(&self) -> Result<(), Problem> {
         if self.reaches_all() {
             return Ok(());

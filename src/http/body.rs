@@ -1,7 +1,7 @@
-//! Reading bodies, with a limit on each, a limit on all of them together, and a deadline.
+//! Reads bodies, with a limit per body, a limit on their total, and a deadline.
 //!
-//! A body is held in memory only while its permit is: however many strangers send at once, the bytes in
-//! flight stay bounded.
+//! A body is in memory only while its permit is held: however many strangers send at once, the bytes in flight stay
+//! bounded.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,17 +21,17 @@ pub(super) const HOOK_BYTES_MAX: usize = 25 * 1024 * 1024;
 /// The largest body elsewhere, in bytes.
 pub(super) const BODY_BYTES_MAX: usize = 64 * 1024;
 
-/// How long a body may take to arrive; less than a whole request may take, so that the refusal can be sent.
+/// How long a body may take to arrive; less than a request's time limit, so that the refusal can still be sent.
 const BODY_TIME_MAX: Duration = Duration::from_secs(20);
 
 /// All bodies in flight together, in bytes.
 const IN_FLIGHT_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// How much more of a body that is too large is read and thrown away, in bytes, so that its sender gets to
-/// see the refusal instead of a broken connection.
+/// How many more bytes of an oversized body are read and discarded, so that its sender sees the refusal instead of a
+/// broken connection.
 const DISCARD_BYTES_MAX: usize = 32 * 1024 * 1024;
 
-/// The bytes that all bodies in flight may hold together.
+/// The bytes that all bodies in flight may hold in total.
 #[derive(Clone)]
 pub(super) struct BodyBudget {
     bytes: Arc<Semaphore>,
@@ -45,7 +45,7 @@ impl Default for BodyBudget {
     }
 }
 
-/// A whole body, and its place in the budget for as long as it lives.
+/// A complete body, and its share of the budget while it lives.
 #[derive(Debug)]
 pub(super) struct ReadBody {
     pub(super) bytes: Bytes,
@@ -57,7 +57,7 @@ impl BodyBudget {
         Self { bytes: Arc::new(Semaphore::new(bytes)), time }
     }
 
-    /// The whole body, if it has at most `limit` bytes and comes in time.
+    /// The complete body, if it has at most `limit` bytes and arrives in time.
     pub(super) async fn read(&self, headers: &HeaderMap, body: Body, limit: usize) -> Result<ReadBody, Problem> {
         match tokio::time::timeout(self.time, self.collect(headers, body, limit)).await {
             Ok(outcome) => outcome,
@@ -96,7 +96,7 @@ impl BodyBudget {
     }
 }
 
-/// What has come of a body. A body that comes in one piece is never copied.
+/// The received parts of a body. A body that arrives in one piece is never copied.
 #[derive(Default)]
 enum Pieces {
     #[default]
@@ -114,13 +114,13 @@ impl Pieces {
         }
     }
 
-    /// `announced`: the length that the whole is to have, where its sender says and it is within the limit.
+    /// `announced`: the total length, if the sender announced one within the limit.
     fn add(&mut self, data: Bytes, announced: Option<u64>) {
         *self = match std::mem::take(self) {
             Self::None => Self::One(data),
             Self::One(first) => {
                 let announced = announced.and_then(|length| usize::try_from(length).ok()).unwrap_or_default();
-                // What is only announced reserves no more than twice what has arrived.
+                // A mere announcement reserves at most twice what has arrived.
                 let mut pieces = BytesMut::with_capacity(announced.min(2 * (first.len() + data.len())));
                 pieces.extend_from_slice(&first);
                 pieces.extend_from_slice(&data);
@@ -146,7 +146,7 @@ fn announced_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// The refusal of a body over `limit`; its rest is thrown away first, unless its sender waits to be asked for it.
+/// The refusal of a body over `limit`; the rest is discarded first, unless the sender waits for 100 Continue.
 async fn refuse_large(headers: &HeaderMap, mut body: Body, limit: usize) -> Problem {
     let mut discarded = 0;
     while !headers.contains_key(EXPECT) && discarded < DISCARD_BYTES_MAX {
@@ -213,7 +213,7 @@ pub(super) mod tests {
         assert_eq!(problem.status, StatusCode::REQUEST_TIMEOUT);
     }
 
-    /// A body of which not one byte ever comes.
+    /// A body that never yields a byte.
     struct Silent;
 
     impl axum::body::HttpBody for Silent {

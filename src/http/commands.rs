@@ -1,4 +1,4 @@
-//! The verbs of people (semantics R9): pause, resume, start, drop, cancel.
+//! Commands from people (semantics R9): pause, resume, start, drop, cancel.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,10 +16,10 @@ use crate::config::TokenScope;
 use crate::event::Cause;
 use crate::status::LaneView;
 
-/// The longest pause that ends by itself: longer ones are meant to be resumed by somebody.
+/// The longest pause that ends by itself: a person should end longer ones.
 const PAUSE_MAX: Duration = Duration::from_hours(366 * 24);
 
-/// `POST /v1/images/{namespace}/{name}/{verb}`: answers with the lane.
+/// `POST /v1/images/{namespace}/{name}/{verb}`: returns the lane.
 pub(super) async fn on_image(
     State(shared): State<Arc<Shared>>,
     Path((namespace, name, word)): Path<(String, String, String)>,
@@ -35,12 +35,12 @@ pub(super) async fn on_image(
     lanes.into_iter().next().map(Json).ok_or_else(Problem::unknown_image)
 }
 
-/// `POST /v1/pause`: answers with all lanes.
+/// `POST /v1/pause`: returns all lanes.
 pub(super) async fn pause_all(state: State<Arc<Shared>>, request: Request) -> Result<Json<Vec<LaneView>>, Problem> {
     on_all(state, "pause", request).await
 }
 
-/// `POST /v1/resume`: answers with all lanes.
+/// `POST /v1/resume`: returns all lanes.
 pub(super) async fn resume_all(state: State<Arc<Shared>>, request: Request) -> Result<Json<Vec<LaneView>>, Problem> {
     on_all(state, "resume", request).await
 }
@@ -76,7 +76,7 @@ impl CommandRequest {
             "cancel" => Ok(Verb::Cancel),
             _ => Err(Problem::not_found("there is nothing at this address")),
         };
-        // An unknown verb is an unknown address, whatever its body says.
+        // An unknown verb is an unknown path, whatever its body says.
         verb_of(&Fields::none())?;
         let fields = Fields::read(headers, body, known)?;
         Ok(Self { verb: verb_of(&fields)?, reason: fields.text("reason")?.map(shortened) })
@@ -96,7 +96,7 @@ fn pause_length(text: &str) -> Result<Duration, Problem> {
     Ok(length)
 }
 
-/// A reason as long as a cause's texts may be: it is kept in the journal.
+/// A reason, cut to the length limit of a cause's texts: the journal keeps it.
 fn shortened(reason: &str) -> String {
     reason[..reason.floor_char_boundary(Cause::TEXT_BYTES_MAX)].to_owned()
 }

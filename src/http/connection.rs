@@ -1,7 +1,7 @@
 //! Connections: how many, how long, and how they end.
 //!
-//! hyper's HTTP/1 builder is used directly, with a timer: without one its header time-out does nothing, and
-//! servers that guess the protocol first wait for ever for a client that sends nothing.
+//! hyper's HTTP/1 builder is used directly, with a timer: without one its header timeout does nothing, and servers that
+//! first detect the protocol wait for ever for a client that sends nothing.
 
 use std::collections::HashMap;
 use std::io;
@@ -22,10 +22,10 @@ use tokio_util::sync::CancellationToken;
 use super::listener::{Listener, Listeners};
 use super::stall::StallLimit;
 
-/// How long to wait after a failed accept: most often the process has no file descriptor left.
+/// How long to wait after a failed accept: usually the process is out of file descriptors.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
-/// The most bytes of a request's header.
+/// The most bytes in a request's header.
 const HEADER_BYTES_MAX: usize = 64 * 1024;
 
 /// The most header fields of a request.
@@ -33,15 +33,15 @@ const HEADER_FIELDS_MAX: usize = 64;
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
-    /// Served at once; more wait to be served.
+    /// Served at once; further ones wait.
     pub(super) connections: usize,
-    /// Of one address at once; more are closed. Loopback is free: a proxy sits there.
+    /// At once from one address; further ones are closed. Loopback is exempt: a proxy connects from there.
     pub(super) connections_per_client: usize,
-    /// From the connection, or the last answer, to the end of the next header.
+    /// From the connection, or the last response, to the end of the next header.
     pub(super) header_time: Duration,
-    /// How long a client may take nothing of its answer.
+    /// How long a client may go without reading any of its response.
     pub(super) write_stall: Duration,
-    /// How long requests under way may take to end at shutdown.
+    /// How long requests in flight may take to finish at shutdown.
     pub(super) drain: Duration,
 }
 
@@ -58,15 +58,15 @@ impl Limits {
 /// How serving ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Drained {
-    /// Every request under way got its answer.
+    /// Every request in flight got its response.
     Whole,
-    /// Some were still under way at the limit.
+    /// Some were still in flight at the limit.
     CutOff,
 }
 
-/// Serves until `ending` is cancelled; then accepts no more and lets the requests under way end.
+/// Serves until `ending` is cancelled; then accepts no more and lets requests in flight finish.
 pub(super) async fn serve(listeners: Listeners, limits: Limits, router: Router, ending: CancellationToken) -> Drained {
-    // hyper's own tracker, and not `TaskTracker`: it also tells idle connections to close.
+    // hyper's own tracker rather than `TaskTracker`: it also tells idle connections to close.
     let graceful = Arc::new(GracefulShutdown::new());
     let acceptor = Acceptor {
         limits,
@@ -80,7 +80,7 @@ pub(super) async fn serve(listeners: Listeners, limits: Limits, router: Router, 
     }
     ending.cancelled().await;
     accepting.shutdown().await;
-    // The accepting tasks have ended, so that this is the last holder; connections hold only their watchers.
+    // The accepting tasks have ended, so this is the last holder; connections hold only watchers.
     let Some(graceful) = Arc::into_inner(graceful) else { return Drained::CutOff };
     match tokio::time::timeout(limits.drain, graceful.shutdown()).await {
         Ok(()) => Drained::Whole,
@@ -128,7 +128,7 @@ impl Acceptor {
         Ok(())
     }
 
-    /// Waits for a permit, then serves the connection in a task of its own.
+    /// Waits for a permit, then serves the connection in its own task.
     async fn spawn<S>(&self, stream: S, slot: Option<ClientSlot>, graceful: &GracefulShutdown)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -160,7 +160,7 @@ struct ConnectionPermit {
     _slot: Option<ClientSlot>,
 }
 
-/// Errors of accept that say nothing of the next one.
+/// Errors of accept that don't affect the next one.
 fn concerns_one_client(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -168,7 +168,7 @@ fn concerns_one_client(error: &io::Error) -> bool {
     )
 }
 
-/// How many connections each address has. Holds only addresses that have one.
+/// How many connections each address has. Holds only addresses with at least one.
 #[derive(Debug, Default)]
 struct Clients(Mutex<HashMap<IpAddr, usize>>);
 
@@ -176,7 +176,7 @@ struct Clients(Mutex<HashMap<IpAddr, usize>>);
 struct TooManyConnections;
 
 impl Clients {
-    /// Counts one connection more; None for an address that is not counted.
+    /// Counts one more connection; None for an address that is not counted.
     fn reserve(self: &Arc<Self>, address: IpAddr, limit: usize) -> Result<Option<ClientSlot>, TooManyConnections> {
         let address = address.to_canonical();
         if address.is_loopback() {
@@ -192,7 +192,7 @@ impl Clients {
     }
 }
 
-/// One counted connection; it is counted off when it ends.
+/// One counted connection; dropping it uncounts it.
 #[derive(Debug)]
 struct ClientSlot {
     clients: Arc<Clients>,

@@ -7,7 +7,7 @@ use super::problem::Problem;
 use crate::source::json::JsonMistake;
 use crate::source::media_type;
 
-/// The most characters of an unknown key that a refusal repeats.
+/// The most characters of an unknown key that a refusal quotes.
 const KEY_CHARS_SHOWN: usize = 40;
 
 /// The fields of one body. An empty body has none.
@@ -19,7 +19,7 @@ impl Fields {
         Self(Map::new())
     }
 
-    /// Reads a body in which only `known` keys may stand.
+    /// Reads a body that may contain only the keys in `known`.
     pub(super) fn read(headers: &HeaderMap, body: &[u8], known: &[&str]) -> Result<Self, Problem> {
         if body.trim_ascii().is_empty() {
             return Ok(Self::none());

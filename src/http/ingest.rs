@@ -1,6 +1,6 @@
-//! The routes by which builds are requested: webhooks, buttons, and the API.
+//! The routes that request builds: webhooks, buttons, and the API.
 //!
-//! Each turns a request into a [`Delivery`] and answers only what the driver says of it.
+//! Each turns a request into a [`Delivery`] and answers only with the driver's result.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ use crate::status::Receipt;
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
-/// What a reason says at most when several receipts say different things, in receipts.
+/// The most distinct reasons that an answer quotes from its receipts.
 const REASONS_MAX: usize = 10;
 
 /// `POST /hooks/{source}`
@@ -49,7 +49,7 @@ pub(super) async fn hook(
         body: &body.bytes,
     };
     let reading = source::read(&name, source, &rules.images, &request)?;
-    // While the disk is waited for, nothing but the delivery is held in memory.
+    // While waiting for the disk, only the delivery is held in memory.
     drop((parts, body, rules));
     match reading {
         Reading::Hint(image) => {
@@ -137,7 +137,7 @@ fn build_delivery(
     })
 }
 
-/// A key that can't be read must not count as absent: its sender relies on it.
+/// An unreadable key must not count as absent: its sender relies on it.
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
     match value.to_str().map(str::trim) {
@@ -146,7 +146,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     }
 }
 
-/// The answer to a webhook.
+/// The response to a webhook.
 #[derive(Serialize)]
 struct HookAnswer {
     receipts: Vec<Receipt>,
@@ -168,7 +168,7 @@ fn hook_answer(Acceptance { receipts, repeated, builds }: Acceptance) -> Respons
     (status, Json(HookAnswer { receipts, reason, repeated })).into_response()
 }
 
-/// What the receipts say, each thing once.
+/// The receipts' reasons, without duplicates.
 fn reasons(receipts: &[Receipt]) -> String {
     let mut reasons: Vec<&str> = Vec::new();
     for receipt in receipts {
@@ -179,7 +179,7 @@ fn reasons(receipts: &[Receipt]) -> String {
     reasons.join("; ")
 }
 
-/// One line that reads well on a phone, or the receipt for programs. Always 202: apps that meet errors stop tapping.
+/// One line that reads well on a phone, or the receipt for programs. Always 202: apps that get errors stop tapping.
 fn button_answer(headers: &HeaderMap, receipt: Receipt) -> Response {
     let wants_json = headers
         .get_all(ACCEPT)

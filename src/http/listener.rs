@@ -1,4 +1,4 @@
-//! Where requests come in: TCP addresses, Unix sockets, or sockets that systemd hands over.
+//! Where requests arrive: TCP addresses, Unix sockets, or sockets passed by systemd.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use crate::config::Listen;
 /// How many connections may wait to be accepted.
 const BACKLOG: u32 = 1_024;
 
-/// Owner and group may connect to a Unix socket: put the proxy into the group.
+/// Owner and group may connect to a Unix socket: add the proxy to the group.
 const SOCKET_MODE: u32 = 0o660;
 
 /// Bound and listening, not yet served.
@@ -22,11 +22,11 @@ pub struct Listeners(Vec<Listener>);
 #[derive(Debug)]
 pub(super) enum Listener {
     Tcp(TcpListener),
-    /// The file is there only for a socket that was bound here; it is held to be removed with the listener.
+    /// Set only for a socket that was bound here; held so that the file is removed with the listener.
     Unix(UnixListener, #[expect(dead_code, reason = "held for its drop")] Option<SocketFile>),
 }
 
-/// Why nothing can be served at an address.
+/// Why an address can't be served.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     #[error("failed to listen on {address}: {error}")]
@@ -38,8 +38,7 @@ pub enum BindError {
 }
 
 impl Listeners {
-    /// The sockets that systemd hands over; where there are none, those of the configuration. Must be called
-    /// within the runtime.
+    /// The sockets passed by systemd; if there are none, the configured ones. Must be called within the runtime.
     pub fn bind(addresses: &[Listen]) -> Result<Self, BindError> {
         let handed = handed_over().map_err(BindError::Systemd)?;
         if handed.is_empty() { Self::of(addresses) } else { Ok(Self(handed)) }
@@ -57,7 +56,7 @@ impl Listeners {
         self.0.into_iter()
     }
 
-    /// Where they listen, with the ports that the system chose.
+    /// The addresses they listen on, with the ports chosen by the system.
     pub fn addresses(&self) -> Vec<Listen> {
         self.0.iter().filter_map(Listener::address).collect()
     }
@@ -89,7 +88,7 @@ fn unix(path: &Path) -> io::Result<Listener> {
     Ok(Listener::Unix(listener, Some(file)))
 }
 
-/// Removes a socket that nobody listens on any more; never anything else.
+/// Removes a socket without a listener; never anything else.
 fn remove_stale(path: &Path) -> io::Result<()> {
     let kind = match std::fs::symlink_metadata(path) {
         Ok(metadata) => metadata.file_type(),
@@ -112,15 +111,15 @@ pub(super) struct SocketFile(PathBuf);
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // It may be gone already; a new start removes what is left.
+        // It may be gone already; the next start removes leftovers.
         let _ = std::fs::remove_file(&self.0);
     }
 }
 
-/// The sockets that systemd opened for this process, none if it opened none.
+/// The sockets that systemd opened for this process; empty if there are none.
 ///
-/// They come as bare numbers, which safe code can't own. So they are fetched as copies from this very process
-/// (`pidfd_getfd(2)`, Linux 5.6), which a service with a filter of system calls must allow.
+/// They arrive as bare numbers, which safe code can't own. So they are duplicated from this very process
+/// (`pidfd_getfd(2)`, Linux 5.6), which a service with a system call filter must allow.
 #[cfg(target_os = "linux")]
 fn handed_over() -> io::Result<Vec<Listener>> {
     use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};

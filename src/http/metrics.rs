@@ -12,7 +12,7 @@ use crate::telemetry;
 /// The upper bounds of the histogram's buckets, in seconds.
 const BOUNDS: [f64; 9] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0];
 
-/// One histogram for each route and status. Routes are patterns, so that strangers can't make up more of them.
+/// One histogram per route and status. Routes are patterns, so that strangers can't create more.
 #[derive(Debug)]
 pub(super) struct Metrics {
     registry: Registry,
@@ -48,7 +48,7 @@ impl Metrics {
         self.requests.get_or_create(&Labels { route: route.to_owned(), status }).observe(took.as_secs_f64());
     }
 
-    /// The text of all of them; empty while there are none.
+    /// All of them as text; empty while there are none.
     pub(super) fn text(&self) -> String {
         telemetry::exposition(&self.registry)
     }

@@ -1,4 +1,4 @@
-//! What every request passes: the time limit, the form of errors, the metrics.
+//! What every request passes through: the time limit, the error format, the metrics.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +13,10 @@ use super::Shared;
 use super::problem::{PROBLEM_JSON, Problem};
 use crate::clock::Stopwatch;
 
-/// How long a request may take, from the end of its header to the beginning of its answer.
+/// How long a request may take, from the end of its header to the start of its response.
 const REQUEST_TIME_MAX: Duration = Duration::from_secs(30);
 
-/// The route of a request that matches none.
+/// The route label of requests that match none.
 const NO_ROUTE: &str = "none";
 
 pub(super) async fn pass(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
@@ -32,7 +32,7 @@ pub(super) async fn pass(State(shared): State<Arc<Shared>>, request: Request, ne
     response
 }
 
-/// Errors that the router or an extractor made in its own words become problems like all others.
+/// Turns errors that the router or an extractor worded itself into problems like all others.
 pub(super) fn as_problem(mut response: Response) -> Response {
     let status = response.status();
     let is_error = status.is_client_error() || status.is_server_error();

@@ -1,6 +1,6 @@
 //! Errors as `application/problem+json` (RFC 9457).
 //!
-//! A problem says what is wrong in words of ours. It must never repeat a body, a header or a secret.
+//! A problem says what is wrong in our words. It must never repeat a body, a header or a secret.
 
 use std::borrow::Cow;
 
@@ -17,15 +17,15 @@ use crate::source::button::TapError;
 
 pub(super) const PROBLEM_JSON: &str = "application/problem+json";
 
-/// How long a client should wait that met a full queue, in seconds.
+/// How long a client that met a full queue should wait, in seconds.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
 
-/// One error answer.
+/// One error response.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     pub status: StatusCode,
     pub detail: Cow<'static, str>,
-    /// Where a text with places in it was refused: each mistake, as `file:line:column: what`.
+    /// If a text with positions was refused: each mistake, as `file:line:column: what`.
     pub mistakes: Vec<String>,
     headers: Vec<(HeaderName, HeaderValue)>,
 }
@@ -43,7 +43,7 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, detail)
     }
 
-    /// The same for every image that the caller can't reach, whether it exists or not.
+    /// The same for every image out of the caller's reach, whether it exists or not.
     pub(super) fn unknown_image() -> Self {
         Self::not_found("no image of this name is configured")
     }
@@ -60,7 +60,7 @@ impl Problem {
         Self { mistakes, ..self }
     }
 
-    /// The request was not read to its end, so that nothing more can be read from the connection.
+    /// The request was not read to its end, so the connection can't be reused.
     pub(super) fn and_close(self) -> Self {
         self.with(CONNECTION, HeaderValue::from_static("close"))
     }
@@ -147,7 +147,7 @@ impl From<CommandError> for Problem {
 
 impl From<HistoryError> for Problem {
     fn from(error: HistoryError) -> Self {
-        // What a file system says may hold paths: that is for the log, not for strangers.
+        // File system errors may contain paths: those are for the log, not for strangers.
         tracing::error!(%error, "a page of history could not be read");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the history could not be read; the log says why")
     }

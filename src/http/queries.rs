@@ -19,10 +19,10 @@ use crate::model::BuildId;
 use crate::status::{BuildView, Health, LaneView, Receipt};
 use crate::telemetry;
 
-/// How many pages of history are searched for what a limited token may see, before a page is left short.
+/// How many pages of history are searched for what a limited token may see, before a short page is returned.
 const SEARCH_PAGES_MAX: usize = 20;
 
-/// `GET /v1/images`: the lanes, in the order of their names.
+/// `GET /v1/images`: the lanes, sorted by name.
 pub(super) async fn images(
     State(shared): State<Arc<Shared>>,
     headers: HeaderMap,
@@ -115,13 +115,13 @@ pub(super) async fn build(
     build.filter(|build| caller.reaches(&build.image)).map(Json).ok_or_else(unknown)
 }
 
-/// `GET /health`: 200 even when something needs an operator, so that nobody restarts a daemon that works.
+/// `GET /health`: 200 even if an operator is needed, so that a working daemon isn't restarted.
 pub(super) async fn health(State(shared): State<Arc<Shared>>) -> Result<Json<Health>, Problem> {
     must_not_be_ending(&shared)?;
     Ok(Json(shared.app.handle.health()))
 }
 
-/// `GET /ready`: whether new requests belong here.
+/// `GET /ready`: whether to send new requests here.
 pub(super) async fn ready(State(shared): State<Arc<Shared>>) -> Result<Json<Ready>, Problem> {
     must_not_be_ending(&shared)?;
     Ok(Json(Ready { status: "ready" }))
@@ -132,7 +132,7 @@ pub(super) struct Ready {
     status: &'static str,
 }
 
-/// `GET /metrics`: what the driver counts, and what is counted here.
+/// `GET /metrics`: the driver's counters and this module's.
 pub(super) async fn metrics(State(shared): State<Arc<Shared>>) -> impl IntoResponse {
     let mut text = shared.app.handle.metrics();
     text.push_str(&shared.metrics.text());
@@ -143,13 +143,13 @@ fn must_not_be_ending(shared: &Shared) -> Result<(), Problem> {
     if shared.ending.is_cancelled() { Err(Problem::unavailable("the daemon is ending")) } else { Ok(()) }
 }
 
-/// An event of no image is for those who see everything.
+/// Only callers that see everything see events without an image.
 fn reaches_event(caller: &Caller<'_>, receipt: &Receipt) -> bool {
     receipt.image.as_ref().map_or_else(|| caller.reaches_all(), |image| caller.reaches(image))
 }
 
-/// The newest `limit` rows that `reaches` lets through, from `before` on. A page of what the driver holds may
-/// show little or nothing of it, so that several are asked for.
+/// The newest `limit` entries that `reaches` accepts, from `before` on. A page from the driver may contain few or none
+/// of them, so several are requested.
 async fn search<Row, Id, Page>(
     limit: usize,
     mut before: Option<Id>,
@@ -179,7 +179,7 @@ where
 mod tests {
     use super::*;
 
-    /// A history of the numbers from `newest` down to 1, asked for in pages.
+    /// A history of the numbers from `newest` down to 1, requested in pages.
     async fn search_in(newest: u64, limit: usize, wanted: impl Fn(&u64) -> bool) -> Vec<u64> {
         let page_from = |before: Option<u64>| {
             let page = (1..before.unwrap_or(newest + 1)).rev().take(LIST_LIMIT_MAX).collect();

@@ -1,4 +1,4 @@
-//! Query strings of the history: every key known, every value checked.
+//! Query strings for the history: every key known, every value checked.
 
 use std::str::FromStr;
 
@@ -9,7 +9,7 @@ use crate::model::{BuildId, CommitId, GitRef};
 const KEYS_OF_EVENTS: [&str; 7] = ["image", "ref", "sha", "delivery", "since", "before", "limit"];
 const KEYS_OF_BUILDS: [&str; 5] = ["image", "ref", "since", "before", "limit"];
 
-/// The most characters of an unknown key that a refusal repeats.
+/// The most characters of an unknown key that a refusal quotes.
 const KEY_CHARS_SHOWN: usize = 40;
 
 pub(super) fn event_query(query: &str) -> Result<EventQuery, Problem> {
@@ -39,7 +39,7 @@ pub(super) fn build_query(query: &str) -> Result<BuildQuery, Problem> {
 struct Pairs(Vec<(String, String)>);
 
 impl Pairs {
-    /// Empty values count as absent: a form sends them for what was left open.
+    /// Empty values count as absent: forms send them for blank fields.
     fn read(query: &str, known: &[&str]) -> Result<Self, Problem> {
         let pairs: Vec<(String, String)> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
         for (index, (key, _)) in pairs.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! `POST /v1/reload`: the configuration file, read again.
+//! `POST /v1/reload`: reloads the configuration file.
 
 use std::sync::Arc;
 
@@ -13,13 +13,13 @@ use crate::config::{ConfigError, TokenScope};
 use crate::reload::ReloadError;
 use crate::status::Reloaded;
 
-/// Answers with what changed, or with every mistake; then nothing changed.
+/// Returns what changed, or every mistake; in that case nothing changed.
 pub(super) async fn reload(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Result<Json<Reloaded>, Problem> {
     let rules = shared.app.handle.rules();
     let caller = Caller::of(&rules, &shared.app, &headers, TokenScope::Admin)?;
     caller.must_reach_all()?;
     let Some(reloader) = shared.app.reloader.clone() else { return Err(ReloadError::NoFile.into()) };
-    // A client that goes away must not end it half-way.
+    // A client that disconnects must not abort it half-way.
     let finished = tokio::spawn(async move { reloader.reload().await }).await;
     match finished {
         Ok(outcome) => Ok(Json(outcome?)),

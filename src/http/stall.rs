@@ -1,6 +1,6 @@
-//! A stream that gives up on a reader who takes nothing.
+//! A stream that gives up on a reader that stops reading.
 //!
-//! hyper has a deadline for headers, and `body` one for bodies; neither ends an answer that nobody takes.
+//! hyper has a deadline for headers, and `body` one for bodies; neither ends a response that is not read.
 
 use std::io;
 use std::pin::Pin;
@@ -10,11 +10,11 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
-/// `stream`, of which no write may wait longer than `limit`.
+/// A `stream` on which no write may wait longer than `limit`.
 pub(super) struct StallLimit<S> {
     stream: S,
     limit: Duration,
-    /// Runs while a write waits.
+    /// Runs while a write is blocked.
     deadline: Option<Pin<Box<Sleep>>>,
 }
 

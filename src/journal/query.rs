@@ -1,4 +1,4 @@
-//! What can be asked of the history, as plain values: below the journal that answers and the rooms that ask.
+//! History queries as plain values, in a module below both the journal that answers and the modules that ask.
 
 use crate::model::{BuildId, EventId, GitRef, ImageName, Timestamp};
 
@@ -7,16 +7,16 @@ use crate::model::{BuildId, EventId, GitRef, ImageName, Timestamp};
 #[error("failed to read the history: {0}")]
 pub struct HistoryError(pub String);
 
-/// Which events, newest first. Empty fields ask for all.
+/// Which events, newest first. Empty fields match all.
 #[derive(Clone, Debug, Default)]
 pub struct EventQuery {
     pub image: Option<ImageName>,
     pub git_ref: Option<GitRef>,
-    /// A commit, or the first 7 digits or more of one.
+    /// A commit, or at least the first 7 digits of one.
     pub sha: Option<String>,
     pub delivery: Option<String>,
     pub since: Option<Timestamp>,
-    /// Only events older than this one: the way to the next page.
+    /// Only events older than this one: for the next page.
     pub before: Option<EventId>,
     /// At most [`LIST_LIMIT_MAX`].
     pub limit: usize,
@@ -32,7 +32,7 @@ pub struct BuildQuery {
     pub limit: usize,
 }
 
-/// The most events or builds of one answer.
+/// The most events or builds in one answer.
 pub const LIST_LIMIT_MAX: usize = 1_000;
-/// How many an answer holds unless it is asked for more or fewer.
+/// How many an answer holds by default.
 pub const LIST_LIMIT_DEFAULT: usize = 100;

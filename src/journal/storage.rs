@@ -8,18 +8,18 @@ use super::history::keys::Put;
 use super::history::retention::Retention;
 use super::vitals::Vitals;
 
-/// Where a driver has its steps proven: the [`Journal`], or its twin in memory, which shows what the disk costs.
+/// Where a driver commits its steps: the [`Journal`], or its in-memory twin, which shows what the disk costs.
 pub trait Storage: Send + 'static {
-    /// Writes one step, whole, and waits until it is as safe as it will be.
+    /// Writes one step atomically, and waits until it is as safe as it will be.
     fn commit(
         &self,
         puts: Vec<Put>,
         retention: Retention,
     ) -> impl Future<Output = Result<Committed, JournalError>> + Send;
 
-    /// How it is.
+    /// Its health.
     fn vitals(&self) -> Arc<Vitals>;
 
-    /// Ends it: after this nothing is written any more.
+    /// Closes it: nothing is written after this.
     fn close(self);
 }

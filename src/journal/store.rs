@@ -1,4 +1,4 @@
-//! sled, opened and written so that a 2xx is on disk.
+//! sled, opened and written to so that a 2xx means on disk.
 
 pub(super) mod open_error;
 mod tally;
@@ -24,29 +24,29 @@ use super::history::retention::{Oldest, Retention};
 use super::lock::Lock;
 use crate::scheduler::Snapshot;
 
-/// Pages that sled keeps in memory, in bytes.
+/// sled's page cache, in bytes.
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
-/// The most pages of history that are forgotten with one step: more than one step can fill.
+/// The most pages of history forgotten in one step: more than one step can fill.
 const FORGOTTEN_PAGES: usize = 64;
-/// The most builds that are forgotten at once.
+/// The most builds forgotten at once.
 const FORGOTTEN_BUILDS: usize = 32;
-/// No builds are looked for to forget more often than once in so many steps.
+/// Builds to forget are looked for at most once in this many steps.
 const FORGET_BUILDS_EVERY: u32 = 16;
 
-/// Entries that are copied, or loaded, at a time.
+/// How many entries are copied or loaded at a time.
 const ENTRIES_AT_A_TIME: usize = 1_000;
-/// How long the entries are looked through when the database is opened.
+/// How long the scan of entries may take when the database is opened.
 const SCAN_LIMIT: Duration = Duration::from_secs(5);
 
 pub(super) struct Store {
     directory: PathBuf,
     db: sled::Db,
-    /// A second handle of the database's file, for our own sync.
+    /// A second handle to the database's file, for our own sync.
     file: File,
     reader: Reader,
-    /// The oldest page of history, where it was looked for.
+    /// The oldest page of history, if it was looked up.
     oldest: Option<Oldest>,
-    /// What is in the database, kept with every batch.
+    /// The tally of the database, updated with every batch.
     tally: Tally,
     witness: Witness,
     steps: u32,
@@ -54,25 +54,25 @@ pub(super) struct Store {
     large: Vec<Vec<u8>>,
 }
 
-/// What looking through all entries came to.
+/// The result of a scan of all entries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct IntegrityScan {
     pub(super) entries: u64,
-    /// Of all keys and values.
+    /// Total over all keys and values.
     pub(super) bytes: u64,
-    /// False where there was no time to see all.
+    /// False if time ran out.
     pub(super) is_whole: bool,
 }
 
 impl Store {
-    /// Opens the database in `directory`, or makes one there. May panic where it is damaged.
+    /// Opens the database in `directory`, or creates one there. May panic if it is damaged.
     pub(super) fn open(directory: &Path, lock: Arc<Lock>) -> Result<Self, OpenError> {
         make_directory(directory)?;
         remove_unfinished_snapshots(directory)?;
         let db = sled::Config::new()
             .path(directory)
             .cache_capacity(CACHE_BYTES)
-            // Our own flush and sync follow every batch; an idle daemon writes nothing.
+            // We flush and sync after every batch ourselves; an idle daemon writes nothing.
             .flush_every_ms(None)
             .open()
             .map_err(|error| OpenError::by(&error, directory))?;
@@ -99,13 +99,13 @@ impl Store {
         self.reader.clone()
     }
 
-    /// A fresh database says what it is before anything else is in it.
+    /// Writes the meta entry of a fresh database, before anything else.
     pub(super) fn begin(&mut self) -> Result<(), JournalError> {
         self.write_meta(&Snapshot::default())
     }
 
-    /// Makes a journal that an older version wrote one of this version's: from here on an older daemon refuses it. All
-    /// other entries are read as they are, and written anew when they change.
+    /// Raises a journal of an older version to this one: from here on an older daemon refuses it. All other entries are
+    /// read as they are, and rewritten when they change.
     pub(super) fn take_over(&mut self, snapshot: &Snapshot) -> Result<(), JournalError> {
         match self.reader.schema()? {
             Some(found) if found != SCHEMA => {
@@ -154,7 +154,7 @@ impl Store {
         self.witness.note(tally.batches).map_err(|error| io("write the witness in", &self.directory, error))
     }
 
-    /// Fills an empty database with a whole state. It is on disk when it has been settled.
+    /// Fills an empty database with a whole state. It is on disk once it is settled.
     pub(super) fn load(&mut self, puts: &[Put]) -> Result<(), JournalError> {
         for some in puts.chunks(ENTRIES_AT_A_TIME) {
             self.apply(some.iter().map(|Put { key, value }| (key.clone(), value.clone())).collect())?;
@@ -163,7 +163,7 @@ impl Store {
         Ok(())
     }
 
-    /// Copies every entry into an empty database; false where there was no time for all.
+    /// Copies every entry into an empty database; false if time ran out.
     pub(super) fn copy_to(&self, other: &mut Self, deadline: Deadline) -> Result<bool, JournalError> {
         let failed = |error: sled::Error| JournalError::Write(error.to_string());
         let mut entries = self.db.iter();
@@ -185,8 +185,8 @@ impl Store {
         }
     }
 
-    /// Reads every entry, so that damage is found now and not later, and compares with the tally that
-    /// the last batch left and with the witness beside the database.
+    /// Reads every entry, so that damage is found now rather than later, and compares with the last batch's tally and
+    /// with the witness next to the database.
     pub(super) fn scan(&self) -> Result<IntegrityScan, JournalError> {
         let deadline = Deadline::after(SCAN_LIMIT);
         let lost = |why: String| Err(JournalError::Unsound(why));
@@ -220,7 +220,7 @@ impl Store {
         Ok(scan)
     }
 
-    /// Every entry, in the order of keys, until `take` fails.
+    /// Visits every entry in key order, until `take` fails.
     pub(super) fn each_entry(&self, take: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), JournalError> {
         for entry in self.db.iter() {
             let (key, value) = entry.map_err(|error| read_failed(&error))?;
@@ -233,12 +233,12 @@ impl Store {
         self.db.size_on_disk().map_err(|error| read_failed(&error))
     }
 
-    /// Values so large that they went to files of their own, which are never synced: there should be none.
+    /// Values so large that sled put them in files of their own, which are never synced: there should be none.
     pub(super) fn stray_files(&self) -> Result<usize, JournalError> {
         Ok(named(&self.directory.join("blobs"), |_| true)?.len())
     }
 
-    /// Syncs every file of the directory, and their names: sled itself never does.
+    /// Syncs every file of the directory, and the directory itself: sled never does.
     pub(super) fn sync_all(&mut self) -> Result<(), JournalError> {
         self.db.flush().map_err(|error| JournalError::Write(error.to_string()))?;
         let entries = std::fs::read_dir(&self.directory).map_err(|error| io("list", &self.directory, error))?;
@@ -252,25 +252,25 @@ impl Store {
         let parent = self.directory.parent().unwrap_or(Path::new("."));
         sync(parent)?;
         if let Some(above) = parent.parent().filter(|above| !above.as_os_str().is_empty()) {
-            // Best effort: the directory above is not ours and may be closed to us.
+            // Best effort: the parent directory is not ours and may be inaccessible.
             let _ = sync(above);
         }
         Ok(())
     }
 }
 
-/// What the journal's thread works on.
+/// What the journal's thread drives.
 pub(super) trait Writer {
     /// Writes one step and syncs it.
     fn write(&mut self, puts: Vec<Put>, retention: Retention) -> Result<(), JournalError>;
-    /// Tidies up after it. The step has been answered by then.
+    /// Tidies up afterwards. The step has been answered by then.
     fn after_commit(&mut self) -> Result<(), JournalError>;
 }
 
 impl Writer for Store {
-    /// Writes one step as one batch and syncs it. After an error the store is not to be used again.
+    /// Writes one step as one batch and syncs it. After an error the store must not be used again.
     fn write(&mut self, puts: Vec<Put>, retention: Retention) -> Result<(), JournalError> {
-        // The last word on an entry counts.
+        // The last put for an entry wins.
         let mut entries: BTreeMap<_, _> = puts.into_iter().map(|Put { key, value }| (key, value)).collect();
         self.steps += 1;
         if self.steps.is_multiple_of(FORGET_BUILDS_EVERY) {
@@ -282,14 +282,14 @@ impl Writer for Store {
         self.apply(entries)
     }
 
-    /// Lets sled drop what was written and is not needed again soon. The step has been answered before.
+    /// Lets sled evict what was written and won't be needed soon. The step has been answered by then.
     fn after_commit(&mut self) -> Result<(), JournalError> {
         self.large.drain(..).try_for_each(|key| touch_for_eviction(&self.db, &key))
     }
 }
 
-/// A kill while sled wrote a snapshot leaves an unfinished one, and every later open would fail on it. The one
-/// before it is whole until the new one is: removing the unfinished loses nothing.
+/// A kill while sled wrote a snapshot leaves an unfinished one, and every later open would fail on it. The previous one
+/// stays intact until the new one is complete: removing the unfinished one loses nothing.
 fn remove_unfinished_snapshots(directory: &Path) -> Result<(), JournalError> {
     for path in named(directory, |name| name.starts_with("snap.") && name.ends_with(".generating"))? {
         std::fs::remove_file(&path).map_err(|error| io("remove", &path, error))?;

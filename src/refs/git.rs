@@ -1,4 +1,4 @@
-//! The `git` program, run so that it never asks, never hangs, and never shows a token.
+//! Runs the `git` program so that it never prompts, never hangs, and never shows a token.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -10,25 +10,26 @@ use tokio::process::{Child, Command};
 
 use crate::config::{RemoteConfig, Secret};
 
-/// The longest that one question takes.
+/// The longest that one query may take.
 const LIMIT: Duration = Duration::from_secs(40);
-/// The longest that is waited for `git` to say that it is there.
+/// The longest wait for `git` to report its version.
 const INSTALLED_LIMIT: Duration = Duration::from_secs(5);
-/// The most bytes of an answer: about 150,000 refs.
+/// The most bytes of output: about 150,000 refs.
 const ANSWER_BYTES_MAX: u64 = 16 * 1024 * 1024;
-/// The most bytes of complaints that are read.
+/// The most bytes of error output that are read.
 const COMPLAINT_BYTES_MAX: u64 = 16 * 1024;
-/// The most characters of a complaint that are shown.
+/// The most characters of an error message that are shown.
 const SHOWN_CHARS_MAX: usize = 300;
-/// A connection that carries nothing for this long is given up by `git` itself, in seconds.
+/// `git` itself gives up a connection that carries nothing for this long, in seconds.
 const SILENCE_SECONDS: &str = "30";
-/// The user name for a token where the remote's URL says none: hosts look at the token only.
+/// The user name for a token if the remote's URL has none: hosts look only at the token.
 const USER_DEFAULT: &str = "x-access-token";
-/// The protocols that may be spoken. What is not here, above all `ext`, can run commands.
+/// The protocols allowed. Others, above all `ext`, can run commands.
 const PROTOCOLS: &str = "https:ssh:http:git:file";
-/// `ssh`, where the environment doesn't name another: it never asks either.
+/// `ssh`, unless the environment names another: it never prompts either.
 const SSH: &str = "ssh -oBatchMode=yes -oConnectTimeout=15";
-/// What `git` and `ssh` may see of our environment: where things are, and the way to the network. Not the secrets.
+/// The part of our environment that `git` and `ssh` may see: where things are, and how to reach the network. No
+/// secrets.
 const PASSED_ON: [&str; 22] = [
     "PATH",
     "HOME",
@@ -54,14 +55,14 @@ const PASSED_ON: [&str; 22] = [
     "NO_PROXY",
 ];
 
-/// What is asked of a remote.
+/// A query to a remote.
 pub(super) struct Question<'a> {
     pub(super) remote: &'a RemoteConfig,
-    /// Which branch `HEAD` stands for is wanted, too.
+    /// Whether to ask which branch `HEAD` points to, too.
     pub(super) needs_default: bool,
 }
 
-/// Why the heads of a remote are not known. Holds no token.
+/// Why the heads of a remote are unknown. Holds no token.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RefsError {
     #[error("failed to run git: {0}")]
@@ -76,7 +77,7 @@ pub(crate) enum RefsError {
     Refused(String),
 }
 
-/// Whether there is a `git` to run.
+/// Whether `git` can be run.
 pub(crate) async fn is_installed() -> bool {
     let mut command = Command::new("git");
     command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
@@ -84,7 +85,7 @@ pub(crate) async fn is_installed() -> bool {
     matches!(status, Ok(Ok(status)) if status.success())
 }
 
-/// What `git ls-remote` prints of branches and tags.
+/// The output of `git ls-remote` for branches and tags.
 pub(super) async fn ls_remote(question: &Question<'_>) -> Result<String, RefsError> {
     let answer = tokio::time::timeout(LIMIT, run(command(question))).await;
     match answer.map_err(|_| RefsError::Late)?? {
@@ -98,7 +99,7 @@ fn command(question: &Question<'_>) -> Command {
     let mut command = Command::new("git");
     command.arg("ls-remote");
     if question.needs_default {
-        // Patterns are applied on our side: what a remote is asked for is all or, below, branches and tags.
+        // Globs are applied on our side: we ask a remote for everything or, below, for branches and tags.
         command.args(["--symref", "--", &url, "HEAD", "refs/heads/*", "refs/tags/*"]);
     } else {
         command.args(["--heads", "--tags", "--", &url]);
@@ -108,11 +109,11 @@ fn command(question: &Question<'_>) -> Command {
     if std::env::var_os("GIT_SSH").is_none() && std::env::var_os("GIT_SSH_COMMAND").is_none() {
         command.env("GIT_SSH_COMMAND", SSH);
     }
-    // No prompts: there is no terminal, and an empty program can ask nothing. Complaints are in English.
+    // No prompts: there is no terminal, and an empty program can't prompt. Messages are in English.
     command.envs([("GIT_TERMINAL_PROMPT", "0"), ("GIT_ASKPASS", ""), ("SSH_ASKPASS_REQUIRE", "never")]);
     command.envs([("GIT_ALLOW_PROTOCOL", PROTOCOLS), ("LC_ALL", "C")]);
     configure(&mut command, question.remote.token.as_ref(), user.as_deref());
-    // Not where we were started: a repository there would bring rules of its own.
+    // Not in our own working directory: a repository there would bring its own configuration.
     command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.kill_on_drop(true).process_group(0);
     command
@@ -121,14 +122,14 @@ fn command(question: &Question<'_>) -> Command {
 /// Git's settings, through the environment: others can read a command line.
 fn configure(command: &mut Command, token: Option<&Secret>, user: Option<&str>) {
     let mut settings = vec![
-        // No helper that keeps passwords is asked: credentials come from the configuration alone.
+        // No credential helper is asked: credentials come only from the configuration.
         ("credential.helper", String::new()),
         ("http.lowSpeedLimit", "1".to_owned()),
         ("http.lowSpeedTime", SILENCE_SECONDS.to_owned()),
     ];
     if let Some(token) = token {
         settings.push(("http.extraHeader", format!("Authorization: Basic {}", basic(token, user))));
-        // Git would show the header wherever it is sent on to.
+        // On a redirect Git would send the header along.
         settings.push(("http.followRedirects", "false".to_owned()));
     }
     command.env("GIT_CONFIG_COUNT", settings.len().to_string());
@@ -141,7 +142,7 @@ fn basic(token: &Secret, user: Option<&str>) -> String {
     STANDARD.encode(format!("{}:{}", user.unwrap_or(USER_DEFAULT), token.expose()))
 }
 
-/// An http URL without the user in it, and the user. In ssh's URLs the user belongs to the address.
+/// An http URL without its user, and the user. In ssh URLs the user is part of the address.
 fn without_user(url: &str) -> (String, Option<String>) {
     let parts = url.split_once("://").filter(|(scheme, _)| scheme.starts_with("http"));
     let with_user = parts.and_then(|(scheme, rest)| {
@@ -176,7 +177,7 @@ async fn run(mut command: Command) -> Result<Ended, RefsError> {
     }
 }
 
-/// At most one byte more than `limit`; then the pipe is closed, and its writer ends.
+/// Reads at most one byte more than `limit`; then the pipe is closed, and its writer ends.
 async fn read(pipe: Option<impl AsyncRead + Unpin>, limit: u64) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     if let Some(pipe) = pipe {
@@ -185,8 +186,8 @@ async fn read(pipe: Option<impl AsyncRead + Unpin>, limit: u64) -> std::io::Resu
     Ok(bytes)
 }
 
-/// `git` and the programs that it runs. Ends them all when it is dropped before they have: `git` alone would leave
-/// the one that holds the connection.
+/// `git` and the programs that it runs. Kills all of them when dropped early: killing `git` alone would leave the one
+/// that holds the connection.
 struct Family {
     leader: Option<u32>,
 }
@@ -205,13 +206,13 @@ impl Drop for Family {
     fn drop(&mut self) {
         #[cfg(target_os = "linux")]
         if let Some(leader) = self.leader.and_then(|id| rustix::process::Pid::from_raw(i32::try_from(id).ok()?)) {
-            // It has not been waited for yet, so the number is still its own.
+            // It has not been waited for yet, so its process id is still its own.
             let _ = rustix::process::kill_process_group(leader, rustix::process::Signal::KILL);
         }
     }
 }
 
-/// A complaint in one line: git's last message, and the line before it, which often is the reason.
+/// An error message in one line: git's last message, and the line before it, which often is the reason.
 fn report(complaint: &str, remote: &RemoteConfig) -> String {
     let lines: Vec<&str> = complaint.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let last = lines.iter().position(|line| line.starts_with("fatal: ")).or(lines.len().checked_sub(1));
@@ -221,7 +222,7 @@ fn report(complaint: &str, remote: &RemoteConfig) -> String {
     shown.replace("fatal: ", "")
 }
 
-/// The text without the token in any form in which it was handed on, and without users in URLs.
+/// The text without the token in any form in which it was passed on, and without users in URLs.
 fn redacted(text: &str, remote: &RemoteConfig) -> String {
     const MASK: &str = "(secret)";
     let mut text = text.to_owned();

@@ -1,4 +1,4 @@
-//! Pure: the lines of `git ls-remote`, read.
+//! Pure: parses the lines of `git ls-remote`.
 
 use std::collections::BTreeMap;
 
@@ -8,13 +8,13 @@ use crate::remote::RemoteHead;
 /// Where the refs of a remote point.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Listing {
-    /// The short name of the branch that `HEAD` stands for, where the remote says.
+    /// The short name of the branch that `HEAD` points to, if the remote says.
     pub default_branch: Option<String>,
     pub heads: BTreeMap<GitRef, RemoteHead>,
 }
 
 impl Listing {
-    /// Takes branches and tags; passes over other refs, and names that can't be kept.
+    /// Takes branches and tags; skips other refs, and names that can't be stored.
     ///
     /// A line is `object TAB ref`. An annotated tag has two: the second, whose ref ends in `^{}`, is its commit.
     /// With `--symref` a line `ref: refs/heads/main TAB HEAD` comes before that of `HEAD`.

@@ -1,8 +1,8 @@
-//! Buttons: one tap, one build, from whatever a phone, a gadget or a shell script can send.
+//! Buttons: one tap, one build, from anything that a phone, a gadget or a shell script can send.
 //!
-//! A button asks for no header beyond its token and for no body. It owns the token's many places and the
-//! forgiving reading of bodies typed on a phone. Other fields of a body, such as the place where the phone is,
-//! are never looked at and so never stored.
+//! A button requires no header besides its token, and no body. It owns the token's many places and the forgiving
+//! reading of bodies typed on a phone. Other fields of a body, such as the phone's location, are never looked at and so
+//! never stored.
 
 use axum::http::{HeaderMap, Method};
 use base64::Engine as _;
@@ -25,7 +25,7 @@ pub struct Tap<'a> {
     pub body: &'a [u8],
 }
 
-/// Why a tap asks for nothing.
+/// Why a tap requests nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TapError {
     /// A wrong token, or no such button: the same to a caller without a token, so that names can't be found out by trying.
@@ -43,12 +43,12 @@ pub enum TapError {
     BranchAndTag,
     #[error(transparent)]
     Name(#[from] NameError),
-    /// A tap that named one ref must never build another in silence.
+    /// A tap that named one ref must never silently build another.
     #[error("this button builds only the {0}; allow_override lets a tap name another branch or tag")]
     OverrideForbidden(String),
 }
 
-/// Reads one tap. `button` is None where there is none of this name.
+/// Reads one tap. `button` is None if there is none with this name.
 pub fn read(name: &str, button: Option<&ButtonConfig>, tap: Tap<'_>) -> Result<Delivery, TapError> {
     let button = authorized(button, tap).ok_or(TapError::Unauthorized)?;
     let get_allowed = button.allow_get && tap.method == Method::GET;
@@ -69,7 +69,7 @@ pub fn read(name: &str, button: Option<&ButtonConfig>, tap: Tap<'_>) -> Result<D
     })
 }
 
-/// The button, if the tap holds its token. An unknown button costs the same comparisons as a known one.
+/// The button, if the tap has its token. An unknown button costs the same comparisons as a known one.
 fn authorized<'a>(button: Option<&'a ButtonConfig>, tap: Tap<'_>) -> Option<&'a ButtonConfig> {
     let nobodys = Secret::new(String::new());
     let token = button.map_or(&nobodys, |button| &button.token);
@@ -77,7 +77,7 @@ fn authorized<'a>(button: Option<&'a ButtonConfig>, tap: Tap<'_>) -> Option<&'a 
     button.filter(|_| matched && !token.expose().is_empty())
 }
 
-/// Every token that the tap offers, wherever its sender was able to put it.
+/// Every token in the tap, wherever its sender was able to put it.
 fn tokens(tap: Tap<'_>) -> Vec<Vec<u8>> {
     let authorization = tap.headers.get("authorization").and_then(|value| value.to_str().ok()).unwrap_or_default();
     let (scheme, rest) = authorization.split_once(' ').unwrap_or_default();
@@ -98,7 +98,7 @@ fn in_query(query: &str, key: &str) -> Option<String> {
     form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == key).map(|(_, value)| value.into_owned())
 }
 
-/// The ref that the tap names, if it may; else the button's own.
+/// The ref that the tap names, if allowed; else the button's own.
 fn wanted_ref(button: &ButtonConfig, fields: &Fields<'_>) -> Result<GitRef, TapError> {
     let named = match (fields.text("branch")?, fields.text("tag")?) {
         (Some(_), Some(_)) => return Err(TapError::BranchAndTag),
@@ -116,7 +116,7 @@ fn wanted_ref(button: &ButtonConfig, fields: &Fields<'_>) -> Result<GitRef, TapE
     Ok(named)
 }
 
-/// What a tap says, apart from its token: the body's fields, else the query's.
+/// The fields of a tap, apart from its token: the body's, else the query's.
 struct Fields<'a> {
     body: Map<String, Value>,
     query: &'a str,
@@ -128,7 +128,7 @@ impl<'a> Fields<'a> {
         Ok(Self { body, query: tap.query })
     }
 
-    /// A field's text without the blanks around it; an empty one counts as absent.
+    /// A field's trimmed text; an empty one counts as absent.
     fn text(&self, key: &'static str) -> Result<Option<String>, TapError> {
         let text = match self.body.get(key) {
             Some(Value::String(text)) => Some(text.clone()),
@@ -139,7 +139,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// A body says by its first character that it is JSON, whatever its content type: `curl -d` calls all a form.
+/// A body whose first character looks like JSON is JSON, whatever its content type: `curl -d` calls everything a form.
 fn body_fields(tap: Tap<'_>) -> Result<Map<String, Value>, TapError> {
     let looks_like_json = tap.body.trim_ascii_start().starts_with(b"{");
     match media_type(tap.headers).as_deref() {

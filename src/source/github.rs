@@ -1,7 +1,7 @@
 //! GitHub's webhooks: the signature, both forms of body, and which events make builds.
 //!
-//! Only the body is signed: the event's name and the delivery's id are not. So a delivery is known again by
-//! its body as well as by its id. (github/docs, "Validating webhook deliveries".)
+//! Only the body is signed; the event's name and the delivery's id are not. So a repeated delivery is recognised by its
+//! body as well as by its id. (github/docs, "Validating webhook deliveries".)
 
 mod commits;
 mod push;
@@ -27,7 +27,7 @@ const SIGNATURE_BYTES: usize = 32;
 
 pub(super) const KIND: Kind = Kind { name: "github", read };
 
-/// The form in which a body may come.
+/// The form of a body.
 const CONTENT_TYPES: &str = "the body must be application/json or application/x-www-form-urlencoded";
 
 fn read(source: &Source<'_>, request: &Request<'_>) -> Result<Reading, SourceError> {
@@ -68,8 +68,8 @@ fn pushed(
     }))
 }
 
-/// What each of `secrets` makes of these bytes, if one of them signed the request. All are tried, so that the time tells
-/// nothing of which one.
+/// The fingerprints of these bytes by each of `secrets`, if one of them signed the request. All are tried, so that
+/// timing doesn't reveal which one.
 fn signatures(secrets: &[Secret], headers: &HeaderMap, body: &[u8]) -> Option<Vec<Signature>> {
     let mut values = headers.get_all(SIGNATURE).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return None };
@@ -83,7 +83,7 @@ fn signatures(secrets: &[Secret], headers: &HeaderMap, body: &[u8]) -> Option<Ve
 type Signature = [u8; SIGNATURE_BYTES];
 
 fn signature(secret: &Secret, body: &[u8]) -> Option<Signature> {
-    // An empty secret would make everybody's signature a right one.
+    // An empty secret would make anyone's signature valid.
     if secret.expose().is_empty() {
         return None;
     }

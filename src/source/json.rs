@@ -1,10 +1,10 @@
-//! What is wrong with a JSON text, said so that a person can mend it and nothing secret is repeated.
+//! What is wrong with a JSON text, worded so that a person can fix it and nothing secret is repeated.
 //!
-//! It owns the words for malformed bodies. It must never quote a body beyond the one character at fault.
+//! It owns the wording for malformed bodies. It must never quote a body beyond the one offending character.
 
 use std::fmt;
 
-/// A text that is not JSON, or not of the shape that was expected.
+/// A text that is not JSON, or not of the expected shape.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JsonMistake {
     pub line: usize,
@@ -15,12 +15,12 @@ pub struct JsonMistake {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Diagnostic {
-    /// No JSON can have this character here.
+    /// JSON doesn't allow this character here.
     Character(char),
     /// It breaks a rule that is not about one character, such as a number out of range.
     Syntax,
     EndsTooEarly,
-    /// It is JSON, of another shape than the sender's documentation says.
+    /// It is JSON, but not of the shape that the sender's documentation describes.
     Shape,
 }
 
@@ -37,16 +37,16 @@ impl JsonMistake {
         Self { line, column, what }
     }
 
-    /// Whether the text is JSON all the same, and only says something unexpected.
+    /// Whether the text is valid JSON, only with unexpected content.
     pub fn is_shape(&self) -> bool {
         self.what == Diagnostic::Shape
     }
 }
 
-/// The character that holds the byte at `column` (from 1) of `row`, and its place counted in characters.
+/// The character that holds the byte at `column` (from 1) of `row`, and its position in characters.
 fn character_at(row: &[u8], column: usize) -> (usize, Option<char>) {
     let text = String::from_utf8_lossy(row);
-    // A row that is not UTF-8 has been lengthened above; its byte columns mean nothing any more.
+    // A row that is not UTF-8 was lengthened above; its byte columns no longer mean anything.
     if text.len() != row.len() || column == 0 {
         return (column, None);
     }
@@ -81,7 +81,7 @@ impl fmt::Display for JsonMistake {
 
 impl std::error::Error for JsonMistake {}
 
-/// `text` with plain quotes and spaces where a phone put others.
+/// `text` with plain quotes and spaces instead of a phone's typographic ones.
 pub fn with_plain_quotes(text: &str) -> String {
     text.chars()
         .map(|c| match c {

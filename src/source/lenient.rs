@@ -1,7 +1,7 @@
-//! Fields that may be of another type than promised, or absent: then they count as absent.
+//! Fields that may be absent or have an unexpected type: both count as absent.
 //!
-//! Senders change the types of fields over time (GitHub's `pushed_at` is a number in one event and a text in
-//! the next). A field that decides nothing must not cost the push. Used with `#[serde(default)]`.
+//! Senders change the types of fields over time (GitHub's `pushed_at` is a number in one event and a string in the
+//! next). A field that decides nothing must not cost the push. Used with `#[serde(default)]`.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,7 +9,7 @@ use std::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-/// The visitor's methods for the types that a field was not promised to have.
+/// The visitor's methods for the unexpected types.
 macro_rules! other_types_are_absent {
     ($($kind:ident)*) => {
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -59,12 +59,12 @@ macro_rules! other_types_are_absent {
     };
 }
 
-/// A text, borrowed from the body where it holds no escapes.
+/// A text, borrowed from the body if it has no escapes.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Text<'a>(pub(super) Option<Cow<'a, str>>);
 
 impl Text<'_> {
-    /// The text, where there is one and it isn't empty.
+    /// The text, if present and not empty.
     pub(super) fn get(&self) -> Option<&str> {
         self.0.as_deref().filter(|text| !text.is_empty())
     }
@@ -89,7 +89,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     }
 }
 
-/// A yes or no; anything else is no.
+/// A boolean; anything else is false.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Flag(pub(super) bool);
 
@@ -108,7 +108,7 @@ impl<'de> Deserialize<'de> for Flag {
     }
 }
 
-/// An object, or nothing where something else stands.
+/// An object; anything else is None.
 #[derive(Clone, Debug)]
 pub(super) struct Object<T>(pub(super) Option<T>);
 
@@ -133,13 +133,14 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
-/// What must hold of each element of a list.
+/// What must hold for each element of a list.
 pub(super) trait Predicate {
     fn holds(&self) -> bool;
 }
 
-/// Whether every element of a list holds. Never so for an empty list, for one of `MAX` elements or more, which may
-/// have been cut off, or where something else stands. From the first no on the list is skipped, and none of it is kept.
+/// Whether the predicate holds for every element of a list. False for an empty list, for one of `MAX` elements or more,
+/// which may have been cut off, or for anything else. After the first failure the rest of the list is skipped, and none
+/// of it is kept.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct All<T, const MAX: usize> {
     pub(super) answer: bool,

@@ -4,10 +4,10 @@ use axum::http::HeaderMap;
 
 use crate::model::Timestamp;
 
-/// A request to `/hooks/{name}`, read whole and not yet believed.
+/// A request to `/hooks/{name}`, read completely and not yet trusted.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
-    /// When it came: some senders sign a time, which must not be long ago.
+    /// When it arrived: some senders sign a time, which must be recent.
     pub now: Timestamp,
     pub headers: &'a HeaderMap,
     pub path: &'a str,
@@ -17,7 +17,7 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// A header's text, where it is there and not empty.
+    /// A header's text, if present and not empty.
     pub(crate) fn header(&self, name: &str) -> Option<&'a str> {
         self.headers.get(name)?.to_str().ok().map(str::trim).filter(|text| !text.is_empty())
     }

@@ -1,7 +1,7 @@
 //! Which images a push concerns, and what their rules make of it.
 //!
-//! Pure. Each image whose repository it is gets an event of its own; a push that concerns no image still leaves
-//! one, so that the history can say why nothing was built.
+//! Pure. Each image of the repository gets its own event; a push that concerns no image still leaves one, so that the
+//! history can say why nothing was built.
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
@@ -20,7 +20,7 @@ pub(super) fn route(images: &BTreeMap<ImageName, ImageConfig>, push: &Push<'_>) 
         before: push.before.clone(),
         disposition,
     };
-    // Looked at by the first image whose rules ask, if any.
+    // Computed for the first image whose rules need it, if any.
     let commits = OnceCell::new();
     let new_events: Vec<NewEvent> = images
         .iter()
@@ -45,7 +45,7 @@ fn disposition<'a>(config: &ImageConfig, push: &Push<'a>, commits: &OnceCell<Com
     }
     let is_tag = push.git_ref.kind() == RefKind::Tag;
     let commits = || commits.get_or_init(push.commits);
-    // A tag is built for its name's sake, and a ref that is new for its own.
+    // A tag is built because of its name, and a new ref because it is new.
     let paths = config.paths.as_ref().filter(|_| !is_tag && push.before.is_some());
     let outside = paths.and_then(|paths| Some((commits().outside(paths)?, paths.digest.clone())));
     let authors = &config.ignore_authors;
@@ -210,7 +210,7 @@ pub(super) mod tests {
         let touches = Touches::Outside { paths: digest.clone() };
         let evidence = SkipEvidence::OutsidePaths { file: "drafts/a.md".to_owned(), more: 0 };
         assert_eq!(ruled(without_drafts(), &pushed), Disposition::Outside { evidence, paths: digest });
-        // A marker says so for good, and what was touched is still told.
+        // With a marker it is skipped for good, and the touched files are still reported.
         let marked = Push { marked: Marked { all: true, head: Some("[skip ci]") }, ..pushed.clone() };
         let evidence = SkipEvidence::EveryCommitMarked { marker: Some("[skip ci]".to_owned()) };
         assert_eq!(ruled(without_drafts(), &marked), Disposition::Skip { evidence: evidence.clone(), touches });
@@ -218,7 +218,7 @@ pub(super) mod tests {
             ruled(image(Some(&["*"]), &[], SkipRule::All), &marked),
             Disposition::Skip { evidence, touches: Touches::Inside }
         );
-        // A new branch, a tag, and an image that every file counts for.
+        // A new branch, a tag, and an image for which every file counts.
         assert_eq!(ruled(without_drafts(), &Push { before: None, ..pushed.clone() }), PUSHED);
         let tag = Push { git_ref: GitRef::tag("v1").expect("a ref"), ..pushed.clone() };
         assert_eq!(ruled(without_drafts(), &tag), Disposition::Build { immediate: true, manual: false, ensure: false });

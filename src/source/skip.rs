@@ -1,27 +1,27 @@
 //! Skip markers in commit messages (semantics R10).
 //!
-//! The list is that of GitHub Actions (github/docs, "Skipping workflow runs"), in any letter case. It must not
-//! decide what a skip means: it only says which commits ask for one.
+//! The list is GitHub Actions' (github/docs, "Skipping workflow runs"), case-insensitive. It must not decide what a
+//! skip means: it only says which commits ask for one.
 
 use crate::config::SkipRule;
 use crate::reason::SkipEvidence;
 
 const MARKERS: [&str; 5] = ["[skip ci]", "[ci skip]", "[no ci]", "[skip actions]", "[actions skip]"];
 
-/// The marker that is no word in brackets but the message's last line.
+/// The marker that is not a word in brackets but the message's last line.
 const TRAILER: &str = "skip-checks: true";
 
 /// Which commits of a push carry a marker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Marked {
-    /// Every one of them, as far as the sender shows: never true of an empty list or of one that may be cut off.
+    /// Every one of them, as far as the sender shows: never true for an empty list or one that may be cut off.
     pub(crate) all: bool,
-    /// The marker of the newest, if it carries one.
+    /// The marker of the newest one, if it carries one.
     pub(crate) head: Option<&'static str>,
 }
 
 impl Marked {
-    /// Why `rule` skips such a push; None where it doesn't.
+    /// Why `rule` skips such a push; None if it doesn't.
     pub(super) fn skipped_by(self, rule: SkipRule) -> Option<SkipEvidence> {
         let marker = self.head.map(ToOwned::to_owned);
         match rule {
@@ -32,15 +32,15 @@ impl Marked {
     }
 }
 
-/// The marker that a commit's message carries, as GitHub's list spells it.
+/// The marker in a commit's message, as GitHub's list spells it.
 pub(crate) fn marker_in(message: &str) -> Option<&'static str> {
     let message = message.to_ascii_lowercase();
     let marker = MARKERS.iter().find(|marker| message.contains(**marker)).copied();
     marker.or_else(|| ends_with_trailer(&message).then_some(TRAILER))
 }
 
-/// Whether the last line is `skip-checks: true`, in a paragraph of its own or among other trailers: the
-/// subject alone is no trailer.
+/// Whether the last line is `skip-checks: true`, in its own paragraph or among other trailers: the subject alone is not
+/// a trailer.
 fn ends_with_trailer(message: &str) -> bool {
     let message = message.trim_end();
     let Some((before, last)) = message.rsplit_once('\n') else {

@@ -1,7 +1,7 @@
 //! Reads Docker Hub's list of an image's actions as builds.
 //!
-//! The list was never documented, so each field may be missing or of another kind, and only what can't be
-//! followed at all (an entry without an id) is left out. No address in it is ever called.
+//! The list was never documented, so each field may be missing or of another type, and only what can't be tracked at
+//! all (an entry without an id) is left out. No URL in it is ever called.
 
 mod row;
 
@@ -25,14 +25,14 @@ pub(super) struct History<'a> {
     entries: usize,
     newest_created: Option<Timestamp>,
     last_created: Option<Timestamp>,
-    /// Whether there are entries that were not read.
+    /// Whether there are unread entries.
     more: bool,
     clock_ahead_ms: i64,
     asked_at: Timestamp,
 }
 
 impl<'a> History<'a> {
-    /// Reads the first page. `api` is the base of the pages that people look at.
+    /// Reads the first page. `api` is the base of the pages that people open.
     pub(super) fn begin(api: &'a str, image: &'a ImageName, answer: &Answer) -> Result<Self, ObserveError> {
         let mut history = Self {
             api,
@@ -58,7 +58,7 @@ impl<'a> History<'a> {
         (self.more && self.entries > 0 && self.entries < Observation::BUILDS_MAX).then_some(self.entries)
     }
 
-    /// Reads one more page; one that can't be read changes nothing.
+    /// Reads one more page; an unreadable one changes nothing.
     pub(super) fn go_on(&mut self, answer: &Answer) {
         if let Ok(page) = page_of(answer) {
             self.read(&page);
@@ -87,8 +87,8 @@ impl<'a> History<'a> {
         self.more = entries.len() > room || says_more(page, self.entries, entries.len());
     }
 
-    /// The moment back to which nothing is missing. The list is newest first; where its dates say otherwise,
-    /// or say nothing, what was not read may be as new as the question.
+    /// The time since which nothing is missing. The list is newest first; if its dates contradict that or are missing,
+    /// unread entries may be as new as the question.
     fn reach(&self) -> Timestamp {
         match (self.newest_created, self.last_created) {
             (Some(newest), Some(last)) if last <= newest => last,
@@ -96,7 +96,7 @@ impl<'a> History<'a> {
         }
     }
 
-    /// A moment of Docker Hub's clock, by ours.
+    /// Converts a time of Docker Hub's clock to ours.
     fn ours(&self, theirs: Timestamp) -> Timestamp {
         Timestamp::from_millis(theirs.as_millis().saturating_sub(self.clock_ahead_ms))
     }
@@ -106,7 +106,7 @@ fn page_of(answer: &Answer) -> Result<Value, String> {
     if let Err(Unreadable(why)) = &answer.body {
         return Err(format!("the list can't be read: {why}"));
     }
-    // An answer without a list must not pass for an empty one: "no builds" reopens events.
+    // An answer without a list must not pass for an empty list: "no builds" reopens events.
     answer.json().filter(|page| entries_of(page).is_some()).ok_or_else(|| "the answer is no list of actions".to_owned())
 }
 
@@ -114,7 +114,7 @@ fn entries_of(page: &Value) -> Option<&Vec<Value>> {
     page.get("objects").unwrap_or(page).as_array()
 }
 
-/// Whether the list goes on behind this page of `length` entries, `read` in all.
+/// Whether the list continues after this page of `length` entries, `read` in all.
 fn says_more(page: &Value, read: usize, length: usize) -> bool {
     let meta = page.get("meta");
     let total = meta.and_then(|meta| meta.get("total_count")).and_then(Value::as_f64);
@@ -122,7 +122,7 @@ fn says_more(page: &Value, read: usize, length: usize) -> bool {
         Some(Value::String(next)) => !next.is_empty(),
         Some(Value::Null | Value::Bool(false)) => false,
         Some(_) => true,
-        // Nothing is said: a full page is taken for one of several.
+        // No indication: a full page counts as one of several.
         None => match total {
             #[expect(clippy::cast_precision_loss, reason = "a count of at most some hundred")]
             Some(total) => total > read as f64,

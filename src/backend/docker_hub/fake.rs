@@ -1,4 +1,4 @@
-//! Small servers on this machine that answer as Docker Hub does, and some that break off. Tests only.
+//! Small servers on this machine that answer like Docker Hub, and some that break off. Tests only.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,14 +19,14 @@ pub(super) const PASSWORD: &str = "test-token-password";
 /// None of these may ever be shown.
 pub(super) const SECRETS: [&str; 4] = ["test-source-1", "test-token-trigger", PASSWORD, "test-token-jwt"];
 
-/// How a raw server ends a connection.
+/// How a raw server closes a connection.
 #[derive(Clone, Copy)]
 pub(super) enum Ending {
     Close,
     Reset,
 }
 
-/// Serves HTTP until the test's runtime ends; gives the base address.
+/// Serves HTTP until the test's runtime ends; returns the base URL.
 pub(super) async fn serve(router: Router) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
@@ -39,7 +39,7 @@ pub(super) async fn serve(router: Router) -> String {
     format!("http://{address}")
 }
 
-/// Takes each request as a whole, answers with just these bytes and ends the connection; counts the calls.
+/// Reads each request completely, answers with exactly these bytes and closes the connection; counts the calls.
 pub(super) async fn raw(answer: String, ending: Ending) -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
@@ -59,7 +59,7 @@ pub(super) async fn raw(answer: String, ending: Ending) -> (String, Arc<AtomicUs
     (format!("http://{address}"), calls)
 }
 
-/// Reads to the end of a JSON body, which is that of every trigger.
+/// Reads to the end of a JSON body, which every trigger has.
 async fn read_request(stream: &mut TcpStream) {
     let mut request = Vec::new();
     while !request.ends_with(b"}") {

@@ -1,8 +1,8 @@
-//! The login of one account: one token for all of its images, and never a storm of logins.
+//! The login of one account: one token for all its images, and never a storm of logins.
 //!
-//! Docker Hub answers too many logins of one user name with 429 for ten minutes, whatever address they come
-//! from (docker/hub-feedback issue 2201). So a token is kept while it is good, one login is under way at most,
-//! and a refused one is not tried again for a while.
+//! Docker Hub answers too many logins of one user name with 429 for ten minutes, whatever address they come from
+//! (docker/hub-feedback issue 2201). So a token is kept while it is valid, at most one login is in flight, and after a
+//! refusal there is no new attempt for a while.
 
 use std::time::Duration;
 
@@ -22,11 +22,11 @@ use crate::config::Secret;
 use crate::config::backend::docker_hub::Login;
 use crate::model::Timestamp;
 
-/// How long a token is good that doesn't say so: what Docker Hub's API reference names.
+/// The lifetime of a token that states none: the one in Docker Hub's API reference.
 const TOKEN_LIFE_DEFAULT: Duration = Duration::from_mins(10);
-/// The longest that a token is believed.
+/// The longest lifetime of a token that is believed.
 const TOKEN_LIFE_MAX: Duration = Duration::from_hours(24);
-/// A token is renewed this long before its end.
+/// A token is renewed this long before it expires.
 const TOKEN_RENEWED_BEFORE: Duration = Duration::from_secs(30);
 /// No login for this long after one that was refused or throttled.
 const PAUSE_AFTER_REFUSAL: Duration = Duration::from_mins(10);
@@ -37,14 +37,14 @@ pub(super) struct Session {
     client: Client,
     api: String,
     login: Login,
-    /// Held during a login, so that all others wait for its result instead of making their own.
+    /// Held during a login, so that all others wait for its result instead of logging in themselves.
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
     bearer: Option<Bearer>,
-    /// Since a failed login: when the next may be made, and what to answer until then.
+    /// After a failed login: when the next may be made, and what to answer until then.
     pause: Option<(Instant, ObserveError)>,
     logins: u64,
 }
@@ -53,10 +53,10 @@ struct State {
 struct Bearer {
     token: Secret,
     good_until: Instant,
-    /// Which login it is of.
+    /// The number of the login that it came from.
     number: u64,
-    /// Whether any call was let in with it. One that never was is not replaced at once: the next would be
-    /// refused as well, and so would each question cost a login.
+    /// Whether any call was accepted with it. A token that never was is not replaced at once: the next would be refused
+    /// as well, and each question would cost a login.
     proven: bool,
 }
 
@@ -69,8 +69,7 @@ impl Session {
         &self.login
     }
 
-    /// Sends the call with the session's token; where a token that was good is refused, once more with a new
-    /// one.
+    /// Sends the call with the session's token; if a token that used to work is refused, once more with a new one.
     pub(super) async fn send(&self, call: impl Fn() -> Call) -> Result<Answer, ObserveError> {
         let bearer = self.state.lock().await.bearer(self).await?;
         let answer = self.send_with(call(), &bearer).await?;
@@ -78,7 +77,7 @@ impl Session {
             return Ok(answer);
         };
         let answer = self.send_with(call(), &newer).await?;
-        // Whatever this answer is, it is the last: a second new token would fare no better.
+        // Whatever this answer is, it is final: a second new token would fare no better.
         self.note(&answer, &newer).await;
         Ok(answer)
     }
@@ -93,7 +92,7 @@ impl Session {
         }
     }
 
-    /// The token to repeat the call with, where that is of use.
+    /// The token to retry the call with, if a retry makes sense.
     async fn after(&self, answer: &Answer, bearer: &Bearer) -> Result<Option<Bearer>, ObserveError> {
         if answer.status.as_u16() != 401 {
             self.note(answer, bearer).await;
@@ -101,7 +100,7 @@ impl Session {
         }
         let mut state = self.state.lock().await;
         match &mut state.bearer {
-            // Another call has renewed it meanwhile.
+            // Another call has renewed it in the meantime.
             Some(newer) if newer.number != bearer.number => Ok(Some(newer.clone())),
             Some(same) if !same.proven => {
                 same.good_until = same.good_until.min(Instant::now() + PAUSE_AFTER_REFUSAL);
@@ -124,7 +123,7 @@ impl Session {
         }
     }
 
-    /// One login; its result, or what to answer and for how long.
+    /// One login: its result, or what to answer and for how long.
     async fn log_in(&self) -> Result<(Secret, Duration), (Duration, ObserveError)> {
         let Some(url) = urls::login(&self.api) else {
             return Err((PAUSE_AFTER_OUTAGE, unavailable("the login has no address".to_owned())));
@@ -162,7 +161,7 @@ impl Session {
 }
 
 impl State {
-    /// The token that is good, or a new one. The caller holds the lock, so there is no other login meanwhile.
+    /// The valid token, or a new one. The caller holds the lock, so there is no other login in the meantime.
     async fn bearer(&mut self, session: &Session) -> Result<Bearer, ObserveError> {
         let now = Instant::now();
         if let Some(bearer) = self.bearer.as_ref().filter(|bearer| now < bearer.good_until) {
@@ -171,7 +170,7 @@ impl State {
         self.bearer = None;
         match &self.pause {
             Some((until, why)) if now < *until => return Err(still(why, until.duration_since(now))),
-            // Set before the call: the caller may give up during it, and the next must not try at once.
+            // Set before the call: the caller may give up during it, and the next one must not try at once.
             _ => self.pause = Some((now + PAUSE_AFTER_OUTAGE, unavailable("the login got no answer".to_owned()))),
         }
         match session.log_in().await {
@@ -203,7 +202,7 @@ fn unavailable(detail: String) -> ObserveError {
     ObserveError::Unavailable { detail }
 }
 
-/// The same refusal, with what is left of the wait.
+/// The same refusal, with the remaining wait.
 fn still(why: &ObserveError, left: Duration) -> ObserveError {
     match why {
         ObserveError::Throttled { .. } => ObserveError::Throttled { retry_after: Some(left) },
@@ -217,14 +216,14 @@ fn token_of(answer: &Answer) -> Option<String> {
     (!token.is_empty()).then(|| token.to_owned())
 }
 
-/// How long the token is good from now on, by the clock of the one who made it.
+/// How long the token is still valid, by the clock of its issuer.
 fn token_life(token: &str, answer: &Answer) -> Duration {
     let now = dates::date(&answer.headers).unwrap_or(answer.answered_at);
     token_end(token).map_or(TOKEN_LIFE_DEFAULT, |end| end.since(now)).min(TOKEN_LIFE_MAX)
 }
 
-/// The `exp` of a JSON Web Token. Its signature is Docker Hub's business, and a token of another kind is as
-/// good: it just doesn't say.
+/// The `exp` of a JSON Web Token. Its signature is Docker Hub's business, and another kind of token works as well: it
+/// just doesn't say.
 fn token_end(token: &str) -> Option<Timestamp> {
     let payload = token.split('.').nth(1)?.trim_end_matches('=');
     let payload: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;

@@ -15,7 +15,7 @@ use crate::config::backend::docker_hub::Login;
 
 type Log = Arc<Mutex<Vec<String>>>;
 
-/// A server that lets everybody in, and answers what `answer` says to all but the login.
+/// A server that accepts every login, and answers everything else with `answer`.
 async fn start(answer: impl Fn(&Request) -> Response + Clone + Send + Sync + 'static) -> (String, Log) {
     let log = Log::default();
     let seen = Arc::clone(&log);

@@ -1,7 +1,7 @@
 //! What the answer to a trigger call means (semantics R5).
 //!
-//! A build that was asked for twice is a nuisance, and one that was lost is a broken promise: what can't be
-//! told is `Uncertain`, and the list of builds decides.
+//! A duplicate build is a nuisance, a lost one is a broken promise: what can't be decided is `Uncertain`, and the list
+//! of builds settles it.
 
 use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
@@ -12,7 +12,7 @@ use crate::backend::answer::{Answer, Unreadable, error_text};
 use crate::backend::redaction::Redaction;
 use crate::build::{BackendBuildId, TriggerAnswer};
 
-/// The header in which Docker Cloud named the action that a call began; Docker Hub inherited its API.
+/// The header in which Docker Cloud named the action that a call started; Docker Hub inherited its API.
 const ACTION_HEADER: &str = "x-dockercloud-action-uri";
 
 pub(super) fn classify(answer: &Answer, redaction: &Redaction) -> TriggerAnswer {
@@ -21,11 +21,11 @@ pub(super) fn classify(answer: &Answer, redaction: &Redaction) -> TriggerAnswer 
         429 => {
             TriggerAnswer::RefusedForNow { retry_after: answer.retry_after(), detail: answer.description(redaction) }
         }
-        // 409 says that the call had no effect because of a state that may pass, such as a build in the way,
-        // and 425 that it came too early: unlike the other refusals they heal without an operator.
+        // 409 says that the call had no effect because of a state that may pass, such as a build in the way, and 425
+        // that it came too early: unlike the other refusals they resolve without an operator.
         409 | 425 => TriggerAnswer::RefusedForNow { retry_after: None, detail: answer.description(redaction) },
-        // By the standard 408 means that the request did not arrive as a whole, but gateways also say so when
-        // the service behind them, which has the request, is slow. Statuses of 600 and above mean nothing known.
+        // By the standard 408 means that the request did not arrive completely, but gateways also send it when the
+        // service behind them, which has the request, is slow. Statuses of 600 and above have no known meaning.
         408 | 500.. => TriggerAnswer::Uncertain { detail: answer.description(redaction) },
         404 | 410 => TriggerAnswer::Refused {
             detail: format!(
@@ -33,8 +33,8 @@ pub(super) fn classify(answer: &Answer, redaction: &Redaction) -> TriggerAnswer 
                 answer.description(redaction)
             ),
         },
-        // 400, 401, 402, 403, 405, 415 and their like won't change by being repeated, and a redirect is never
-        // followed: the trigger would be shown to another host.
+        // Repeating a call doesn't change 400, 401, 402, 403, 405, 415 and the like, and a redirect is never followed:
+        // the trigger would be revealed to another host.
         _ => TriggerAnswer::Refused { detail: answer.description(redaction) },
     }
 }
@@ -52,7 +52,7 @@ fn taken(answer: &Answer, redaction: &Redaction) -> TriggerAnswer {
     let named = named_action(&answer.headers);
     let (word, body) = match &answer.body {
         Ok(body) => (word_of(answer.status, body), body.as_slice()),
-        // The header came whole, and it names a build that was begun.
+        // The header arrived completely, and it names a build that was started.
         Err(_) if named.is_some() => return TriggerAnswer::Accepted { backend_id: named },
         Err(Unreadable(why)) => {
             let detail = redaction.shown(&format!("{}, but {why}", answer.status));
@@ -94,8 +94,8 @@ fn word_of_list(elements: &[Value]) -> Word {
     }
 }
 
-/// The outcome for one rule, as `{"build_code", "msg"}`, or the source's settings, which have neither. The
-/// `state` in these is that of the build before, so it says nothing.
+/// The outcome for one rule, as `{"build_code", "msg"}`, or the source's settings, which have neither. Their `state` is
+/// the previous build's, so it says nothing.
 fn word_of_element(element: &Value) -> Word {
     let Value::Object(fields) = element else {
         return Word::Unclear("its body has an unknown form");
@@ -118,7 +118,7 @@ fn word_of_text(status: StatusCode, text: &str) -> Word {
     if text.is_empty() || text.eq_ignore_ascii_case("ok") {
         Word::Accepted
     } else if text.starts_with(['{', '[', '<']) {
-        // An object that was cut off where its end can't be seen, or the page of something in between.
+        // An object that was cut off, so that its end is missing, or the page of something in between.
         Word::Unclear("its body can't be read")
     } else if says_pending(text) {
         Word::AlreadyPending
@@ -134,7 +134,7 @@ fn says_pending(text: &str) -> bool {
     text.contains("already pending") || text.contains("ignoring") || text.contains("ignored")
 }
 
-/// The sentence by which a rule's element says that nothing new was begun. Nothing else of a body is repeated.
+/// The sentence in a rule's element that says that nothing new was started. Nothing else of a body is repeated.
 fn refusal(body: &[u8]) -> String {
     let json: Value = serde_json::from_slice(body).unwrap_or_default();
     let element = json.get(0).unwrap_or(&json);

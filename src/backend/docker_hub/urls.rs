@@ -1,7 +1,6 @@
-//! Which addresses may be called, and how those of the list and of cancel are made.
+//! Which URLs may be called, and how those of the list and of cancel are built.
 //!
-//! Every address comes from the configuration and from names that were checked; none is ever taken from an
-//! answer.
+//! Every URL comes from the configuration and from validated names; none ever comes from an answer.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -10,14 +9,14 @@ use reqwest::Url;
 use crate::build::BackendBuildId;
 use crate::model::ImageName;
 
-/// How many actions one page is asked for: it shows 15 running and 30 pending builds at once.
+/// How many actions to request per page: it shows 15 running and 30 pending builds at once.
 pub(super) const PAGE_LENGTH: usize = 50;
-/// The longest id of a build that is believed; Docker Hub's are UUIDs of 36 characters.
+/// The longest build id that is accepted; Docker Hub's are UUIDs of 36 characters.
 const ROW_ID_BYTES_MAX: usize = 64;
 
-/// The address, if it may be called: HTTPS, or plain HTTP to this machine only.
+/// The URL, if it may be called: HTTPS, or plain HTTP to this machine only.
 pub(super) fn checked(text: &str) -> Result<Url, &'static str> {
-    // The parser's own error could repeat a part of the text.
+    // The parser's own error could repeat part of the text.
     let url = Url::parse(text.trim()).map_err(|_| "is not a URL")?;
     if !url.username().is_empty() || url.password().is_some() {
         return Err("must not have a user name or a password in it");
@@ -43,7 +42,7 @@ pub(super) fn actions(api: &str, image: &ImageName, offset: usize) -> Option<Url
     Some(url)
 }
 
-/// Where a request to cancel goes; None where the id could lead elsewhere.
+/// The URL of a cancel request; None if the id could lead elsewhere.
 pub(super) fn cancel(api: &str, row: &BackendBuildId) -> Option<Url> {
     is_row_id(&row.0).then(|| Url::parse(&format!("{api}/api/audit/v1/action/{}/cancel/", row.0)).ok())?
 }
@@ -52,13 +51,13 @@ pub(super) fn login(api: &str) -> Option<Url> {
     Url::parse(&format!("{api}/v2/auth/token")).ok()
 }
 
-/// Whether this text can be a build's id: short, and without a character that means anything in a URL.
+/// Whether this text can be a build's id: short, and without characters that have a meaning in a URL.
 pub(super) fn is_row_id(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     (1..=ROW_ID_BYTES_MAX).contains(&text.len()) && text.bytes().all(allowed)
 }
 
-/// The id in `/api/audit/v1/action/ID/` or in a whole URL that ends so.
+/// The id in `/api/audit/v1/action/ID/` or in a full URL that ends like that.
 pub(super) fn row_id_in_path(text: &str) -> Option<BackendBuildId> {
     let (_, rest) = text.rsplit_once("/action/")?;
     let id = rest.split('/').next()?;

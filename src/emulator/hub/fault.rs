@@ -1,28 +1,28 @@
-//! What can be made to go wrong, one thing at a time.
+//! Faults that can be injected, one at a time.
 
-/// One thing that goes wrong, once. Those for triggers wait for the next trigger, those for lists for the next list.
+/// One fault, injected once. Faults of triggers wait for the next trigger, those of lists for the next list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fault {
-    /// The trigger has its effect; the connection breaks instead of an answer.
+    /// The trigger takes effect; the connection breaks instead of an answer.
     LoseAnswer,
-    /// The connection breaks and nothing has happened.
+    /// The connection breaks without any effect.
     LoseTrigger,
-    /// 500, and the trigger has its effect all the same.
+    /// 500, but the trigger takes effect.
     ErrorAfterEffect,
-    /// 500, and nothing has happened.
+    /// 500, without any effect.
     ErrorWithoutEffect,
-    /// 429 with `X-Retry-After`, a moment one second ahead.
+    /// 429 with `X-Retry-After`, a time one second ahead.
     Throttle,
-    /// 404: no such trigger any more.
+    /// 404: the trigger no longer exists.
     TriggerGone,
-    /// The trigger is accepted and thrown away.
+    /// The trigger is accepted and discarded.
     Discard,
-    /// The next build that starts never ends by itself.
+    /// The next build to start never ends by itself.
     Stick,
-    /// The next build that starts fails.
+    /// The next build to start fails.
     Fail,
-    /// The next build that starts vanishes from the list.
+    /// The next build to start vanishes from the list.
     Vanish,
     /// The next list is answered with 500.
     ListError,

@@ -7,34 +7,34 @@ use std::time::Duration;
 pub struct HubSettings {
     pub mode: Mode,
     pub build_time: Duration,
-    /// How many builds run at once, over all images: 5 or 15 by plan.
+    /// How many builds run at once, over all images: 5 or 15 depending on the plan.
     pub concurrent_builds: usize,
     pub takes_tip: TakesTip,
     /// How long after a trigger its build appears in the list.
     pub visible_after: Duration,
-    /// Rows don't say when they started.
+    /// Listed builds don't say when they started.
     pub withholds_starts: bool,
-    /// Rows don't say what they built.
+    /// Listed builds don't say what they built.
     pub withholds_commits: bool,
-    /// Current mode: further triggers are thrown away.
+    /// Current mode: triggers beyond this are discarded.
     pub pending_max: usize,
-    /// … and appear as failed builds at once, as was seen in 2018, instead of not at all.
+    /// … and appear as failed builds at once, as seen in 2018, instead of not at all.
     pub discards_show_as_failed: bool,
-    /// How long a cancelled build stays "Canceling", holding its place.
+    /// How long a cancelled build stays "Canceling" and keeps its slot.
     pub cancel_sticks_for: Duration,
-    /// A build that is cancelled while it runs pushes its image all the same.
+    /// A build cancelled while running still pushes its image.
     pub cancelled_builds_push: bool,
-    /// The service ends a build by itself, and calls it cancelled.
+    /// When the service ends a build by itself, and calls it cancelled.
     pub time_limit: Duration,
-    /// Entries that are no builds stand in the list between the builds.
+    /// The list contains entries other than builds between the builds.
     pub lists_other_actions: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// One running and one queued an image; the rest is ignored, and answered OK.
+    /// One running and one queued per image; the rest is ignored, but answered OK.
     Classic,
-    /// No folding; builds of one image tag run one by one.
+    /// No folding; builds of one image tag run one at a time.
     Current,
 }
 
@@ -67,7 +67,7 @@ impl Default for HubSettings {
 }
 
 impl HubSettings {
-    /// The same service with every span of time divided by `speed`.
+    /// The same service with all durations divided by `speed`.
     #[must_use]
     pub fn faster(&self, speed: f64) -> Self {
         let faster = |span: Duration| span.div_f64(speed.max(f64::MIN_POSITIVE));

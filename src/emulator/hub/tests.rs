@@ -1,4 +1,4 @@
-//! The model's rules: what is ignored, thrown away, taken late and cancelled.
+//! The model's rules: what is ignored, discarded, taken late and cancelled.
 
 use std::time::Duration;
 

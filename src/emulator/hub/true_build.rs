@@ -1,9 +1,9 @@
-//! One build as the emulated Docker Hub knows it, not as its list shows it.
+//! One build as the emulated Docker Hub knows it, rather than as its list shows it.
 
 use crate::build::Outcome;
 use crate::model::{CommitId, GitRef, ImageName, Timestamp};
 
-/// One build as it truly was, whoever sees it.
+/// One build as it truly was, whatever the list shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrueBuild {
     pub number: usize,
@@ -11,7 +11,7 @@ pub struct TrueBuild {
     pub git_ref: GitRef,
     /// The image tag that it makes.
     pub tag: String,
-    /// Nobody's trigger: the web page's button, or Docker Hub's own hook.
+    /// Not from a trigger of ours: from the web page's button, or Docker Hub's own hook.
     pub foreign: bool,
     pub created_at: Timestamp,
     pub started_at: Option<Timestamp>,
@@ -40,7 +40,7 @@ impl TrueBuild {
         self.started_at.is_none() && !self.is_over()
     }
 
-    /// The list shows it no more, and it goes on.
+    /// The list no longer shows it, but it goes on.
     pub fn has_vanished(&self) -> bool {
         self.vanished
     }

@@ -1,4 +1,4 @@
-//! Connections as clients see them: over real sockets on loopback, with limits of milliseconds.
+//! Connections as clients see them: over real loopback sockets, with limits of milliseconds.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -12,7 +12,7 @@ use super::*;
 use crate::config::Listen;
 
 const SHORT: Duration = Duration::from_millis(150);
-/// How long a test waits for what should come at once.
+/// How long a test waits for what should happen at once.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 struct Server {

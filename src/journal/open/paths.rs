@@ -1,4 +1,5 @@
-//! Where the journal's directories and exports are below a data directory, and the damaged journals that were put aside.
+//! Where the journal's directories and exports are below a data directory, and the damaged journals that were set
+//! aside.
 
 use std::path::{Path, PathBuf};
 
@@ -7,20 +8,20 @@ use crate::journal::error::JournalError;
 use crate::journal::files::{after, moment_of, named, remove_directory, rename, stamp};
 use crate::model::Timestamp;
 
-/// What begins the names of journals that were found damaged; a moment follows.
+/// The name prefix of journals that were found damaged; a timestamp follows.
 const QUARANTINED: &str = "journal.corrupt-";
-/// Damaged journals that are kept. The newest always is.
+/// How many damaged journals are kept. The newest always is.
 const QUARANTINED_MAX: usize = 3;
 
 /// Where the journal and its exports are, below one data directory.
 #[derive(Clone, Debug)]
 pub(in crate::journal) struct Paths {
     pub(in crate::journal) data_dir: PathBuf,
-    /// The database. It comes here by a rename, whole: one that is here and is not whole was damaged.
+    /// The database. It gets this name by a rename, once complete: if it is incomplete, it was damaged.
     pub(in crate::journal) journal: PathBuf,
-    /// A database that is being made, to be renamed when it is whole and on disk.
+    /// A database under construction, to be renamed once it is complete and on disk.
     pub(in crate::journal) incoming: PathBuf,
-    /// The database whose place a smaller copy is taking.
+    /// The database that a smaller copy is replacing.
     pub(in crate::journal) outgoing: PathBuf,
     pub(in crate::journal) exports: PathBuf,
 }
@@ -36,14 +37,14 @@ impl Paths {
         }
     }
 
-    /// Damaged journals that were put aside, oldest first.
+    /// Damaged journals that were set aside, oldest first.
     pub(in crate::journal) fn quarantined(&self) -> Result<Vec<PathBuf>, JournalError> {
         let mut paths = named(&self.data_dir, |name| name.starts_with(QUARANTINED))?;
         paths.retain(|path| moment_of(path, QUARANTINED, "").is_some());
         Ok(paths)
     }
 
-    /// Puts the damaged journal aside, under a name with the present moment in it.
+    /// Sets the damaged journal aside, under a name with the current time in it.
     pub(in crate::journal) fn quarantine(&self) -> Result<PathBuf, JournalError> {
         let newest = self.quarantined()?.pop().and_then(|path| moment_of(&path, QUARANTINED, ""));
         let aside = self.data_dir.join(format!("{QUARANTINED}{}", stamp(after(newest))));
@@ -51,7 +52,7 @@ impl Paths {
         Ok(aside)
     }
 
-    /// When the newest damaged journal was put aside, and where it is.
+    /// When the newest damaged journal was set aside, and its path.
     pub(in crate::journal) fn newest_quarantined(&self) -> Result<Option<(PathBuf, Timestamp)>, JournalError> {
         let newest = self.quarantined()?.pop();
         Ok(newest.map(|path| {
@@ -60,7 +61,7 @@ impl Paths {
         }))
     }
 
-    /// Removes the oldest damaged journals beyond those that are kept. A failure is logged and does no harm.
+    /// Removes the oldest damaged journals beyond the number kept. A failure is logged and does no harm.
     pub(in crate::journal) fn forget_quarantined(&self) {
         let kept = self.quarantined().unwrap_or_default();
         for path in kept.iter().take(kept.len().saturating_sub(QUARANTINED_MAX)) {

@@ -1,4 +1,4 @@
-//! The newest whole export takes the place of a journal that is damaged or gone. Without a whole one nothing is touched.
+//! The newest complete export replaces a journal that is damaged or gone. Without one nothing is touched.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::journal::export;
 use crate::journal::lock::Lock;
 use crate::journal::vitals::Restored;
 
-/// Puts the newest whole export in the place of a journal that is damaged or gone.
+/// Puts the newest complete export in place of a journal that is damaged or gone.
 pub(super) fn restore(
     paths: &Paths,
     lock: &Arc<Lock>,
@@ -28,7 +28,7 @@ pub(super) fn restore(
     };
     state.leave_gap();
     let quarantined = if paths.journal.exists() { Some(paths.quarantine()?) } else { None };
-    // A kill between the two leaves what was put aside and no journal: the next start is here again.
+    // A kill between the two leaves a journal set aside and none in place: the next start gets here again.
     create_at(paths, lock, |store| store.load(&state.entries()))?;
     let whole = expect_openable(open_verified(paths, lock, patience), paths)?;
     paths.forget_quarantined();

@@ -1,4 +1,4 @@
-//! Opening a database and reading all of it, so that damage is found before anything is served.
+//! Opens a database and reads all of it, so that damage is found before anything is served.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use crate::journal::store::open_error::OpenError;
 use crate::journal::store::{IntegrityScan, Store};
 use crate::scheduler::Snapshot;
 
-/// A database that opened, and what is in it.
+/// A database that opened, and its contents.
 pub(in crate::journal) struct VerifiedStore {
     pub(in crate::journal) store: Store,
     pub(in crate::journal) snapshot: Snapshot,
@@ -34,7 +34,7 @@ pub(in crate::journal) fn open_verified(
     Ok(whole)
 }
 
-/// The database's file, where there is one with something in it. sled would make a new one.
+/// The database's file, if it exists and isn't empty. sled would create a new one.
 fn has_file(paths: &Paths) -> Result<PathBuf, OpenError> {
     let path = paths.journal.join("db");
     match std::fs::metadata(&path) {
@@ -47,7 +47,7 @@ fn has_file(paths: &Paths) -> Result<PathBuf, OpenError> {
     }
 }
 
-/// Opens a database, which may be a copy of `original`, and reads every entry of it. Without a panic's guard.
+/// Opens a database, which may be a copy of `original`, and reads every entry. Doesn't catch panics.
 pub(in crate::journal) fn verify(
     directory: &Path,
     original: &Path,
@@ -58,7 +58,7 @@ pub(in crate::journal) fn verify(
         other => OpenError::Damaged(other.to_string()),
     };
     let store = Store::open(directory, lock.clone())?;
-    // Entries of another layout are no damage.
+    // Entries of another layout are not damage.
     let known = SCHEMA_OLDEST..=SCHEMA;
     if let Some(found) = store.reader().schema().map_err(damaged)?.filter(|found| !known.contains(found)) {
         let directory = original.to_owned();
@@ -72,7 +72,7 @@ pub(in crate::journal) fn verify(
     }
 }
 
-/// An export is made of what is on disk. A journal that knows less than its export has lost something: sled takes a
+/// An export is made from what is on disk. A journal that lags behind its export has lost something: sled mistakes a
 /// file that ends too early for one that was never longer.
 fn not_behind_its_export(paths: &Paths, snapshot: &Snapshot) -> Result<(), OpenError> {
     let Some(path) = export::list(&paths.exports)?.pop() else { return Ok(()) };
@@ -94,7 +94,7 @@ fn not_behind_its_export(paths: &Paths, snapshot: &Snapshot) -> Result<(), OpenE
     Ok(())
 }
 
-/// Runs what may panic on damage; the panic is an error like others.
+/// Runs code that may panic on damage, and turns the panic into an error.
 pub(in crate::journal) fn guarded<T>(open: impl FnOnce() -> Result<T, OpenError>) -> Result<T, OpenError> {
     match catch_unwind(AssertUnwindSafe(open)) {
         Ok(result) => result,
@@ -102,7 +102,7 @@ pub(in crate::journal) fn guarded<T>(open: impl FnOnce() -> Result<T, OpenError>
     }
 }
 
-/// Opening damaged files changes them, so where no export could take their place, a copy is opened first.
+/// Opening damaged files changes them, so if no export could replace them, a copy is opened first.
 pub(in crate::journal) fn try_on_a_copy(paths: &Paths, lock: &Arc<Lock>) -> Result<(), OpenError> {
     if export::one_is_whole(&paths.exports)? {
         return Ok(());
@@ -111,7 +111,7 @@ pub(in crate::journal) fn try_on_a_copy(paths: &Paths, lock: &Arc<Lock>) -> Resu
     make_directory(&paths.incoming)?;
     let tried = match copy_directory(&paths.journal, &paths.incoming) {
         Ok(()) => guarded(|| verify(&paths.incoming, &paths.journal, lock)).map(drop),
-        // It may be that there is no space for two.
+        // There may be no space for two.
         Err(error) => {
             tracing::debug!("opening the journal without having tried it on a copy: {error}");
             Ok(())
@@ -121,7 +121,7 @@ pub(in crate::journal) fn try_on_a_copy(paths: &Paths, lock: &Arc<Lock>) -> Resu
     tried
 }
 
-/// Makes a database beside the journal's place, fills it, and puts it there when it is on disk.
+/// Creates a database next to the journal, fills it, and moves it into place once it is on disk.
 pub(in crate::journal) fn create_at(
     paths: &Paths,
     lock: &Arc<Lock>,
@@ -137,7 +137,7 @@ pub(in crate::journal) fn create_at(
     rename(&paths.incoming, &paths.journal)
 }
 
-/// What was just made must open.
+/// What was just created must open.
 pub(in crate::journal) fn expect_openable(
     whole: Result<VerifiedStore, OpenError>,
     paths: &Paths,

@@ -1,4 +1,4 @@
-//! How `git` is run and how its complaints are shown, against the real program and real repositories.
+//! How `git` is run and how its errors are shown, with the real program and real repositories.
 
 use std::path::Path;
 use std::process::Command as Std;
@@ -97,7 +97,7 @@ fn a_complaint_is_its_last_line_and_the_reason_before_it_without_secrets() {
 
 #[tokio::test]
 async fn a_question_that_is_given_up_ends_git_and_what_it_runs() {
-    // A server that takes the connection and keeps silent.
+    // A server that accepts the connection and stays silent.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
     let remote = remote(&format!("http://{address}/a/b.git"), None);
@@ -107,7 +107,7 @@ async fn a_question_that_is_given_up_ends_git_and_what_it_runs() {
         let (mut connection, _) = listener.accept().expect("a connection");
         connected.send(()).expect("somebody waits");
         let mut byte = [0; 4096];
-        // The request, then nothing until the other end is gone.
+        // The request, then nothing until the peer is gone.
         while std::io::Read::read(&mut connection, &mut byte).is_ok_and(|read| read > 0) {}
     });
     tokio::select! {

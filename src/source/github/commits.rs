@@ -1,7 +1,7 @@
 //! A closer look at the commits of a push: which files they touched and who made them (semantics R10).
 //!
-//! A second look at a body that is a push of ours for certain, taken only where the rules of an image ask for it, which
-//! those of most don't. What the sender doesn't show whole counts as not known, and not as nothing.
+//! A second look at a body that is certainly one of our pushes, taken only if an image's rules need it, which most
+//! don't. What the sender doesn't show completely counts as unknown, not as nothing.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -16,17 +16,17 @@ use crate::source::push::{Authors, Commits};
 
 use super::push::{COMMITS_LISTED_MAX, RawPusher, RawSender, pusher_of};
 
-/// The most files that GitHub lists for one commit: so many may have been cut off. (github/docs, `push`.)
+/// The most files that GitHub lists for one commit: a list of this length may have been cut off. (github/docs, `push`.)
 const FILES_LISTED_MAX: usize = 3_000;
-/// A push that names more files than this is not looked through.
+/// A push that names more files than this is not examined.
 const FILES_MAX: usize = 20_000;
 
-/// Nothing is known where the body is not what was expected.
+/// Nothing is known if the body is not as expected.
 pub(super) fn read<'a>(json: &'a [u8]) -> Commits<'a> {
     let Ok(mut push) = serde_json::from_slice::<RawPush<'a>>(json) else { return Commits::default() };
     let pusher = pusher_of(push.sender.0.take(), push.pusher.0.take());
     let size = [&push.size, &push.distinct_size].into_iter().filter_map(Value::as_u64).max().unwrap_or(0);
-    // A forced push takes away what no list names.
+    // A forced push removes commits that no list names.
     let is_forced = push.forced != Value::Bool(false);
     let commits: Option<Vec<RawCommit<'a>>> = push.commits.0.into_iter().flatten().map(|commit| commit.0).collect();
     let whole = |commits: &Vec<_>| !commits.is_empty() && size <= commits.len() as u64;
@@ -36,8 +36,8 @@ pub(super) fn read<'a>(json: &'a [u8]) -> Commits<'a> {
     Commits { files: files_of(commits).filter(|_| !is_forced), authors }
 }
 
-/// All files of the commits. None where one of them lists none, as an empty commit does and a sender that names no
-/// files; or so many that some may be missing.
+/// All files of the commits. None if a commit lists no files, as an empty commit does and a sender that names no files;
+/// or so many that some may be missing.
 fn files_of(commits: Vec<RawCommit<'_>>) -> Option<BTreeSet<Cow<'_, str>>> {
     let mut files = BTreeSet::new();
     let mut room = FILES_MAX;
@@ -55,8 +55,8 @@ fn files_of(commits: Vec<RawCommit<'_>>) -> Option<BTreeSet<Cow<'_, str>>> {
     Some(files)
 }
 
-/// A list with fewer than `MAX` elements, of which none is there where null or nothing stands. None: it has more, and
-/// may have been cut off.
+/// A list with fewer than `MAX` elements; empty for null or a missing list. None: it has more, and may have been cut
+/// off.
 struct Bounded<T, const MAX: usize>(Option<Vec<T>>);
 
 impl<T, const MAX: usize> Default for Bounded<T, MAX> {
@@ -99,7 +99,7 @@ impl<'de, T: Deserialize<'de>, const MAX: usize> Deserialize<'de> for Bounded<T,
 struct RawPush<'a> {
     #[serde(default)]
     forced: Value,
-    /// How many commits there are, where a sender says.
+    /// How many commits there are, if the sender says.
     #[serde(default)]
     size: Value,
     #[serde(default)]
@@ -126,7 +126,7 @@ struct RawCommit<'a> {
 
 #[derive(serde::Deserialize)]
 struct RawAuthor<'a> {
-    /// The account, where GitHub knows one of this address.
+    /// The account, if GitHub knows one with this address.
     #[serde(borrow, default)]
     username: Text<'a>,
     #[serde(borrow, default)]
@@ -134,8 +134,8 @@ struct RawAuthor<'a> {
 }
 
 impl<'a> RawCommit<'a> {
-    /// The author's account, or else the name that stands in the commit. The committer says little: it is GitHub itself
-    /// for all that is merged there.
+    /// The author's account, or else the name in the commit. The committer says little: for everything merged on GitHub
+    /// it is GitHub itself.
     fn author(&self) -> Option<Cow<'a, str>> {
         let author = self.author.0.as_ref()?;
         [&author.username, &author.name].into_iter().find(|name| name.get().is_some())?.0.clone()

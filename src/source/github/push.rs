@@ -13,7 +13,7 @@ use crate::source::json::JsonMistake;
 use crate::source::lenient::{All, Flag, Object, Predicate, Text};
 use crate::source::skip::{Marked, marker_in};
 
-/// A push whose ref and repository are known to be there.
+/// A push whose ref and repository are known to be present.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct PushBody {
     /// The full name of the ref, not yet known to be a branch or a tag.
@@ -22,7 +22,7 @@ pub(super) struct PushBody {
     pub(super) repository: String,
     pub(super) default_branch: Option<String>,
     pub(super) deleted: bool,
-    /// The commit that the ref points to now. An annotated tag's `after` is the tag object: this is its commit.
+    /// The commit that the ref points to now. An annotated tag's `after` is the tag object; this is its commit.
     pub(super) commit: Option<CommitId>,
     pub(super) before: Option<CommitId>,
     pub(super) marked: Marked,
@@ -34,7 +34,7 @@ pub(super) struct PushBody {
 /// The most commits that GitHub lists in one push; a list of this length may have been cut off.
 pub(super) const COMMITS_LISTED_MAX: usize = 2_048;
 
-/// The host of a repository whose address says none.
+/// The host of a repository whose URL states none.
 const HOST_DEFAULT: &str = "github.com";
 
 impl PushBody {
@@ -144,12 +144,12 @@ fn incomplete(no_ref: bool, no_repository: bool) -> SourceError {
     SourceError::Unusable(format!("the push lacks {missing}"))
 }
 
-/// A commit's name, unless it is the row of zeros that stands for none.
+/// A commit's name, unless it is all zeros, which means none.
 fn commit_of(text: &str) -> Option<CommitId> {
     text.parse().ok().filter(|commit: &CommitId| !commit.is_zero())
 }
 
-/// The host in an address, with its port where it has one.
+/// The host in a URL, with its port if it has one.
 fn host_in(address: &str) -> Option<&str> {
     let (_, rest) = address.split_once("://")?;
     let authority = rest.split('/').next()?;

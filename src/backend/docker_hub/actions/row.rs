@@ -7,7 +7,7 @@ use crate::backend::dates;
 use crate::build::{BackendBuild, BackendBuildId, BackendBuildState, Outcome};
 use crate::model::{CommitId, ImageName, NAME_BYTES_MAX, Timestamp};
 
-/// The entry as a build, its moments brought to our clock by `ours`. None for what is no build or has no id.
+/// The entry as a build, with its times converted to our clock by `ours`. None if it is no build or has no id.
 pub(super) fn row(
     entry: &Value,
     api: &str,
@@ -27,26 +27,26 @@ pub(super) fn row(
             .and_then(|commit| commit.parse().ok())
             .filter(|commit: &CommitId| !commit.is_zero()),
         created_at: created(entry).map(&ours),
-        // What waits has not started, whatever its start date says; what goes on has not ended.
+        // A waiting build has not started, whatever its start date says; a running one has not ended.
         started_at: moment("start_date").filter(|_| state != BackendBuildState::Waiting),
         finished_at: moment("end_date").filter(|_| state.is_final()),
-        // The page of one build, as in docker/hub-feedback issues 1787 and 2063; it asks for a login.
+        // The page of one build, as in docker/hub-feedback issues 1787 and 2063; it requires a login.
         log_url: Some(format!("{api}/repository/docker/{image}/builds/{}", id.0)),
         id,
     })
 }
 
-/// When the entry was made. Where it isn't said, its start is the nearest moment known.
+/// When the entry was created, or else its start as the nearest known time.
 pub(super) fn created(entry: &Value) -> Option<Timestamp> {
     ["created", "start_date"].iter().find_map(|field| entry.get(field).and_then(dates::moment))
 }
 
-/// Whether an action is a build. The list shows all that was done to the repository, for example
-/// "Repository Push", when an image arrives.
+/// Whether an action is a build. The list shows everything that was done to the repository, for example "Repository
+/// Push", when an image arrives.
 ///
-/// What a build's `action` says is not known, so anything that only builds have speaks for one: an image tag to
-/// be built, a build's code, a commit, the path of a call that starts one. An entry that shows none of these,
-/// or says that it is a push, is none: it would hold a slot for ever, or be taken for the build we asked for.
+/// What a build's `action` says is not known, so anything that only builds have counts as evidence: an image tag to be
+/// built, a build's code, a commit, the path of a call that starts one. An entry with none of these, or one that says
+/// it is a push, is not a build: it would hold a slot for ever, or be mistaken for the build we requested.
 fn is_build(entry: &Value) -> bool {
     let action = text(entry, "action").unwrap_or_default().to_ascii_lowercase();
     if action.contains("build") {
@@ -70,7 +70,7 @@ fn id(entry: &Value) -> Option<BackendBuildId> {
     own.or_else(|| urls::row_id_in_path(text(entry, "resource_uri")?))
 }
 
-/// The image's tag: `build_tag`, which may be a list with commas and stays as it is, or the last part of the
+/// The image's tag: `build_tag`, which may be a comma-separated list and is kept as it is, or the last part of the
 /// object's path below the repository.
 fn label(entry: &Value, image: &ImageName) -> Option<String> {
     let of_object = || {

@@ -1,4 +1,4 @@
-//! Lists as Docker Hub shows them, and as it might.
+//! Lists as Docker Hub returns them, and as it might.
 
 use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
@@ -25,7 +25,7 @@ fn answer(page: &Value) -> Answer {
     }
 }
 
-/// What one page of these entries, with nothing behind it, says.
+/// The observation from one page of these entries, with no further page.
 fn observed(entries: &Value) -> Observation {
     let page = json!({ "meta": { "limit": 50, "next": null, "offset": 0 }, "objects": entries });
     History::begin(API, &image(), &answer(&page)).expect("a list").into_observation()

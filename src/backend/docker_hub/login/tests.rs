@@ -16,14 +16,14 @@ use super::*;
 use crate::build::Observation;
 use crate::model::ImageName;
 
-/// What the server knows and does.
+/// The server's state and behaviour.
 #[derive(Default)]
 struct Hub {
     logins: AtomicUsize,
     lists: AtomicUsize,
     /// Tokens of logins up to this number are refused.
     revoked: AtomicUsize,
-    /// What logins are answered with; 0: a token.
+    /// The status of login answers; 0: a token.
     login_status: AtomicUsize,
     silent: AtomicBool,
     /// The token's life in seconds; 0: it doesn't say.
@@ -37,7 +37,7 @@ async fn log_in(State(hub): State<Arc<Hub>>, Json(body): Json<Value>) -> impl In
     if hub.silent.load(Ordering::SeqCst) {
         std::future::pending::<()>().await;
     }
-    // Long enough for every other call to arrive meanwhile.
+    // Long enough for every other call to arrive in the meantime.
     tokio::time::sleep(Duration::from_millis(50)).await;
     let status = u16::try_from(hub.login_status.load(Ordering::SeqCst)).expect("a status");
     if status != 0 {
@@ -86,7 +86,7 @@ async fn twenty_questions_at_once_make_one_login() {
         result.expect("an observation");
     }
     assert_eq!(counts(&hub), (1, 20));
-    // The token that all of them hold is revoked: again one login, whose token serves all.
+    // Their shared token is revoked: again one login, whose token serves all.
     hub.revoked.store(1, Ordering::SeqCst);
     for result in ask_at_once(&backend, 20).await {
         result.expect("an observation with the second token");
@@ -148,7 +148,7 @@ async fn a_token_that_was_good_and_is_refused_is_renewed_once() {
     hub.revoked.store(1, Ordering::SeqCst);
     backend.observe(&fake::image()).await.expect("an observation with the second token");
     assert_eq!(counts(&hub), (2, 3));
-    // All tokens are refused from now on: one more login, and then none however often it is asked.
+    // All tokens are refused from now on: one more login, and then none, however many calls are made.
     hub.revoked.store(usize::MAX, Ordering::SeqCst);
     for _ in 0..5 {
         let error = backend.observe(&fake::image()).await.expect_err("a refusal");
@@ -258,7 +258,7 @@ async fn ask_at_once(backend: &DockerHub, times: usize) -> Vec<Result<Observatio
     results
 }
 
-/// Lets time pass for the session without waiting: all that it has noted lies as much nearer.
+/// Simulates the passing of time for the session: moves all its deadlines closer by that much.
 async fn pass(backend: &DockerHub, time: Duration) {
     let session = backend.session.as_ref().expect("a session");
     let mut state = session.state.lock().await;

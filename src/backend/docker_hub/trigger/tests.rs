@@ -1,4 +1,4 @@
-//! The classes of semantics R5, against servers that answer, refuse, break off and keep silent.
+//! The classes of semantics R5, against servers that answer, refuse, break off and stay silent.
 
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -37,7 +37,7 @@ async fn call(hub: &DockerHub) -> TriggerAnswer {
     answer
 }
 
-/// The answer to a trigger whose server sends `status`, `headers` and `body`, whole and in order.
+/// The answer to a trigger whose server sends `status`, `headers` and `body`, complete and in order.
 async fn answered(status: u16, headers: &str, body: &str) -> TriggerAnswer {
     let head = format!("HTTP/1.1 {status} Said\r\ncontent-length: {}\r\n{headers}\r\n", body.len());
     let (base, calls) = fake::raw(format!("{head}{body}"), Ending::Close).await;
@@ -46,7 +46,7 @@ async fn answered(status: u16, headers: &str, body: &str) -> TriggerAnswer {
     answer
 }
 
-/// The answer to bytes that need not be a whole answer.
+/// The answer to bytes that need not be a complete HTTP response.
 async fn broken(bytes: &str, ending: Ending) -> TriggerAnswer {
     let (base, calls) = fake::raw(bytes.to_owned(), ending).await;
     let answer = call(&fake::hub(&base)).await;
@@ -188,7 +188,7 @@ async fn without_a_connection_it_may_be_repeated() {
     let address = listener.local_addr().expect("an address");
     drop(listener);
     let no_name = "https://no-such-host.invalid";
-    // A server that speaks no TLS: the handshake ends before a byte of the request is sent.
+    // A server without TLS: the handshake fails before a byte of the request is sent.
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let no_tls = format!("https://{}", listener.local_addr().expect("an address"));
     tokio::spawn(async move {

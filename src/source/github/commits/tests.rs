@@ -1,4 +1,4 @@
-//! What pushes touched and who made them, as GitHub tells it.
+//! Which files pushes touched and who made them, according to GitHub.
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use serde_json::json;
@@ -35,7 +35,7 @@ fn with(mut body: Value, key: &str, value: Value) -> Value {
     body
 }
 
-/// Why a push is outside of all but the drafts.
+/// Why a push is outside of everything but the drafts.
 fn outside(body: &Value) -> Option<SkipEvidence> {
     let body = body.to_string();
     read(body.as_bytes()).outside(&paths(&["**"], &["drafts/**"]))
@@ -141,7 +141,7 @@ fn a_name_stands_in_for_an_account_that_nobody_knows() {
     let named = push(&[with(commit("", &["a"]), "author", json!({"name": "CI Bot"}))]);
     let pushed = with(with(named, "sender", json!(null)), "pusher", json!({"name": "ci bot"}));
     assert!(ignored(&pushed, &["CI Bot"]).is_some());
-    // Its own branch rebased: the files of a forced push are not known, its authors are.
+    // Its own branch rebased: the files of a forced push are unknown, its authors are known.
     assert!(ignored(&with(pushed, "forced", json!(true)), &["CI Bot"]).is_some());
 }
 
