@@ -43,7 +43,7 @@ fn wanted(connections: usize) -> Option<f64> {
     (connections >= 64).then_some(0.8)
 }
 
-/// Is one of the servers that the daemon stands beside, if this process was started to be it.
+/// Runs as one of the servers compared with the daemon, if this process was started as one.
 pub(crate) fn serve_if_told() -> bool {
     let told = |role| std::env::args().any(|word| word == role);
     if told(plain::ROLE) {
@@ -58,7 +58,7 @@ pub(crate) fn serve_if_told() -> bool {
     true
 }
 
-/// What the daemon stands beside, from the one that is most like it.
+/// What the daemon is compared with, starting with the most similar.
 const BESIDE: [(&str, &str); 3] = [
     ("its rows appended to a file", twin::APPENDED),
     ("its journal in memory", twin::IN_MEMORY),
@@ -154,7 +154,7 @@ fn half_load(daemon: &Daemon, beside: &[Server], rate: f64, (rounds, round): (us
     }
 }
 
-/// More clients than can be served, none of whom waits.
+/// More clients than can be served, none of which waits.
 fn overload(rounds: usize, round: Duration, rows: &mut Vec<Row>) {
     let daemon = Daemon::start();
     let outcomes: Vec<Outcome> = (0..rounds).map(|_| load::run(daemon.address, TOO_MANY, round)).collect();

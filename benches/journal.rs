@@ -1,4 +1,4 @@
-//! Group commit: the journal beside a bare file that is appended to and synced, with as many writers waiting.
+//! Group commit: the journal next to a bare file that is appended to and synced, with as many writers waiting.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -104,7 +104,7 @@ impl Bare {
     }
 }
 
-/// The journal, with the rows that the driver would write.
+/// The journal, with the entries that the driver would write.
 pub(crate) struct Ours {
     runtime: tokio::runtime::Runtime,
     journal: Journal,

@@ -1,6 +1,6 @@
 //! Every measurement, in one table: `cargo bench`; some of them: `cargo bench -- journal ingest`.
 //!
-//! Each figure stands beside another of the same run, because machines differ and are seldom quiet: read the ratios.
+//! Each figure is shown next to another of the same run, because machines differ and are seldom quiet: read the ratios.
 //! docs/performance.md says how.
 
 mod history;

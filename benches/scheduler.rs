@@ -28,7 +28,7 @@ pub(crate) fn measure(rows: &mut Vec<Row>) {
     let git_ref = GitRef::branch("master").expect("a branch");
     let rounds = if quick() { 2 } else { ROUNDS };
     for a_step in EVENTS_A_STEP {
-        // The best round of each: what is measured is the work, not what the machine does beside it.
+        // The best round of each: this measures the work, not what else the machine does.
         let burst = (0..rounds).map(|_| burst(&images, &git_ref, a_step)).min().expect("a round");
         let check = (0..rounds).map(|_| signatures()).min().expect("a round");
         let micros = |took: Duration| took.as_secs_f64() * 1e6;

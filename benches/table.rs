@@ -1,4 +1,4 @@
-//! What was measured, one row a question, with the ratio to what was measured beside it in the same run.
+//! What was measured, one row per question, with the ratio to its counterpart in the same run.
 
 pub(crate) struct Row {
     pub(crate) what: String,
@@ -10,7 +10,7 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    /// One more thing beside what the row before tells.
+    /// Something else, compared with the previous row.
     pub(crate) fn beside(beside: String, ratio: f64, wanted: Option<f64>) -> Self {
         Self { what: String::new(), ours: String::new(), beside, ratio, wanted }
     }

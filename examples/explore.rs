@@ -2,7 +2,7 @@
 //!
 //! `--wrong N` puts the N-th wrong design around the scheduler, which must be found: its story is printed. How much of each
 //! kind may happen is chosen for all scopes by `--pushes N`, `--taps N`, `--late N`, `--again N`, `--crashes N`,
-//! `--calls N`, `--unreadable N`, `--stale N`, `--bad N`, `--waits N`; each one more makes it several times larger.
+//! `--calls N`, `--unreadable N`, `--stale N`, `--bad N`, `--waits N`; each increment makes it several times larger.
 
 #[path = "../tests/it/explore/explorer.rs"]
 mod explorer;

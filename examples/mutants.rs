@@ -9,16 +9,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
-/// A judge that is not done after this has noticed: the mistake makes it run for ever.
+/// A judge that takes longer has noticed: the mistake makes it run for ever.
 const JUDGE_LIMIT: Duration = Duration::from_mins(2);
-/// How often a running judge is looked after.
+/// How often a running judge is polled.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// The folders that make up the copy, and the files beside them.
+/// The folders and files that make up the copy.
 const COPIED: [&str; 7] = ["src", "tests", "examples", "benches", "Cargo.toml", "Cargo.lock", "CHANGELOG.md"];
-/// What is added to the copy's manifest: quick to build, quick to run, and asserts still hold.
+/// What is added to the copy's manifest: quick to build, quick to run, with assertions on.
 const PROFILE: &str = "\n[profile.dev]\nopt-level = 1\ndebug = false\nincremental = true\n";
 
-/// Who looks, the program, and what it is told. Cheap ones first.
+/// Each judge's name, program and arguments. Cheap ones first.
 const JUDGES: [(&str, &str, &[&str]); 4] = [
     ("scenarios", "it", &["scenarios::", "heads::"]),
     ("explorer", "it", &["explore::"]),
@@ -26,7 +26,7 @@ const JUDGES: [(&str, &str, &[&str]); 4] = [
     ("simulation", "simulation", &["--histories", "4000"]),
 ];
 
-/// One mistake. Its place is found by its text, wherever in the pure core it stands and however it is laid out.
+/// One mistake. Its place is found by its text, wherever it is in the pure core and however it is formatted.
 struct Mutant {
     name: &'static str,
     from: &'static str,
@@ -213,7 +213,7 @@ fn main() -> ExitCode {
         println!("{} mistakes, each has its place", MUTANTS.len());
         return ExitCode::SUCCESS;
     }
-    // As it stands, nothing may be noticed: else a verdict would say nothing.
+    // In the unchanged tree, no judge may find anything: else a verdict would mean nothing.
     if let Some(found) = judge(root, &tree, false).first() {
         println!("the tree as it is: {found}");
         return ExitCode::FAILURE;
@@ -237,7 +237,7 @@ fn main() -> ExitCode {
     if alive == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Who notices something in the tree as it is now.
+/// The judges that notice something in the present tree.
 fn judge(root: &Path, tree: &Path, first_only: bool) -> Vec<String> {
     let mut cargo = cargo(root, tree);
     cargo.args(["build", "--test", "it", "--example", "simulation", "--message-format", "json"]);
@@ -265,7 +265,7 @@ fn cargo(root: &Path, tree: &Path) -> Command {
     cargo
 }
 
-/// Where cargo says that it put the program of this name.
+/// The path that cargo reports for the program of this name.
 fn executable(messages: &str, name: &str) -> PathBuf {
     let target = format!("\"name\":\"{name}\"");
     let of_target = messages.lines().filter(|line| line.contains(&target)).find_map(|line| {
@@ -326,7 +326,7 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
     files.into_iter().filter(|path| path.extension().is_some_and(|ext| ext == "rs")).chain(below).collect()
 }
 
-/// The library whole, of the programs none, and of the tests only those that need no program: all that judges need.
+/// The whole library, no programs, and only the tests that need no program: all that judges need.
 fn copy_tree(root: &Path, tree: &Path) {
     for name in COPIED {
         copy_into(&root.join(name), &tree.join(name));
@@ -357,7 +357,7 @@ fn copy_into(from: &Path, to: &Path) {
     }
 }
 
-/// Only where it differs, so that nothing is built again for it.
+/// Writes only what differs, so that nothing is rebuilt needlessly.
 fn write(path: &Path, text: &str) {
     if std::fs::read_to_string(path).is_ok_and(|old| old == text) {
         return;

@@ -196,7 +196,7 @@ impl Answer {
     }
 }
 
-/// Makes signed pushes cheaply: what they share is hashed once, and what differs stands at the end.
+/// Makes signed pushes cheaply: the shared part is hashed once, and what differs is at the end.
 struct Maker {
     images: Vec<(Vec<u8>, Hmac<Sha256>)>,
 }

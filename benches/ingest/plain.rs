@@ -27,7 +27,7 @@ struct Plain {
     newest: AtomicU64,
 }
 
-/// The word by which this program is told to be this server.
+/// The argument that makes this program this server.
 pub(super) const ROLE: &str = "--serve-plain";
 
 /// Says where it listens, and serves.

@@ -1,4 +1,4 @@
-//! A server beside the daemon: this program again, in a process of its own, as the daemon is one.
+//! A server to compare with the daemon: this program again, in its own process, like the daemon.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
@@ -33,7 +33,7 @@ impl Drop for Server {
     }
 }
 
-/// Serves, with as many workers as the daemon has, until whoever started it is gone.
+/// Serves, with as many workers as the daemon has, until its parent is gone.
 pub(super) fn serve_until_left_alone(server: impl Future<Output = ()> + Send + 'static) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     runtime.spawn(server);

@@ -13,9 +13,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::appended::Appended;
 
-/// The word by which this program is told to be the one that keeps all in memory.
+/// The argument that makes this program the one that keeps all in memory.
 pub(super) const IN_MEMORY: &str = "--serve-in-memory";
-/// The word by which it is told to be the one that appends to a file.
+/// The argument that makes it the one that appends to a file.
 pub(super) const APPENDED: &str = "--serve-appended";
 
 pub(super) async fn serve_in_memory() {

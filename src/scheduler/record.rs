@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_older_version_stored_as_sentences_is_read_as_told() {
+    fn sentences_that_an_older_version_stored_are_still_read() {
         let refusal: Refusal = read(r#"{"times":2,"since":5,"again_at":9,"detail":"404 Not Found","blocked":true}"#);
         assert_eq!(refusal.reason, EndReason::Sentence("404 Not Found".to_owned()));
         let record: BuildRecord = read(

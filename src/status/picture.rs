@@ -186,7 +186,7 @@ mod tests {
         };
         let places = |at: Timestamp| [&pushed, &tapped].map(|git_ref| picture.position(&image, git_ref, at));
         let at = Timestamp::from_millis(0).plus(aged);
-        assert_eq!(places(at), [Some(2), Some(1)], "a person's wish goes first");
+        assert_eq!(places(at), [Some(2), Some(1)], "a person's request goes first");
         assert_eq!(places(Timestamp::from_millis(at.as_millis() + 1)), [Some(1), Some(2)], "as it will be decided");
     }
 }

@@ -7,8 +7,8 @@ use serde_json::Value;
 
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_coalesced");
 
-/// A daemon in `directory`, which holds its configuration, still to be spawned. It logs into the file `log` there. `under`: a
-/// program that starts it in its own place, with its arguments.
+/// A daemon in `directory`, which holds its configuration, not yet spawned. It logs to the file `log` there. `under`: a
+/// program to run it under, with its arguments.
 pub(crate) fn serve(directory: &Path, under: &[String]) -> Command {
     let log = std::fs::OpenOptions::new().create(true).append(true).open(directory.join("log")).expect("a log");
     let serve = [BINARY, "serve", "--config", "coalesced.toml"].map(str::to_owned);

@@ -1,10 +1,10 @@
 //! `kill -9` at every commit of the real binary, enumerated: the n-th sync of the journal is where the process dies.
 //!
-//! Between two syncs lies everything that one step does outside: answers, trigger calls, questions. So dying at each
+//! Between two syncs a step does everything it does outside: answers, trigger calls, questions. So dying at each
 //! sync in turn is dying at every boundary between deciding, writing and acting. Afterwards the daemon is started
-//! again, the rest of the work is done, and the emulated Docker Hub says what was truly built.
+//! again, the rest of the work is done, and the emulated Docker Hub shows what was actually built.
 //!
-//! A test run takes a few boundaries; `BOUNDARIES=all` takes every one. Needs strace; without it nothing is tried,
+//! A test run tries a few boundaries; `BOUNDARIES=all` tries every one. Needs strace; without it nothing is tried,
 //! and the test says so.
 
 use std::path::Path;
@@ -48,9 +48,9 @@ enum Step {
     Wait(u64),
 }
 
-/// How many runs go side by side.
+/// How many runs go in parallel.
 const BESIDE: usize = 4;
-/// How many boundaries a test run takes.
+/// How many boundaries a test run tries.
 const SAMPLED: usize = 8;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -96,7 +96,7 @@ struct Outcome {
 }
 
 impl Outcome {
-    /// Answers with how many builds were superfluous.
+    /// Returns how many builds were superfluous.
     fn check(&self, boundary: usize) -> usize {
         for (git_ref, commit) in &self.acknowledged {
             // On one ref commits follow each other: a later one holds the earlier.
@@ -118,7 +118,7 @@ impl Outcome {
     }
 }
 
-/// Does the work once, in a directory of its own; dies at the given sync.
+/// Does the work once, in its own directory; dies at the given sync.
 async fn run(dies_at: Option<usize>) -> Outcome {
     let image: ImageName = "acme/web".parse().expect("an image");
     let settings = HubSettings {
@@ -180,7 +180,7 @@ async fn run(dies_at: Option<usize>) -> Outcome {
     Outcome { syncs, killed, acknowledged, taps, truth, superfluous }
 }
 
-/// Waits until nothing is left to do; answers with how many builds of ours cover nothing.
+/// Waits until nothing is left to do; returns how many builds of ours cover nothing.
 async fn rest(process: &mut Process, directory: &Path, client: &reqwest::Client) -> usize {
     let begun = Instant::now();
     loop {
@@ -219,7 +219,7 @@ impl Process {
         Self { child, url: String::new(), killed: false }
     }
 
-    /// Makes sure that a daemon answers, starting it again if it has died.
+    /// Ensures that a daemon answers, restarting it if it has died.
     async fn revive(&mut self, directory: &Path, client: &reqwest::Client) {
         let begun = Instant::now();
         loop {

@@ -1,4 +1,4 @@
-//! Taps of a phone's button, and the API's builds, as the outside sends them.
+//! Taps of a phone's button, and API builds, as real clients send them.
 
 use reqwest::Method;
 use serde_json::json;
@@ -16,7 +16,7 @@ async fn a_double_tap_is_one_build_and_the_answer_one_line() {
     }
     let in_time = begun.elapsed() < std::time::Duration::from_secs(3);
     stage.daemon.until_at_rest().await;
-    // A machine too slow for two taps within the fold has made two.
+    // A machine too slow for two taps within the fold time made two events.
     assert!(stage.builds().len() <= if in_time { 1 } else { 2 }, "{:#?}", stage.builds());
     assert!(!stage.builds().is_empty());
 }

@@ -1,4 +1,4 @@
-//! Many pushes become few builds, and the last push is in one of them, by the Hub's own truth.
+//! Many pushes become few builds, and the last push is in one of them, as the Hub itself shows.
 
 use coalesced::emulator::{HubSettings, Mode, TakesTip};
 

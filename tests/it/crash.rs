@@ -1,8 +1,8 @@
 //! What the tests of crashes share: the real binary in a world whose pushes make three events each, clients that
-//! note what was acknowledged, and the check that all of it is there again.
+//! note what was acknowledged, and the check that all of it survives.
 //!
 //! The counts are small here; each test names a variable that makes it longer (docs/durability.md). `CRASH_SEED` says which
-//! places are hit; it is printed where something fails.
+//! places are hit; it is printed on failure.
 
 mod load;
 mod process;
@@ -31,7 +31,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// In a directory of its own, which goes with it.
+    /// In its own directory, which is removed with it.
     pub(crate) async fn new() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let settings = HubSettings { build_time: Duration::from_millis(100), ..HubSettings::default() };
@@ -41,7 +41,7 @@ impl World {
         world
     }
 
-    /// Writes the configuration into another directory, for a daemon in the same world.
+    /// Writes the configuration into another directory, for another daemon in the same world.
     pub(crate) fn configure(&self, directory: &std::path::Path) {
         let trigger_url = |name: &str| self.hub.register(&name.parse::<ImageName>().expect("an image")).current;
         let others = IMAGES[1..].iter().map(|name| {
@@ -71,7 +71,7 @@ pub(crate) fn number(variable: &str, usual: u64) -> u64 {
     std::env::var(variable).ok().map_or(usual, |text| text.parse().expect("a number"))
 }
 
-/// Whether strace is here and may trace; says so where it may not.
+/// Whether strace is installed and may trace; prints a note if not.
 pub(crate) fn can_trace() -> bool {
     let usable = Command::new("strace").args(["-D", "-o", "/dev/null", "true"]).stdout(Stdio::null()).status();
     let usable = usable.is_ok_and(|status| status.success());
@@ -81,7 +81,7 @@ pub(crate) fn can_trace() -> bool {
     usable
 }
 
-/// A directory that costs no disk, where there is a place for such.
+/// A directory in memory, if the machine has a place for one.
 pub(crate) fn in_memory() -> TempDir {
     TempDir::new_in("/dev/shm").or_else(|_| TempDir::new()).expect("a directory")
 }

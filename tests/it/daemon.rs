@@ -1,4 +1,4 @@
-//! The real binary in a directory of its own, and the verbs of its world: push, tap, kill, restart, look.
+//! The real binary in its own directory, and the actions of its world: push, tap, kill, restart, look.
 //!
 //! Tests wait for states, never for durations; the only wall-clock time is the quiet periods.
 
@@ -29,7 +29,7 @@ pub(crate) struct Daemon {
     wanted: Wanted,
 }
 
-/// What a test wants configured beside the usual.
+/// What a test configures besides the defaults.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Wanted {
     pub(crate) trigger_url: String,
@@ -43,9 +43,9 @@ pub(crate) struct Wanted {
     pub(crate) defaults: &'static str,
     /// More tables at the end.
     pub(crate) more: String,
-    /// What `COALESCED_LOG` says; the default level where empty.
+    /// The value of `COALESCED_LOG`; the default level if empty.
     pub(crate) log: &'static str,
-    /// A program that starts the daemon in its own place, with its arguments.
+    /// A program to run the daemon under, with its arguments.
     pub(crate) under: Vec<String>,
 }
 
@@ -82,13 +82,13 @@ impl Daemon {
         daemon
     }
 
-    /// Ends it at once, as a power cut would, but for the disk's cache.
+    /// Kills it at once, like a power cut, except for the disk's cache.
     pub(crate) fn kill(&mut self) {
         self.child.kill().expect("it runs");
         self.child.wait().expect("it was ours");
     }
 
-    /// Asks it to end and waits for that; answers with its exit code.
+    /// Asks it to end and waits; returns its exit code.
     pub(crate) fn terminate(&mut self) -> Option<i32> {
         let pid = self.child.id().to_string();
         let killed = Command::new("kill").args(["-TERM", &pid]).status().expect("kill");
@@ -131,7 +131,7 @@ impl Daemon {
         }
     }
 
-    /// What the process holds in memory beside pages of files.
+    /// The process's memory, without file pages.
     #[cfg(target_os = "linux")]
     pub(crate) fn anonymous_kib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
@@ -171,7 +171,7 @@ impl Daemon {
         answer(request).await
     }
 
-    /// One press of the phone's button, as its applet makes it: no User-Agent.
+    /// One press of the phone's button, as its applet sends it: no User-Agent.
     pub(crate) async fn tap(&self, body: &str) -> (u16, String) {
         let request = self.client.post(format!("{}/buttons/phone", self.url)).bearer_auth(BUTTON);
         let response = request.body(body.to_owned()).send().await.expect("an answer");
@@ -190,7 +190,7 @@ impl Daemon {
         self.client.request(method, format!("{}{path}", self.url))
     }
 
-    /// Asks again until `holds`, and answers with what was seen then.
+    /// Asks again until `holds`, and returns what was seen then.
     pub(crate) async fn until(&self, path: &str, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
         let begun = Instant::now();
         loop {
@@ -306,7 +306,7 @@ impl Stage {
         self.hub.true_builds(&image())
     }
 
-    /// Whether some build truly had this commit in it.
+    /// Whether some build actually contained this commit.
     pub(crate) fn has_built(&self, commit: &str) -> bool {
         self.builds().iter().any(|build| build.commit.as_ref().is_some_and(|built| built.as_str() == commit))
     }
@@ -326,7 +326,7 @@ pub(crate) fn builds_take(millis: u64) -> HubSettings {
     HubSettings { build_time: Duration::from_millis(millis), ..HubSettings::default() }
 }
 
-/// The usual wishes of a test, with this quiet period.
+/// A test's usual settings, with this quiet period.
 pub(crate) fn quiet(quiet: &'static str) -> Wanted {
     Wanted { quiet, ..Wanted::default() }
 }

@@ -1,4 +1,4 @@
-//! A journal that was damaged where it lay: flipped bits, zeroed and garbled pages, files cut short and deleted.
+//! A journal damaged on disk: flipped bits, zeroed and garbled pages, files truncated and deleted.
 //!
 //! Whatever is left of it: the daemon never hangs, and never serves with fewer acknowledged events than before without
 //! saying so. It may refuse to start (exit code 74 and a sentence), or start with a copy, if it says so in its log and
@@ -30,7 +30,7 @@ enum Left {
     Killed,
 }
 
-/// What the daemon made of a damaged store.
+/// How the daemon handled a damaged store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Outcome {
     /// Everything is there.
@@ -41,7 +41,7 @@ enum Outcome {
     SaidSo,
     /// It started, and says that it can't read when it is asked for what is damaged.
     FailsAtReading,
-    /// It serves with less than was acknowledged, and no word of it.
+    /// It serves with less than was acknowledged, and doesn't say so.
     Silent,
 }
 

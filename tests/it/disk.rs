@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::crash::{Load, Process, World};
 
-/// A file system in memory of so many bytes, below the world's directory; it goes with this value.
+/// A file system in memory of so many bytes, below the world's directory; dropping this value unmounts it.
 struct SmallDisk(PathBuf);
 
 const SIZE: &str = "size=4m";
@@ -18,7 +18,7 @@ const PUSHES_MAX: usize = 20_000;
 const ENDS_WITHIN: Duration = Duration::from_secs(10);
 
 impl SmallDisk {
-    /// None, and a word about it, where nothing may be mounted.
+    /// None, with a note, if mounting is not permitted.
     fn mount(world: &World) -> Option<Self> {
         let at = world.directory.path().join("data");
         std::fs::create_dir(&at).expect("a directory");
@@ -33,7 +33,7 @@ impl SmallDisk {
         self.0.join("ballast")
     }
 
-    /// Writes until nothing fits any more.
+    /// Writes until the disk is full.
     fn fill(&self) {
         let mut file = File::create(self.ballast()).expect("a file");
         for length in [64 * 1024, 4_096, 512, 1] {

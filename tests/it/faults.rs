@@ -1,7 +1,7 @@
 //! Each system call of the real binary failing once, or killing it: on a data directory that is new, and on one that
 //! was left by a kill.
 //!
-//! strace lets the n-th call of a thread fail. A test run tries a few numbers of each call; `FAULTS=all` tries every one
+//! strace makes the n-th call of a thread fail. A test run tries a few numbers of each call; `FAULTS=all` tries every one
 //! that a calm run makes.
 
 use std::collections::BTreeMap;
@@ -24,7 +24,7 @@ const CALLS: [(&str, bool); 9] = [
     ("renameat", false),
     ("ftruncate", false),
 ];
-/// Whose calls are told from those on other files: what is below the data directory under a name that is known before.
+/// The files whose calls are watched: those below the data directory with a name known in advance.
 const OURS: [&str; 10] = [
     "",
     "/lock",
@@ -46,25 +46,25 @@ const PUSHES: usize = 6;
 /// A daemon that failed to write ends within this.
 const ENDS_WITHIN: Duration = Duration::from_secs(10);
 
-/// The n-th call, and what becomes of it.
+/// The n-th call, and what happens to it.
 #[derive(Clone, Debug)]
 struct Fault {
     call: &'static str,
     what: &'static str,
     when: usize,
-    /// On a directory that an earlier life left.
+    /// On a directory left by an earlier life.
     again: bool,
 }
 
-/// How the daemon took it.
+/// How the daemon reacted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Outcome {
     NotReached,
-    /// It served on and ended well: what failed was not needed.
+    /// It kept serving and ended well: what failed was not needed.
     Endured,
     /// It did not start, and said why.
     Refused,
-    /// It ended by itself while it served, and not as if all were well.
+    /// It ended by itself while serving, with an error.
     Ended,
     /// It failed at its very end, when everything was on disk.
     FailedAtItsEnd,
@@ -160,7 +160,7 @@ async fn place(world: &World, again: bool) -> (TempDir, Load) {
     (directory, load)
 }
 
-/// Pushes until all is done or nobody answers.
+/// Pushes until all is done or the server stops answering.
 async fn push(load: &Load, url: &str) {
     let mut clients = load.begin(CLIENTS, PUSHES, url);
     while let Some(client) = clients.join_next().await {
@@ -196,7 +196,7 @@ async fn suffer(world: &World, fault: &Fault) -> Outcome {
         let says_why = log.lines().any(|line| line.starts_with("coalesced: "));
         assert!(status.code() == Some(74) && says_why, "{fault:?}: {status}: {log}");
     }
-    // A write to the database that failed is never passed over.
+    // A failed write to the database is never ignored.
     let of_database = injected.is_some_and(|line| line.contains("/journal/db>") && !line.contains("openat"));
     assert!(!of_database || outcome != Outcome::Endured, "{fault:?}: passed over: {injected:?}");
 

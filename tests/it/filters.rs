@@ -1,4 +1,4 @@
-//! Pushes that are passed over for what they touch or for who made them, as GitHub tells of them, through the real
+//! Pushes passed over for what they touch or for their authors, as GitHub reports them, through the real
 //! binary and an emulated Docker Hub (R10).
 
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use crate::daemon::{Push, SECRET, Stage, Wanted, builds_take, commit, quiet, run
 
 const RULES: &str = "paths = { exclude = [\"drafts/**\", \"**/*.txt\"] }\nignore_authors = [\"renovate[bot]\"]";
 
-/// A push with one commit, as the body that GitHub makes of it.
+/// A push with one commit, as GitHub's request body.
 struct Told {
     push: Push,
     body: Value,
@@ -47,7 +47,7 @@ async fn stage() -> Stage {
     Stage::set(builds_take(100), Wanted { image: RULES.to_owned(), ..quiet("200ms") }).await
 }
 
-/// Moves the tip and tells of it; answers with the status, and the receipt's state and words.
+/// Moves the tip and delivers the push; returns the status, and the receipt's state and words.
 async fn tell(world: &Stage, told: &Told) -> (u16, String, String) {
     world.tip(&told.push);
     let body = told.body.to_string();
@@ -76,14 +76,14 @@ async fn assert_passed_over(world: &Stage, told: &Told, expected: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn drafts_make_no_builds_and_what_waits_behind_them_is_not_forgotten() {
     let mut world = stage().await;
-    // Nothing was built before, so that nobody knows what is missing.
+    // Nothing was built before, so what is missing is unknown.
     assert_built(&world, &Told::new(1, &["drafts/a.md"])).await;
     let two = Told::new(2, &["drafts/a.md", "notes/b.txt"]);
     assert_passed_over(&world, &two, "no file matches `paths`: drafts/a.md and 1 more").await;
     assert_built(&world, &Told::new(3, &["drafts/a.md", "index.md"])).await;
     assert_eq!(world.builds().len(), 2);
 
-    // A marked push changes the page. Then the daemon is killed, and a draft comes: it brings the page along.
+    // A marked push changes the page. Then the daemon is killed, and a draft comes: its build includes the page.
     let marked = Told::new(4, &["index.md"]).saying("Not now [skip ci]");
     assert_passed_over(&world, &marked, "every commit of the push has a skip marker: [skip ci]").await;
     world.daemon.kill();
@@ -94,10 +94,10 @@ async fn drafts_make_no_builds_and_what_waits_behind_them_is_not_forgotten() {
     assert_eq!(world.builds().len(), 3);
     let explained = text(&world.daemon.run(&["explain", &commit(6)]).stdout);
     assert!(explained.contains(outside), "{explained}");
-    // Told again, it is answered as before.
+    // Redelivered, it is answered as before.
     assert_passed_over(&world, &Told::new(6, &["drafts/a.md"]), outside).await;
 
-    // A page is pushed and dropped by a person; the next draft brings it along.
+    // A page is pushed and dropped by a person; the next draft's build includes it.
     let (status, state, _) = tell(&world, &Told::new(7, &["index.md"])).await;
     assert_eq!((status, state.as_str()), (202, "waiting"));
     assert!(world.daemon.run(&["drop", "acme/web"]).status.success());
@@ -142,7 +142,7 @@ async fn what_a_program_pushes_waits_for_a_person() {
     // It pushes once more, and then a person a draft: the build holds both.
     assert_passed_over(&world, &Told::by("renovate[bot]", 4, &["go.mod"]), by).await;
     assert_built(&world, &Told::new(5, &["drafts/a.md"])).await;
-    // Its own drafts leave nothing behind.
+    // Its own drafts leave nothing to build.
     assert_passed_over(&world, &Told::by("renovate[bot]", 6, &["drafts/b.md"]), by).await;
     let outside = "no file matches `paths`: drafts/a.md";
     assert_passed_over(&world, &Told::new(7, &["drafts/a.md"]), outside).await;

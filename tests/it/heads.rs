@@ -72,12 +72,12 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// A question to the remote that is under way.
+/// A question to the remote in flight.
 struct Question {
     remote: Arc<str>,
     id: u64,
     answered_at: Timestamp,
-    /// What the remote showed, where it was read when it was asked; None: it is read when it answers.
+    /// What the remote showed, if it was read when asked; None: it is read when it answers.
     read: Option<BTreeMap<GitRef, CommitId>>,
     fails: bool,
 }
@@ -87,7 +87,7 @@ struct History {
     settings: Settings,
     driver: VirtualDriver,
     now: Timestamp,
-    /// Where the refs truly are.
+    /// Where the refs actually point.
     remote: BTreeMap<GitRef, CommitId>,
     /// Where they were before their newest push.
     before: BTreeMap<GitRef, CommitId>,
@@ -97,7 +97,7 @@ struct History {
     late: Vec<(Timestamp, NewEvent)>,
     questions: Vec<Question>,
     triggered: Vec<BuildId>,
-    /// What was the newest commit of a ref when its last build was asked for.
+    /// A ref's newest commit when its last build was requested.
     built: BTreeMap<GitRef, CommitId>,
     /// Refs that are back, unheard, where they are known to be. A build in between may be of another commit: a known
     /// gap, until the next build.
@@ -135,7 +135,7 @@ impl History {
             recovered: 0,
         };
         history.conclude(step);
-        // The first look, from which all begins.
+        // The first look, with which everything starts.
         history.advance(Duration::from_secs(1));
         assert!(history.triggered.is_empty() && history.recovered == 0, "the first look builds nothing");
         history
@@ -162,7 +162,7 @@ impl History {
         self.commits += 1;
         let after = self.before.get(git_ref).filter(|_| back).cloned().unwrap_or_else(|| commit(self.commits));
         let before = self.remote.insert(git_ref.clone(), after.clone());
-        // No source says it of a forced push, a new ref or a tag.
+        // No source reports it for a forced push, a new ref or a tag.
         let outside = outside && !back && before.is_some() && git_ref.kind() == RefKind::Branch;
         let good = self.good.entry(git_ref.clone()).or_default();
         if !outside {
@@ -357,7 +357,7 @@ fn commit(number: u32) -> CommitId {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, rng_seed: crate::seeds::histories_seed(), ..ProptestConfig::default() })]
 
-    /// R11: no push is lost because its webhook was, and none is built for ever.
+    /// R11: no push is lost because its webhook was lost, and none is built for ever.
     #[test]
     fn every_ref_is_built_where_it_points(ops in vec(op(), 1..50)) {
         let mut history = History::new();

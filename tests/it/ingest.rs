@@ -1,4 +1,4 @@
-//! GitHub's webhook: who is believed, what is built, and what is answered without building.
+//! GitHub's webhook: who is trusted, what is built, and what is answered without building.
 
 use reqwest::Method;
 use serde_json::{Value, json};

@@ -16,7 +16,7 @@ fn data(stage: &Stage) -> PathBuf {
 fn exports(data: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(data.join("exports")).map(|entries| entries.flatten().map(|entry| entry.path()));
     let mut paths: Vec<PathBuf> = entries.into_iter().flatten().collect();
-    // One that is being written has another name.
+    // One still being written has another name.
     paths.retain(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("state-")));
     paths.sort();
     paths
@@ -95,7 +95,7 @@ async fn an_export_follows_a_change_soon_and_a_kill_leaves_it() {
     let metrics = stage.daemon.until("/metrics", "counted", counts).await;
     assert!(metrics.as_str().expect("text").contains("\ncoalesced_journal_restored 0\n"), "{metrics}");
     stage.daemon.kill();
-    // What the process did between its export and its end is written down by the next one.
+    // The next process exports what the last one did between its export and its end.
     let before = exports(&data(&stage)).len();
     stage.daemon.restart().await;
     let (status, _) = stage.daemon.post("/v1/pause", &json!({ "reason": "a reason to look for" })).await;
@@ -132,18 +132,18 @@ async fn pushes_that_were_open_when_the_journal_was_damaged_are_built() {
     assert!(health["restored"]["why"].as_str().expect("a sentence").contains("may be lost"), "{health:#}");
     let (_, metrics) = stage.daemon.get("/metrics").await;
     assert!(metrics.as_str().expect("text").contains("\ncoalesced_journal_restored 1\n"));
-    // The delivery is known still, and its receipt whole.
+    // The delivery is still known, and its receipt complete.
     let (status, again) = stage.daemon.push(&Push::to_branch("master", 1)).await;
     assert_eq!((status, &again["repeated"]), (202, &Value::Bool(true)));
     stage.daemon.until_at_rest().await;
     assert!(stage.has_built(&Push::to_branch("master", 1).after));
     let (_, receipt) = stage.daemon.get(&format!("/v1/events/{id}")).await;
     assert_eq!(receipt["state"], "built", "{receipt:#}");
-    // What comes now has a number that was never given before.
+    // A new event has a number that was never used before.
     let answer = stage.push(&Push::to_branch("master", 2)).await;
     assert!(answer["receipts"][0]["id"].as_str().expect("an id") > id.as_str());
 
-    // When somebody has looked at it, all is well.
+    // Once acknowledged, health is good again.
     assert_eq!(stage.daemon.terminate(), Some(0));
     std::fs::remove_dir_all(&aside(&data(&stage))[0]).expect("removed");
     stage.daemon.restart().await;
@@ -226,7 +226,7 @@ async fn the_check_finds_a_flipped_byte_in_an_export_and_tells_which_is_whole() 
     assert_eq!(nowhere.status.code(), Some(74));
 }
 
-/// The disk refuses once: whoever waits hears 503, the process ends, and the next one has all that was answered 202.
+/// The disk fails once: waiting senders get 503, the process ends, and the next one has all that was answered 202.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn storage_that_fails_ends_the_process_and_loses_nothing_that_was_answered() {
     if !strace_is_usable() {
@@ -249,7 +249,7 @@ async fn storage_that_fails_ends_the_process_and_loses_nothing_that_was_answered
     assert!(events.as_array().expect("a list").len() >= accepted as usize);
 }
 
-/// The service manager hears nothing more from a daemon whose disk hangs, so it ends it.
+/// A daemon whose disk hangs stops notifying the service manager, which ends it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_write_that_hangs_stops_the_feeding_of_the_watchdog() {
     if !strace_is_usable() {
@@ -296,7 +296,7 @@ async fn a_write_that_hangs_stops_the_feeding_of_the_watchdog() {
     pushing.abort();
 }
 
-/// A start that makes a large journal small is killed at each move of files; what was stored is there after it.
+/// A start that compacts a large journal is killed at each file move; what was stored is still there.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_kill_while_the_journal_is_made_small_loses_nothing() {
     if !strace_is_usable() {
@@ -316,7 +316,7 @@ async fn a_kill_while_the_journal_is_made_small_loses_nothing() {
         ("data/journal.new", "rename:signal=KILL:when=1"),
     ] {
         let mut line = under_strace(kill);
-        // A descriptor is known by its whole path, an argument as it is written.
+        // A descriptor is known by its full path, an argument as written.
         let whole = stage.daemon.directory.path().join(path);
         line.extend(["-P", path, "-P", whole.to_str().expect("text")].map(str::to_owned));
         line.extend([BINARY, "serve", "--config", "coalesced.toml"].map(str::to_owned));

@@ -1,4 +1,4 @@
-//! Whole journeys through the real binary and an emulated Docker Hub: what a user would see, told as short stories.
+//! Whole journeys through the real binary and an emulated Docker Hub: what a user would see, as short stories.
 
 mod entrances;
 mod operators;
@@ -177,7 +177,7 @@ async fn a_trigger_that_is_gone_blocks_the_image_and_goes_on_accepting() {
     assert!(answer["receipts"][0]["why"].as_str().is_some_and(|why| why.starts_with("blocked: 404")), "{answer:#}");
     let (status, health) = world.daemon.get("/health").await;
     assert_eq!((status, &health["status"]), (200, &json!("degraded")));
-    // A person who has mended it says: now.
+    // A person has fixed it and says: now.
     assert!(world.daemon.run(&["start", "acme/web"]).status.success());
     world.daemon.until_at_rest().await;
     assert!(!world.builds_holding(2).is_empty());
@@ -204,7 +204,7 @@ async fn somebody_elses_build_takes_its_place_and_ours_waits() {
     let world = World::new(HubSettings { build_time, ..quick(Mode::Classic, TakesTip::WhenTriggered) }).await;
     world.push(1).await;
     world.daemon.until("/v1/images/acme/web", "running", |lane| !lane["running"].is_null()).await;
-    // A row made within four seconds after the call would be followed as one that may be of it.
+    // A build made within four seconds after the call would be followed as possibly ours.
     tokio::time::sleep(Duration::from_secs(6)).await;
     world.hub.foreign_build(&world.image, &master());
     world.daemon.until("/v1/images/acme/web", "foreign", |lane| lane["foreign"] != json!([])).await;

@@ -1,4 +1,4 @@
-//! `kill -9` at random moments of the real binary's life, under load, in one directory that lives through all of it.
+//! `kill -9` at random moments of the real binary's life, under load, in one directory that survives all of it.
 //!
 //! `KILLS=1000` kills more often than a test run does.
 

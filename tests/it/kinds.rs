@@ -21,7 +21,7 @@ fn the_files_of_the_kinds_are_formatted() {
             "run: rustfmt --edition 2024 src/backend/*.rs src/source/*.rs\n{}",
             String::from_utf8_lossy(&output.stdout)
         ),
-        // Where it is not installed nothing can be said.
+        // If rustfmt is not installed, nothing can be checked.
         Err(error) => assert_eq!(error.kind(), ErrorKind::NotFound, "{error}"),
     }
 }

@@ -1,4 +1,4 @@
-//! Everything that can become of a trigger call, through the real client: the last push is built all the same.
+//! Every outcome of a trigger call, through the real client: the last push is still built.
 
 use coalesced::emulator::Fault;
 use serde_json::{Value, json};

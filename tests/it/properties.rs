@@ -220,7 +220,7 @@ impl History {
         for record in &step.changes().records {
             match &record.fact {
                 Fact::Opened { .. } => self.opened += 1,
-                // A silent discard, or a row that vanished, is a call whose effect nobody knew.
+                // A silent discard, or a build that vanished, is a call whose effect was unknown.
                 Fact::NeverStarted { reason, .. } => {
                     self.uncertain_calls += 1;
                     self.unverified |= *reason == EndReason::Unverified;

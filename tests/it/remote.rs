@@ -64,7 +64,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// HTTP, by `git http-backend`. With `authorization`, whoever does not send that header gets a 401.
+    /// HTTP, by `git http-backend`. With `authorization`, a client that doesn't send that header gets a 401.
     pub(crate) fn http(root: &Path, authorization: Option<&str>) -> Self {
         let (root, authorization) = (root.to_owned(), authorization.map(ToOwned::to_owned));
         Self::serve(move |connection, questions| http(connection, &root, authorization.as_deref(), questions))
@@ -174,6 +174,6 @@ fn http(connection: TcpStream, root: &Path, authorization: Option<&str>, questio
     let head = String::from_utf8_lossy(&output[..end]);
     let status = head.lines().find_map(|line| line.strip_prefix("Status: ")).unwrap_or("200 OK");
     write!(connection, "HTTP/1.1 {status}\r\nConnection: close\r\n{head}\r\n\r\n").expect("an answer");
-    // Whoever has gone is no failure of ours.
+    // A client that disconnects is not our failure.
     let _ = connection.write_all(&output[end + 4..]);
 }

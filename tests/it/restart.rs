@@ -91,7 +91,7 @@ async fn a_kill_right_after_the_call_began_costs_one_build_at_most() {
     }
 }
 
-/// The call had its effect, nobody has heard the answer, and the daemon dies in its doubt.
+/// The call had its effect, its answer was lost, and the daemon dies while uncertain.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_kill_while_a_call_is_uncertain_costs_one_build_at_most() {
     for fault in [Fault::LoseAnswer, Fault::LoseTrigger] {

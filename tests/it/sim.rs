@@ -1,4 +1,4 @@
-//! Runs the simulation: a fixed set of histories, then fresh ones for `SIM_SECONDS` (none unless told). `SEED=n` plays one.
+//! Runs the simulation: a fixed set of histories, then fresh ones for `SIM_SECONDS` (none by default). `SEED=n` plays one.
 
 // The table of marks is for the long run alone (`examples/simulation.rs`).
 #[allow(dead_code)]

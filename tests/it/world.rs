@@ -1,7 +1,7 @@
 //! A scheduler on the journal's twin in virtual time, and a small language to converse with it.
 //!
 //! A scenario is blocks of commands, each followed by `----` and everything that was decided in answer. Moments
-//! are told as the time since the start. The commands:
+//! are given as the time since the start. The commands:
 //!
 //! ```text
 //! image NAME [quiet=30s] [max_wait=10m] [prequeue=no] [observes=no] [source=start|trigger|unknown]

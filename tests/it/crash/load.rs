@@ -1,4 +1,4 @@
-//! Clients that push, each on a connection of its own that stays open, and what they were answered.
+//! Clients that push, each on its own persistent connection, and the answers they got.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -16,10 +16,10 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 /// The most events of one page.
 const PAGE: usize = 1_000;
 
-/// What was pushed, over all the lives of a daemon.
+/// What was pushed, across all of a daemon's lives.
 #[derive(Clone)]
 pub(crate) struct Load {
-    /// Keeps a connection open for each of those that push at the same time.
+    /// Keeps a connection open for each concurrent client.
     client: reqwest::Client,
     newest: Arc<AtomicU32>,
     book: Arc<Mutex<Book>>,
@@ -28,11 +28,11 @@ pub(crate) struct Load {
 #[derive(Default)]
 struct Book {
     acknowledged: BTreeMap<u32, Acknowledged>,
-    /// Nobody knows whether these were taken in.
+    /// It is unknown whether these were accepted.
     unanswered: BTreeSet<u32>,
 }
 
-/// The events that a push was answered with.
+/// The events in a push's answer.
 pub(crate) type Acknowledged = Vec<String>;
 
 impl Default for Load {
@@ -42,14 +42,14 @@ impl Default for Load {
 }
 
 impl Load {
-    /// What somebody else's clients were answered.
+    /// The answers that another instance's clients got.
     pub(crate) fn of(acknowledged: BTreeMap<u32, Acknowledged>) -> Self {
         let newest = AtomicU32::new(acknowledged.keys().next_back().copied().unwrap_or(0));
         let book = Book { acknowledged, ..Book::default() };
         Self { client: client(), newest: Arc::new(newest), book: Arc::new(Mutex::new(book)) }
     }
 
-    /// Starts so many clients against this address; each pushes until `pushes` are made or nobody answers.
+    /// Starts so many clients against this address; each pushes until `pushes` are made or the server stops answering.
     pub(crate) fn begin(&self, clients: usize, pushes: usize, url: &str) -> JoinSet<()> {
         let mut running = JoinSet::new();
         for _ in 0..clients {
@@ -65,7 +65,7 @@ impl Load {
         running
     }
 
-    /// Makes one push; the status that it was answered with, None where there was no answer.
+    /// Makes one push; returns the answer's status, None if there was no answer.
     pub(crate) async fn push_next(&self, url: &str) -> Option<u16> {
         let number = self.newest.fetch_add(1, Ordering::Relaxed) + 1;
         self.book().unanswered.insert(number);
@@ -90,8 +90,8 @@ impl Load {
         self.book().acknowledged.clone()
     }
 
-    /// Every push after `since` that was acknowledged answers as repeated, with the same events; one that had no
-    /// answer made all of its events or none. Answers with the newest number, for the next time.
+    /// Every acknowledged push after `since` is answered as repeated, with the same events; one that had no
+    /// answer made all of its events or none. Returns the newest number, for the next call.
     pub(crate) async fn check_repeated(&self, since: u32, url: &str) -> u32 {
         let newest = self.newest.load(Ordering::Relaxed);
         let (acknowledged, unanswered) = {
@@ -109,13 +109,13 @@ impl Load {
             let events = self.get(url, &format!("/v1/events?delivery={delivery}")).await;
             let events = events.as_array().expect("a list").len();
             assert!(events == 0 || events == IMAGES.len(), "push {number} is torn: {events} events");
-            // From here on it is like any other: what it was is known, and not asked again.
+            // From here on it is like any other: its answer is known, and not asked for again.
             self.book().unanswered.remove(&number);
         }
         newest
     }
 
-    /// Every acknowledged event is listed once, and no delivery is torn. Answers with how many there are.
+    /// Every acknowledged event is listed once, and no delivery is torn. Returns how many there are.
     pub(crate) async fn check_listed(&self, url: &str) -> usize {
         let listed = self.listed(url).await.expect("the events are listed");
         let missing = self.missing_of(&listed);
@@ -134,7 +134,7 @@ impl Load {
         get(&self.client, url, path).await
     }
 
-    /// The events that a daemon lists, with their deliveries; what it says where it lists none. What is listed must be
+    /// The events that a daemon lists, with their deliveries, or its error. What is listed must be
     /// what was pushed.
     pub(crate) async fn listed(&self, url: &str) -> Result<BTreeMap<String, String>, String> {
         let mut events = BTreeMap::new();
@@ -173,7 +173,7 @@ fn client() -> reqwest::Client {
     reqwest::Client::builder().no_proxy().timeout(ANSWER_LIMIT).build().expect("a client")
 }
 
-/// None where the connection ended; a hang is a failure.
+/// None if the connection ended; a hang is a failure.
 async fn send(client: &reqwest::Client, url: &str, number: u32) -> Option<(u16, Value)> {
     let push = push(number);
     let body = push.body();

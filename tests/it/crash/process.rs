@@ -1,4 +1,4 @@
-//! The real binary as it is started and ended in these tests: at any moment, and under a tracer where wanted.
+//! Starts and ends the real binary in these tests: at any moment, and under a tracer if wanted.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::binary::{found, serve};
 use crate::daemon::PATIENCE;
 
-/// A database that does not answer is given up by the daemon after a minute.
+/// The daemon gives up a database that does not answer after a minute.
 const START_PATIENCE: Duration = Duration::from_secs(75);
 
 /// A daemon in a directory that outlives it.
@@ -19,7 +19,7 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts it and waits for nothing. `under`: a program that starts it in its own place, with its arguments.
+    /// Starts it without waiting. `under`: a program to run it under, with its arguments.
     pub(crate) fn spawn(directory: &Path, under: &[String]) -> Self {
         let begun = Instant::now();
         let child = serve(directory, under).spawn().expect("the binary runs");
@@ -39,7 +39,7 @@ impl Process {
         self.child.id()
     }
 
-    /// How long it took to be ready, or with what it ended before.
+    /// How long it took to be ready, or the status with which it ended before.
     pub(crate) async fn until_ready(&mut self) -> Result<Duration, ExitStatus> {
         loop {
             if let Some(status) = self.ended() {
@@ -64,7 +64,7 @@ impl Process {
         self.child.try_wait().expect("it was ours")
     }
 
-    /// Waits until it has ended by itself; None where it lives longer than that.
+    /// Waits until it has ended by itself; None if it lives longer than that.
     pub(crate) async fn until_ended(&mut self, limit: Duration) -> Option<ExitStatus> {
         let begun = Instant::now();
         loop {

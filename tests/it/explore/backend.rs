@@ -18,7 +18,7 @@ pub(crate) struct Build {
     pub source: Option<Source>,
     pub started_at: Option<i64>,
     pub ended_at: Option<i64>,
-    /// Given up after nobody could look for it for long: it may still hold a place, and no one can know.
+    /// Given up after it could not be looked for, for long: it may still hold a place, and that can't be known.
     pub excused: bool,
 }
 

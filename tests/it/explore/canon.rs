@@ -104,7 +104,7 @@ impl Canon<'_> {
 
     fn lane(&mut self) {
         let lane = self.lane;
-        // Where refs point matters only with a remote; the last build only for what an operator is told.
+        // Where refs point matters only with a remote; the last build only for notices.
         let LaneState { image: _, keys, heads: _, heads_by: _, queued, running, foreign, claimed: _, .. } = lane;
         // How long builds take matters only for what has waited for longer than `max_wait`: see below.
         let LaneState { hold, refusal, overlaps, last_build: _, build_time_ms: _, .. } = lane;
@@ -258,7 +258,7 @@ impl Canon<'_> {
         });
         self.option(watch.next_at, Self::ahead);
         self.number(ms(watch.wait));
-        // How long nobody could look matters only for what is older than that.
+        // The time without a look matters only for what is older than that.
         let since = moment(world.since);
         let moments = |live: &Live| [live.record.triggered_at, live.record.started_at, live.missing_since];
         let is_older = self.lane.lives().flat_map(moments).flatten().any(|at| at < since);

@@ -12,7 +12,7 @@ type Rows = BTreeMap<Arc<[u8]>, Arc<[u8]>>;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Disk {
     rows: Arc<Rows>,
-    /// A wrong design: rows of keys are not written.
+    /// A wrong design: entries of keys are not written.
     forgets_keys: bool,
 }
 

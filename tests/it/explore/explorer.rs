@@ -1,5 +1,5 @@
 //! Every state that a small scope allows: the real scheduler, its journal, crashes and a back-end, breadth first, so that
-//! what is found wrong is told by its shortest story.
+//! what is found wrong is reported with its shortest story.
 
 mod backend;
 mod canon;
@@ -79,8 +79,8 @@ pub(crate) fn story_of(wrong: Wrong, threads: usize) -> Option<String> {
     small().into_iter().find_map(|scope| explore(&Scope { wrong: Some(wrong), ..scope }, threads, |_, _| {}).err())
 }
 
-/// Explores a scope to its end, or to the first broken promise, which is told as a story. `told` hears of each layer: how
-/// many turns it is from the beginning, and how many states are in it.
+/// Explores a scope to its end, or to the first broken promise, reported as a story. Calls `told` per layer: how
+/// many turns it is from the start, and how many states it has.
 pub(crate) fn explore(scope: &Scope, threads: usize, told: impl Fn(u32, usize)) -> Result<Count, String> {
     let known = Known::new();
     let begin = World::new(scope);

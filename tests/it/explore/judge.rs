@@ -14,7 +14,7 @@ use super::ledger::Wanting;
 use super::scope::Scope;
 use super::world::World;
 
-/// An orphan's row of this age can't be taken for a build of a later call.
+/// An orphaned build of this age can't be taken for a later call's.
 const ORPHAN_MS: i64 = 600_000;
 
 impl World {
@@ -138,7 +138,7 @@ impl World {
         }
     }
 
-    /// I1, I7: what a sender is told is on disk, and is always the same.
+    /// I1, I7: what a sender is answered is on disk, and is always the same.
     pub(crate) fn answered(&mut self, ticket: Ticket, decision: &Decision) -> Result<(), String> {
         let stored = self.sent[usize::try_from(ticket.0).expect("few")].seq;
         let receipt = match decision {

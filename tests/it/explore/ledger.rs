@@ -55,7 +55,7 @@ pub(crate) struct Books {
     /// Builds that there truly were.
     pub made: u8,
     pub crashes: u8,
-    /// Calls of which nobody could know whether they had their effect.
+    /// Calls whose effect could not be known.
     pub uncertain: u8,
     pub vanished: u8,
     pub unreadable: u8,
@@ -63,6 +63,6 @@ pub(crate) struct Books {
     pub contradicted: u8,
     /// Builds that hold nothing that an earlier one didn't, where the source is taken at the trigger.
     pub superfluous: u8,
-    /// Refs of which an accepted event is in no source yet.
+    /// Refs with an accepted event that is in no source yet.
     pub unsatisfied: [bool; REFS],
 }

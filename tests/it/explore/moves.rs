@@ -68,7 +68,7 @@ pub(crate) enum CallFate {
     AcceptedShownLate,
     /// It has its effect; the answer is lost.
     AnswerLost,
-    /// It never arrives, and nobody can know.
+    /// It never arrives, and that can't be known.
     Lost,
     RefusedForNow,
     /// It is answered OK, and thrown away.
@@ -189,7 +189,7 @@ impl World {
         self.left.waits > 0 && something_goes_on && self.next_wake().is_some_and(|due| next < due)
     }
 
-    /// Until when time may go on: everything takes its time, and no more.
+    /// How far time may advance: everything takes its time, and no longer.
     fn limit(&self) -> Option<i64> {
         let call = self.call.as_ref().map(|call| call.at + CALL_MS);
         let questions = self.questions.iter().map(|asked| asked.at + QUESTION_MS).min();

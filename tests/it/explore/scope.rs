@@ -7,7 +7,7 @@ use coalesced::model::{CommitId, GitRef, ImageName, Timestamp};
 use coalesced::scheduler::Settings;
 use coalesced::scheduler::policy::{LabelRule, Policy};
 
-/// Moments are told as milliseconds since this one.
+/// Moments are given as milliseconds since this one.
 pub(crate) const START: Timestamp = Timestamp::from_millis(1_795_428_000_000);
 /// The world's moments are multiples of this; more than the tolerance for clocks, so that "at the same moment" and
 /// "surely before" are both met.
@@ -18,11 +18,11 @@ pub(crate) const QUESTION_MS: i64 = 20_000;
 pub(crate) const LATE_MS: i64 = 40_000;
 pub(crate) const LINGER_MS: i64 = 20_000;
 pub(crate) const BUILD_MS: i64 = 20_000;
-/// How long after its call a row that shows late is hidden.
+/// How long after its call a late build stays hidden.
 pub(crate) const HIDDEN_MS: i64 = 20_000;
 /// No event waits so long: what is ranked by its age is not explored.
 pub(crate) const MAX_WAIT: Duration = Duration::from_mins(10);
-/// How long nobody may be able to look, until a call is given up.
+/// How long the back-end may be unreadable until a call is given up.
 pub(crate) const UNCERTAIN_MS: i64 = 60_000;
 
 /// The two refs.
@@ -61,10 +61,10 @@ pub(crate) struct Scope {
     pub at_start: bool,
     /// What the daemon believes of that.
     pub source_taken: SourceTaken,
-    /// Rows say which commit was built.
+    /// Builds say which commit was built.
     pub commits: bool,
     pub prequeue: bool,
-    /// Rows are told apart by labels.
+    /// Builds are told apart by labels.
     pub labels: bool,
     pub wrong: Option<Wrong>,
     pub names: Names,
@@ -89,7 +89,7 @@ pub(crate) enum Wrong {
     LostMeansRefused,
     /// Deliveries are not recognised when they come again.
     EveryDeliveryIsNew,
-    /// Rows of keys are not written.
+    /// Entries of keys are not written.
     KeysAreNotWritten,
 }
 

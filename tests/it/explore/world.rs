@@ -215,7 +215,7 @@ impl World {
                 self.questions.push(Asked { id: question, at: self.at, seen: None });
                 Ok(())
             }
-            // At once: so no state has a notice that waits, and none differs by what an operator is told.
+            // At once: so no state has a pending notice, and none differs by its notices.
             Effect::Deliver { notice, .. } => {
                 self.step(Some(Input::Delivered { id: notice.id, result: Ok(()) }), How::Lives, scope)
             }

@@ -1,4 +1,4 @@
-//! What comes in: signed deliveries, taps of a phone, calls of the API.
+//! What comes in: signed deliveries, taps of a phone, API calls.
 
 use coalesced::emulator::{Mode, TakesTip};
 use coalesced::model::GitRef;
@@ -89,7 +89,7 @@ async fn a_tap_of_the_phone_gets_a_line_that_a_person_can_read() {
     let world = World::new(quick(Mode::Classic, TakesTip::WhenStarted)).await;
     world.hub.push(&world.image, &master(), commit_id(1));
     let address = world.daemon.url.strip_prefix("http://").expect("an address").to_owned();
-    // As the applet makes it: no User-Agent, and quotes as a phone types them.
+    // As the applet sends it: no User-Agent, and quotes as a phone types them.
     let body = "{\u{201c}reason\u{201d}: \u{201c}tuning the style\u{201d}}";
     let request = format!(
         "POST /buttons/phone HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {BUTTON}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",

@@ -28,11 +28,11 @@ async fn the_commands_tell_what_happens_and_their_exit_codes_too() {
     assert_eq!(code(&["--token", "test-token-of-nobody", "status"]), Some(77));
     assert_eq!(code(&["man"]), Some(0));
     assert_eq!(code(&["completions", "bash"]), Some(0));
-    // A second daemon on the same directory is told so.
+    // A second daemon on the same directory reports the conflict.
     let second = world.daemon.run(&["serve", "--config", "coalesced.toml"]);
     assert_eq!(second.status.code(), Some(74));
     assert!(text(&second.stderr).contains("another coalesced"), "{}", text(&second.stderr));
-    // One that is told of two directories does not choose between them.
+    // Given two directories, a client does not choose between them.
     let torn = run_in(world.daemon.directory.path(), &["--data-dir", "no", "serve", "--config", "coalesced.toml"]);
     assert_eq!(torn.status.code(), Some(2), "{}", text(&torn.stderr));
     assert!(text(&torn.stderr).contains("change data_dir"), "{}", text(&torn.stderr));
@@ -42,7 +42,7 @@ async fn the_commands_tell_what_happens_and_their_exit_codes_too() {
 }
 
 #[test]
-fn a_mistake_in_the_configuration_is_told_with_its_place_and_a_cure() {
+fn a_configuration_error_is_reported_with_its_place_and_a_fix() {
     let directory = tempfile::tempdir().expect("a directory");
     let made = run_in(directory.path(), &["init", "--image", "acme/web", "--repository", "github.com/acme/web"]);
     assert_eq!(made.status.code(), Some(0), "{}", text(&made.stderr));

@@ -190,7 +190,7 @@ fn apply(content: &mut Vec<u8>, change: &Change) {
 }
 
 impl Image {
-    /// The data directory below `root` as it is.
+    /// The data directory below `root`, unchanged.
     pub(crate) fn of(root: &Path) -> Self {
         let mut image = Self::default();
         let mut folders = vec![root.join("data")];

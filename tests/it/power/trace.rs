@@ -56,7 +56,7 @@ pub(crate) enum Record {
     Acknowledged {
         events: Vec<String>,
     },
-    /// Any other answer: whoever answers is ready.
+    /// Any other answer: the server is ready.
     Answered,
     /// It was asked to end.
     Ending,
@@ -114,7 +114,7 @@ impl Reader<'_> {
         }
     }
 
-    /// A call whose end was never told may have happened.
+    /// A call whose end was never reported may have happened.
     fn or_unfinished(&mut self, thread: u32, call: &str) {
         if let Some((call, _)) = call.rsplit_once(" = ?") {
             let call = call.trim_end().trim_end_matches(')').trim_end_matches("<unfinished ...>");
@@ -144,7 +144,7 @@ impl Reader<'_> {
         }
     }
 
-    /// `presumed`: nobody knows how it ended; it is taken to have done all that it was asked.
+    /// `presumed`: its end is unknown; it is assumed to have done all that it was asked.
     fn ended(&mut self, thread: u32, call: &str, presumed: bool) {
         let (call, result) = call.rsplit_once(" = ").expect("a result");
         if result.starts_with('-') {
@@ -222,7 +222,7 @@ impl Reader<'_> {
         self.reading.records.push(record);
     }
 
-    /// The watched file that a call's descriptor, its first argument, stands for.
+    /// The watched file that a call's descriptor, its first argument, refers to.
     fn file_of(&self, arguments: &str) -> Option<String> {
         let (_, path) = arguments.split_once('<').filter(|(number, _)| number.bytes().all(|b| b.is_ascii_digit()))?;
         self.below(&PathBuf::from(text(path.split_once('>')?.0)))

@@ -96,7 +96,7 @@ pub(super) struct Setting {
     pub prequeue: bool,
     pub source_taken: SourceTaken,
     pub build_time: Duration,
-    /// How long a new row stays invisible.
+    /// How long a new build stays invisible.
     pub visible_after: Duration,
     /// Whether builds of one image run one by one.
     pub serial: bool,

@@ -12,7 +12,7 @@ pub(crate) enum Content {
     #[default]
     Inside,
     Outside,
-    /// It carries a skip marker beside that.
+    /// It also carries a skip marker.
     MarkedInside,
     MarkedOutside,
 }
@@ -58,7 +58,7 @@ pub(crate) fn left_behind<'a>(passed: &PassedOver, pushes: &'a [Push], builds: &
     let own = pushes.iter().position(|push| push.commit == passed.commit)?;
     let needed = pushes[..=own].iter().rposition(|push| push.inside)?;
     let holds = |build: &TrueBuild| {
-        // Thrown away and shown as failed: red, and told so.
+        // Thrown away and shown as failed: a failure, and reported as one.
         let shown_failed = build.outcome == Some(coalesced::build::Outcome::Failure) && build.started_at.is_none();
         let begun_at = if shown_failed { Some(build.created_at) } else { build.started_at };
         // Cancelled before it took its source, after it had begun: a person's word.

@@ -94,7 +94,7 @@ pub(crate) struct History<'a> {
     commits: u64,
     wanting: BTreeMap<Seq, Wanting>,
     passed_over: Vec<PassedOver>,
-    /// What the operator is to be told and has not received yet.
+    /// The notices that the operator has not received yet.
     undelivered: BTreeSet<NoticeId>,
     receipts: BTreeMap<Ticket, Fingerprint>,
     first_receipts: BTreeMap<Fingerprint, (Seq, u32)>,
@@ -109,7 +109,7 @@ pub(crate) struct History<'a> {
     overdue: BTreeSet<BuildId>,
     /// Builds whose call has been made.
     called: BTreeSet<BuildId>,
-    /// The call of which nobody could know whether it had its effect.
+    /// The call whose effect could not be known.
     unclear_calls: BTreeSet<BuildId>,
     clock_changes: Vec<i64>,
     /// Builds that a person asked to cancel.
@@ -136,7 +136,7 @@ pub(crate) struct History<'a> {
     unclear: u64,
     steps: u64,
     uncertain: u64,
-    /// Builds whose events were opened again because nobody saw them begin.
+    /// Builds whose events were reopened because their start was never seen.
     given_up: BTreeSet<BuildId>,
     broken: Option<String>,
     pub(crate) marks: Marks,

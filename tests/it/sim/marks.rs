@@ -1,4 +1,4 @@
-//! Which rare branches a run has reached, told by facts, notices and states alone: no switch for tests is in the core.
+//! Which rare branches a run has reached, judged by facts, notices and states alone: the core has no switch for tests.
 
 use std::collections::BTreeMap;
 

@@ -26,9 +26,9 @@ pub(crate) struct Setting {
     pub labels: bool,
     pub retry_failed: u32,
     pub account_limit: Option<u32>,
-    /// A list shows no more than this many rows, and says how far back it goes.
+    /// A list shows at most this many builds, and says how far back it goes.
     pub list_max: usize,
-    /// Answers to triggers name the row.
+    /// Answers to triggers name the build.
     pub names_rows: bool,
     /// An ignored trigger is answered with "pending already".
     pub says_pending: bool,
@@ -128,7 +128,7 @@ pub(crate) enum QuestionFate {
     Unavailable,
     /// No answer ever comes.
     Silence,
-    /// The answer comes when nobody waits for it any more.
+    /// The answer comes when it is no longer awaited.
     TooLate,
 }
 

@@ -1,5 +1,5 @@
 //! What a history's daemon saw and decided, written in the language of `world.rs` as far as that can express it.
-//! What it can't stands as a comment.
+//! What it can't express becomes a comment.
 
 use std::fmt::Write;
 use std::time::Duration;

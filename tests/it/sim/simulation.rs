@@ -42,7 +42,7 @@ pub(crate) struct Sums {
     pub calls: u64,
     /// Builds of ours that there truly were.
     pub builds: u64,
-    /// Calls of which nobody could know whether they had their effect.
+    /// Calls whose effect could not be known.
     pub uncertain: u64,
     /// Builds that ran though they had been given up, so that their events were built again.
     pub superfluous: u64,
@@ -92,7 +92,7 @@ pub(crate) fn in_summary(mark: &str) -> bool {
         .any(|kind| mark.starts_with(kind))
 }
 
-/// Plays the history of one number. A failure is told with the shortest history that still shows it.
+/// Plays the history of one number. A failure is reported with the shortest history that still shows it.
 pub(crate) fn play(seed: u64, tally: &mut Tally) -> Result<(), String> {
     let mut random = Random::new(seed);
     let setting = plan::setting(&mut random);

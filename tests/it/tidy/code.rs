@@ -66,13 +66,13 @@ impl Source {
         strip(&text, false)
     }
 
-    /// Without comments and without what stands in quotes.
+    /// Without comments and quoted text.
     pub(super) fn bare(&self) -> String {
         strip(&self.text, true)
     }
 }
 
-/// Takes out comments, and strings where told; lines stay where they are.
+/// Removes comments, and strings if asked; lines stay where they are.
 fn strip(text: &str, strings: bool) -> String {
     let chars: Vec<char> = text.chars().collect();
     let mut out = String::with_capacity(text.len());
@@ -132,7 +132,7 @@ fn raw(rest: &[char]) -> usize {
 }
 
 #[test]
-fn comments_and_strings_are_told_from_code() {
+fn comments_and_strings_are_distinguished_from_code() {
     let text = "a // b\nc /* d */ \"e // \\\" f\" 'g' r#\"h\"i\"# j<'k> '\\'' l";
     assert_eq!(strip(text, false), "a  \nc   \"e // \\\" f\" 'g' r#\"h\"i\"# j<'k> '\\'' l");
     assert_eq!(strip(text, true), "a  \nc         j<'k>   l");

@@ -2,7 +2,7 @@
 
 use super::code::sources;
 
-/// A kind, and how it is spelled in code, in lower case and without what stands between its words.
+/// A kind, and its spelling in code, in lower case and without separators between its words.
 const KINDS: &[&str] = &["dockerhub", "github"];
 
 /// Where kinds may be named, and why. A folder ends with a slash.

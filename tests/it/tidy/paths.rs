@@ -1,5 +1,5 @@
 //! What each file of `src/` names of the others: all paths that begin with `crate`, `self` or `super`, with what parents
-//! hand on by `use` traced to where it stands. Code of tests is left out.
+//! hand on by `use` traced to where it stands. Test code is left out.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -41,7 +41,7 @@ impl Arrows {
     }
 }
 
-/// The file in which what is named stands.
+/// The file that holds the named item.
 fn resolve(
     path: &[String],
     modules: &BTreeSet<Module>,

@@ -57,7 +57,7 @@ pub(super) fn row(now: Timestamp, text: &str) -> Option<BackendBuild> {
     let mut part = || parts.next().filter(|part| !part.is_empty());
     let label = part().map(ToOwned::to_owned);
     let commit = part().map(commit);
-    // A row without a moment was made just now.
+    // A build without a moment was made just now.
     let created_at = created.map_or(now, |span_text| START.plus(span(span_text)));
     Some(BackendBuild {
         label,

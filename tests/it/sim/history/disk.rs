@@ -1,16 +1,16 @@
-//! The journal's twin, which holds every row to the size that is safe on the real disk.
+//! The journal's twin, which keeps every entry within the size that is safe on the real disk.
 
 use coalesced::journal::{Committed, JournalError, MemoryJournal, Put, Reader};
 use coalesced::scheduler::Snapshot;
 use coalesced::simulate::Store;
 
-/// A row of the journal stays below this.
+/// A journal entry stays below this.
 const ROW_BYTES_MAX: usize = 8 * 1024;
 
 #[derive(Default)]
 pub(super) struct Disk {
     journal: MemoryJournal,
-    /// The key of a row that was too large.
+    /// The key of an entry that was too large.
     pub(super) too_large: Option<Vec<u8>>,
 }
 

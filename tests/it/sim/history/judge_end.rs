@@ -49,12 +49,12 @@ impl History<'_> {
             let pushes = &self.pushes[&(image.clone(), git_ref.clone())];
             let holds = |number: &usize| {
                 let Some(build) = self.hub.build(*number) else { return false };
-                // Thrown away, and shown as failed: red, and told so.
+                // Thrown away, and shown as failed: a failure, and reported as one.
                 let shown_failed = build.outcome == Some(Outcome::Failure) && build.started_at.is_none();
                 let content =
                     build.commit.as_ref().and_then(|commit| pushes.iter().rposition(|push| push.commit == *commit));
-                // Blind, nobody sees that a person's wish to cancel was granted; and a row that was cancelled while it
-                // waited, beside one of somebody else's that had started, was ended by the same wish.
+                // In blind mode, the effect of a person's cancel can't be seen; and a build that was cancelled while it
+                // waited, next to a foreign one that had started, was ended by the same cancel.
                 let unseen = !self.setting.observes
                     || (self.cancel_asked.contains(&id) && build.started_at.is_none() && !build.foreign);
                 let cancelled = unseen && build.outcome == Some(Outcome::Cancelled);
@@ -98,7 +98,7 @@ impl History<'_> {
             let pushes = &self.pushes[&(passed.image.clone(), passed.git_ref.clone())];
             let builds = self.hub.true_builds(&passed.image);
             if let Some(left) = left_behind(passed, pushes, &builds) {
-                // Told only later, when the ref seemed to be where it had gone unheard: then it opens its key itself.
+                // Delivered later, when the ref seemed to be where it had moved unnoticed: then it opens its key itself.
                 let told_later = |wanting: &Wanting| {
                     let event = &wanting.event;
                     let same =
@@ -124,7 +124,7 @@ impl History<'_> {
         }
     }
 
-    /// I8: a build too many comes of a call of which nobody could know whether it had its effect, and of no other.
+    /// I8: a build too many comes only from a call whose effect could not be known.
     pub(super) fn check_superfluous(&mut self) {
         let mut broken = None;
         for build in &self.given_up {
@@ -148,7 +148,7 @@ impl History<'_> {
         }
     }
 
-    /// Whether a row that was taken for this build has vanished, be it somebody else's.
+    /// Whether a back-end build taken for this one has vanished, even a foreign one.
     pub(super) fn vanished_as(&self, build: BuildId) -> bool {
         let row = self.driver.store().reader().build(build).expect("readable");
         let rows = row.iter().flat_map(|row| &row.backend_ids);

@@ -133,7 +133,7 @@ impl History<'_> {
         self.foreign_at.iter().any(|(of, at)| of == image && decided - at <= NEAR_MS)
     }
 
-    /// Where an event is in none of the rows that were taken for its build: why nobody could know better.
+    /// If an event is in none of the builds that were taken for its build: why that could not be known.
     pub(super) fn known_gap(&self, build: BuildId, rows: &[usize]) -> Option<&'static str> {
         if !self.setting.observes && rows.is_empty() {
             return Some("known gap: I2, blind, and the call had no effect");
@@ -160,12 +160,12 @@ impl History<'_> {
         None
     }
 
-    /// Rows are dated by a clock that was set otherwise since the call: those of before may seem to be of after.
+    /// The clock that dates builds was changed since the call: earlier builds may seem later.
     pub(super) fn clock_changed(&mut self) {
         self.clock_changes.push(self.at);
         let mut images = Vec::new();
         for lane in self.driver.scheduler().lanes() {
-            // One whose row the answer named has not been seen, either, until a list shows it.
+            // One whose build the answer named has not been seen, either, until a list shows it.
             let unseen = |live: &Live| live.record.backend_ids.is_empty() || live.named;
             if let Some(queued) = lane.queued.as_ref().filter(|queued| unseen(&queued.live)) {
                 self.astray.insert(queued.live.record.id);
@@ -219,7 +219,7 @@ impl History<'_> {
     }
 }
 
-/// A build that nobody could see any more is given up, and may go on.
+/// A build that can no longer be seen is given up, and may go on.
 pub(super) fn gives_up(fact: &Fact) -> bool {
     match fact {
         Fact::NeverStarted { outcome: Outcome::NotStarted, reason, .. } => *reason != EndReason::NotShown,

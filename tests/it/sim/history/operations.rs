@@ -17,7 +17,7 @@ use super::{History, Pending, world};
 /// Ids of deliveries that came before under another, and marks of their bodies, begin here.
 const OTHER_IDS: u64 = 1 << 40;
 const BODIES: u64 = 1 << 48;
-/// Calls and questions that take this long on either way are told as a trouble.
+/// Calls and questions that take this long either way are reported as trouble.
 const SLOW_MS: i64 = 14_000;
 
 impl History<'_> {

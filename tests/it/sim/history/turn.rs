@@ -148,7 +148,7 @@ impl History<'_> {
         }
     }
 
-    /// One more point at which the process may die; true where it does.
+    /// A point at which the process may die; true if it does.
     pub(super) fn dies(&mut self, where_: &'static str) -> bool {
         let Some((after, down, clock, survive)) = self.crash else { return false };
         if after > 0 {
@@ -161,13 +161,13 @@ impl History<'_> {
         true
     }
 
-    /// What was in memory is gone. What is on its way to the Hub may still have its effect; nobody hears of it.
+    /// What was in memory is gone. Calls on their way to the Hub may still take effect; their answers are lost.
     pub(super) fn restart(&mut self) {
         let (down, clock, survive) = self.crashed.take().expect("it died");
         let mut left = BTreeMap::new();
         for (at, pending) in std::mem::take(&mut self.queue) {
             match pending {
-                // A request made while nobody listens is lost: its sender saw no answer.
+                // A request made while the daemon is down is lost: its sender saw no answer.
                 Pending::Arrive(_) if at.0 > self.at + down => drop(left.insert(at, pending)),
                 Pending::Arrive(_) => self.marks.hit("fault: a delivery is lost with the process"),
                 Pending::CallEffect(request, _) if survive => {
@@ -182,7 +182,7 @@ impl History<'_> {
         let back_at = self.at + down;
         while let Some(((at, _), _)) = self.queue.first_key_value() {
             self.at = self.at.max(*at);
-            // Nobody is there to take in what comes back.
+            // No process is there to receive the answer.
             drop(self.take_due());
             self.queue.retain(|_, pending| matches!(pending, Pending::CallEffect(..) | Pending::CancelEffect(..)));
         }
