@@ -1,7 +1,7 @@
 //! The checked configuration: what the rest of the program sees of it, and how it is read from a file.
 //!
-//! A text becomes a [`Config`] with every default in its place, or all of its mistakes at once. Nothing is read
-//! later: a configuration that was accepted can't fail afterwards. Must never show a secret, not even in a mistake.
+//! A text becomes a [`Config`] with all defaults filled in, or a list of all its mistakes. Nothing is read later: an
+//! accepted configuration can't fail afterwards. Must never show a secret, not even in a mistake.
 
 mod access;
 pub(crate) mod backend;
@@ -40,26 +40,26 @@ pub use secret::Secret;
 
 use crate::model::Timestamp;
 
-/// Everything that is configured, checked, with every default in its place.
+/// The whole configuration, checked, with all defaults filled in.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The file that it came from; None for the demo's.
+    /// The file it came from; None for the demo's.
     pub file: Option<PathBuf>,
-    /// What needs a restart to change.
+    /// What can change only at a restart.
     pub fixed: Fixed,
     /// What may change while the daemon runs.
     pub rules: Rules,
-    /// What is allowed but unwise: shown by `check` and logged at start.
+    /// What is allowed but unwise: shown by `check` and logged at startup.
     pub warnings: Vec<String>,
 }
 
-/// The configuration of this directory.
+/// The configuration file in the working directory.
 pub const FILE_HERE: &str = "coalesced.toml";
-/// The configuration of this machine.
+/// The system-wide configuration file.
 pub const FILE_OF_SYSTEM: &str = "/etc/coalesced/coalesced.toml";
 
 impl Config {
-    /// What an operator must know, on that day, of the kinds of back-end that the images use.
+    /// What an operator must know, on that day, about the kinds of back-end that the images use.
     pub fn notices(&self, today: Timestamp) -> Vec<String> {
         let by_kind: BTreeMap<_, _> =
             self.rules.images.values().map(|image| (image.backend.kind(), &image.backend)).collect();

@@ -75,28 +75,28 @@ impl Run for Args {
             (Ok(sentence), false) => terminal::print(sentence),
             (Err(_), false) => Ok(()),
         };
-        // A red build is told by the exit code even where nobody reads the output any more.
+        // The exit code reports a failed build even if the output is no longer read.
         verdict.map_err(CliError::Failed)?;
         Ok(printed?)
     }
 }
 
-/// What is printed of a request that is not followed.
+/// Prints a request that is not followed.
 fn acceptance(receipt: &Receipt) -> String {
     let id = plain(&receipt.id);
     format!("{id} {}\nfollow it with: coalesced explain {id}", receipt::fate(receipt))
 }
 
-/// How the following ended: the last receipt, and a sentence for success or failure.
+/// How following ended: the last receipt, and a sentence for success or failure.
 struct End {
     answer: Answer<Receipt>,
     verdict: Result<String, String>,
 }
 
-/// The waits between two questions: short while things change, longer while they don't.
+/// The waits between two queries: short while things change, longer while they don't.
 const POLL_MIN: Duration = Duration::from_millis(200);
 const POLL_MAX: Duration = Duration::from_secs(2);
-/// How long the daemon may be gone, for example while it restarts, before `--wait` gives up.
+/// How long the daemon may be unreachable, for example while it restarts, before `--wait` gives up.
 const OUTAGE_MAX: Duration = Duration::from_mins(1);
 
 #[expect(clippy::disallowed_methods, reason = "how long it takes is shown; nothing is decided by it")]
@@ -113,7 +113,7 @@ async fn follow<W: Write>(
     let mut wait = POLL_MIN;
     loop {
         match stage_of(client, &answer.value).await {
-            // A build that ended badly may just have opened its events again: only what is seen twice is believed.
+            // A build that ended badly may just have reopened its events: only what is seen twice is believed.
             Ok(stage) if stage.end == Some(false) && stage.phase != last.phase => {
                 wait = POLL_MIN;
                 last = stage;
@@ -151,10 +151,10 @@ fn tolerate_outage<W: Write>(
     Ok(())
 }
 
-/// Where an event stands on its way.
+/// An event's progress.
 #[derive(Debug, PartialEq, Eq)]
 struct Stage {
-    /// Differs when something happened, and not when only time passed.
+    /// Changes when something happens, and not when only time passes.
     phase: String,
     sentence: String,
     /// Whether it ended, and well.

@@ -1,7 +1,7 @@
 //! The daemon's HTTP API, as the commands use it.
 //!
-//! Each answer is kept as the text that came, for `--json`, and as the value that it means. Nothing here writes to
-//! the terminal, and nothing here repeats a call: the commands decide that.
+//! Each answer is kept as the received text, for `--json`, and as the parsed value. Nothing here writes to the
+//! terminal, and nothing here repeats a call: the commands decide that.
 
 use std::error::Error as _;
 use std::time::Duration;
@@ -16,16 +16,16 @@ use crate::config::Secret;
 use crate::model::{BuildId, ImageName};
 use crate::status::{BuildView, LaneView, Receipt, Reloaded};
 
-/// How long a connection may take to come about.
+/// How long connecting may take.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// How long a whole call may take: more than the 30 s that the daemon gives a request.
 const CALL_LIMIT: Duration = Duration::from_secs(40);
-/// The most bytes of an answer: a page of a thousand receipts is about one megabyte.
+/// The most bytes in an answer: a page of a thousand receipts is about one megabyte.
 const ANSWER_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// The random bytes of an idempotency key.
 const KEY_BYTES: usize = 16;
 
-/// The way to one daemon.
+/// A client of one daemon.
 #[derive(Debug)]
 pub(super) struct Client {
     http: reqwest::Client,
@@ -33,14 +33,14 @@ pub(super) struct Client {
     token: Option<Secret>,
 }
 
-/// An answer as it came, and what it means.
+/// An answer as received, and its parsed value.
 #[derive(Debug)]
 pub(super) struct Answer<T> {
     pub(super) text: String,
     pub(super) value: T,
 }
 
-/// The body of a wish for a build.
+/// The body of a build request.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct BuildRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -63,7 +63,7 @@ pub(super) struct VerbRequest {
     pub(super) lasting: Option<String>,
 }
 
-/// What a verb answers: the lane that it went to, or all of them.
+/// The answer to a verb: the lane that it applied to, or all of them.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum OneOrAll {
@@ -76,16 +76,16 @@ pub(super) type Query = Vec<(&'static str, String)>;
 
 impl Client {
     pub(super) fn new(target: Target) -> Result<Self, ClientError> {
-        // An error means that somebody in this process has installed one already: as good.
+        // An error means that this process has installed one already, which is as good.
         let _installed = rustls::crypto::ring::default_provider().install_default();
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("coalesced/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_LIMIT)
             .timeout(CALL_LIMIT)
-            // A redirect would carry the token to where nobody said that it may go.
+            // A redirect would carry the token to an address that it is not meant for.
             .redirect(reqwest::redirect::Policy::none());
         if target.url.starts_with("http:") {
-            // Without TLS no roots are needed, and a machine that has none must not fail for that.
+            // Without TLS no roots are needed, and a machine without any must not fail because of that.
             builder = builder.tls_certs_only([]);
         }
         if is_this_machine(&target.url) {
@@ -119,7 +119,7 @@ impl Client {
         self.get(&format!("/v1/builds/{id}"), &[]).await
     }
 
-    /// Asks for a build. The random key makes it one event even where something between repeats the call.
+    /// Requests a build. The random key makes it one event even if a proxy repeats the call.
     pub(super) async fn ask_for_build(
         &self,
         image: &ImageName,
@@ -136,7 +136,7 @@ impl Client {
         self.call(self.request(Method::POST, "/v1/reload", &[])?).await
     }
 
-    /// Does a verb to one image, or to all.
+    /// Applies a verb to one image, or to all.
     pub(super) async fn act(
         &self,
         verb: &str,
@@ -199,7 +199,7 @@ impl Client {
         ClientError::Unreachable { url: self.url.clone(), detail }
     }
 
-    /// What an answer that is no success says; `application/problem+json` says it in words.
+    /// The text of an unsuccessful answer; `application/problem+json` has it in words.
     fn refusal(&self, status: StatusCode, text: &str) -> ClientError {
         let problem: Problem = serde_json::from_str(text).unwrap_or_default();
         if !problem.mistakes.is_empty() {
@@ -233,14 +233,14 @@ struct Problem {
     mistakes: Vec<String>,
 }
 
-/// Whether the address is one of this machine, to which no proxy leads.
+/// Whether the address is on this machine, which must not be reached through a proxy.
 fn is_this_machine(url: &str) -> bool {
     let host = url.parse::<Url>().ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
     host == "localhost" || address.is_ok_and(|address| address.is_loopback() || address.is_unspecified())
 }
 
-/// The cause at the bottom of an error, without the layers that only say "error sending request".
+/// The root cause of an error, without the layers that only say "error sending request".
 fn innermost(error: &reqwest::Error) -> String {
     let mut cause = error.source();
     let mut text = error.to_string();
@@ -251,7 +251,7 @@ fn innermost(error: &reqwest::Error) -> String {
     text
 }
 
-/// Why a call to the daemon came to nothing.
+/// Why a call to the daemon failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     #[error("no daemon answers at {url} ({detail}); start it with 'coalesced serve', or pass another --url")]
@@ -284,7 +284,7 @@ impl ClientError {
         }
     }
 
-    /// Whether the same call may well go through a little later: the daemon is being started again.
+    /// Whether the same call may succeed a little later: the daemon may be restarting.
     pub(super) fn may_pass(&self) -> bool {
         matches!(self, Self::Unreachable { .. } | Self::Unavailable { .. })
     }

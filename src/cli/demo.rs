@@ -1,8 +1,8 @@
 //! `coalesced demo`: what coalesced is for, without an account or a configuration.
 //!
-//! An emulated Docker Hub, the daemon in a temporary directory, and real pushes of a blog, signed as GitHub signs
-//! and sent at their own times, only faster. At the end the emulated Docker Hub says what it truly built, and
-//! what it would have made of the same pushes alone.
+//! An emulated Docker Hub, the daemon in a temporary directory, and real pushes to a blog, signed as GitHub signs and
+//! sent at their original times, only faster. At the end the emulated Docker Hub reports what it truly built, and what
+//! it would have made of the same pushes alone.
 
 mod report;
 mod trace;
@@ -45,15 +45,15 @@ const SECRET: &str = "test-secret-of-the-demo-webhook";
 const BUTTON: &str = "test-token-of-the-demo-button";
 const USERNAME: &str = "mrraph";
 const PASSWORD: &str = "test-token-of-the-demo-hub";
-/// The policy of the demo, before it is made faster: the defaults.
+/// The demo's policy, before it is sped up: the defaults.
 const QUIET: Duration = Duration::from_secs(30);
 const MAX_WAIT: Duration = Duration::from_mins(10);
 /// How long a build of the blog takes.
 const BUILD_TIME: Duration = Duration::from_mins(5);
-/// After the last push everything must have been built within this time, by the clock on the wall.
+/// After the last push everything must be built within this wall-clock time.
 const REST_LIMIT: Duration = Duration::from_mins(1);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// Beyond it a build takes less time than a question about it.
+/// Beyond this speed a build takes less time than a query about it.
 const SPEED_MAX: f64 = 1_500.0;
 
 /// Runs the demo; fails if a push was lost.
@@ -75,7 +75,7 @@ impl Run for Args {
     }
 }
 
-/// The emulated Docker Hub, the daemon and who pushes.
+/// The emulated Docker Hub, the daemon and the sender of pushes.
 struct Demo {
     hub: EmulatedHub,
     daemon: Daemon,
@@ -111,7 +111,7 @@ impl Demo {
         Ok(Self { hub, daemon, client, image, git_ref, settings, speed, talks, _directory: directory })
     }
 
-    /// Lets everything happen at its time, waits until nothing is left to do, and looks at the truth.
+    /// Plays everything at its time, waits until nothing is left to do, and looks at the truth.
     async fn play(self, happenings: &[Happening]) -> Result<Outcome, CliError> {
         self.say(&format!(
             "Emulated Docker Hub at {}, daemon at {}.\n\
@@ -144,7 +144,7 @@ impl Demo {
         Ok(Outcome::new(happenings, &truth, counters, alone, took))
     }
 
-    /// A push as GitHub sends it: JSON, signed over the raw bytes, with an id of its own.
+    /// A push as GitHub sends it: JSON, signed over the raw bytes, with its own id.
     async fn push(&self, commit: &str, before: &str) -> Result<String, CliError> {
         let head = json!({
             "id": commit, "message": "Tune the style", "timestamp": "2021-08-29T08:09:50Z",
@@ -223,13 +223,13 @@ impl Demo {
 
     fn say(&self, text: &str) {
         if self.talks {
-            // Whoever closed the terminal has seen enough.
+            // If the terminal was closed, its user has seen enough.
             let _ = std::io::stdout().lock().write_all(text.as_bytes());
         }
     }
 }
 
-/// The daemon's configuration: what a user would write, with spans divided by the speed.
+/// The daemon's configuration: what a user would write, with durations divided by the speed.
 fn configuration(hub: &EmulatedHub, trigger_url: &str, speed: f64) -> String {
     let span = |real: Duration| {
         // Whole microseconds: a configuration takes no fractions.

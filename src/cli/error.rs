@@ -10,16 +10,16 @@ use crate::config::ConfigError;
 use crate::daemon::DaemonError;
 use crate::journal::JournalError;
 
-/// Why a command failed. Shown as one line behind `coalesced: `; never holds a secret.
+/// Why a command failed. Shown as one line after `coalesced: `; never holds a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum CliError {
     /// The thing asked for failed: a red build, an unknown event, a demo that lost a push.
     #[error("{0}")]
     Failed(String),
-    /// The arguments parse, but make no sense together.
+    /// The arguments parse, but don't make sense together.
     #[error("{0}")]
     Usage(String),
-    /// Each mistake is a line of its own that begins with `file:line:column:`.
+    /// Each mistake is a separate line that begins with `file:line:column:`.
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error(transparent)]
@@ -38,7 +38,7 @@ pub enum CliError {
 }
 
 impl CliError {
-    /// The number that the process ends with.
+    /// The exit code of the process.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Failed(_) | Self::Journal(JournalError::NotEmpty { .. }) => exit::FAILED,
@@ -52,12 +52,12 @@ impl CliError {
         }
     }
 
-    /// Whether its text begins with a place in a file, which nothing may stand before.
+    /// Whether its text begins with a position in a file, so that no prefix may be added.
     pub fn names_its_place(&self) -> bool {
         matches!(self, Self::Config(ConfigError::Mistakes(_)) | Self::Client(ClientError::Misconfigured { .. }))
     }
 
-    /// Whether the reader of our output has seen enough, as in `coalesced events | head`: nothing is printed then.
+    /// Whether the reader of our output has closed it, as in `coalesced events | head`: nothing is printed then.
     pub fn is_silent(&self) -> bool {
         matches!(self, Self::Output(error) if error.0.kind() == io::ErrorKind::BrokenPipe)
     }

@@ -41,7 +41,7 @@ impl Run for Args {
     }
 }
 
-/// What the name means: first as an event, then as a commit, then as a delivery, which may have any name.
+/// What the name means: an event, else a commit, else a delivery, which may have any name.
 async fn find(client: &Client, name: &str) -> Result<Option<Answer<Vec<Receipt>>>, ClientError> {
     if name.parse::<EventId>().is_ok() {
         match client.event(name).await {
@@ -60,7 +60,7 @@ async fn find(client: &Client, name: &str) -> Result<Option<Answer<Vec<Receipt>>
     Ok((!answer.value.is_empty()).then_some(answer))
 }
 
-/// The builds that the receipts name, each asked for once. One that is forgotten is missing here.
+/// The builds named by the receipts, each fetched once. Forgotten ones are missing.
 async fn builds_of(client: &Client, receipts: &[Receipt]) -> Result<BTreeMap<BuildId, BuildView>, ClientError> {
     let mut builds = BTreeMap::new();
     for build in receipts.iter().filter_map(|receipt| receipt.build) {

@@ -57,7 +57,7 @@ fn whole_ref(text: &str) -> Result<GitRef, NameError> {
     if text.starts_with("refs/") { text.parse() } else { GitRef::branch(text) }
 }
 
-/// A moment, or how long ago it was.
+/// A time, or how long ago it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Since {
     Ago(Duration),

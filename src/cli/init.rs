@@ -1,6 +1,7 @@
 //! `coalesced init`: writes a first configuration with fresh secrets, and prints what to paste where.
 //!
-//! The file is readable by its owner alone from its first moment. Each secret is printed once, here, and nowhere else.
+//! Only the owner can read the file, from the moment it is created. Each secret is printed once, here, and nowhere
+//! else.
 
 mod text;
 
@@ -42,11 +43,11 @@ pub(super) struct Args {
 
 /// The random bytes in a secret: as many as the SHA-256 that GitHub's signature is made with.
 const SECRET_BYTES: usize = 32;
-/// Read and write for the owner, nothing for anybody else.
+/// Read and write for the owner, nothing for others.
 const OWNER_ONLY: u32 = 0o600;
-/// Why a file that is there is left alone.
+/// Why an existing file is left alone.
 const EXISTS: &str = "it exists already; --force replaces it, and the secrets in it are lost";
-/// Stands for the image's name until somebody fills it in.
+/// Placeholder for the image's name.
 const IMAGE_EXAMPLE: &str = "namespace/name";
 
 /// Writes the file, then prints what to paste to standard output.
@@ -58,7 +59,7 @@ impl Run for Args {
     }
 }
 
-/// What the file and the printed text are filled with.
+/// The values filled into the file and the printed text.
 struct Facts {
     image: String,
     repository: String,
@@ -77,7 +78,7 @@ fn init(args: &Args, out: &mut impl Write) -> Result<(), CliError> {
     Ok(())
 }
 
-/// Checks every argument by the rules of the configuration, so that what is written can be loaded.
+/// Checks every argument by the configuration's rules, so that the written file can be loaded.
 fn facts(args: &Args) -> Result<Facts, CliError> {
     let usage = |option: &str, why: String| CliError::Usage(format!("{option}: {why}"));
     let image = args.image.as_ref().map_or(IMAGE_EXAMPLE, ImageName::as_str).to_owned();
@@ -110,7 +111,7 @@ fn fresh_secret() -> Result<String, CliError> {
     Ok(hex::encode(bytes))
 }
 
-/// Makes the file whole or not at all; an existing one is replaced by a rename, only when forced.
+/// Creates the complete file or nothing; an existing one is replaced by a rename, and only if forced.
 fn write_file(path: &Path, content: &str, force: bool) -> Result<(), CliError> {
     let failed = |source| CliError::Io { what: format!("failed to write {}", path.display()), source };
     if !force {
@@ -124,13 +125,13 @@ fn write_file(path: &Path, content: &str, force: bool) -> Result<(), CliError> {
     let beside = PathBuf::from(beside);
     create(&beside, content).map_err(failed)?;
     fs::rename(&beside, path).map_err(|source| {
-        // Best effort: the error to tell is that of the rename.
+        // Best effort: the error to report is the rename's.
         let _ = fs::remove_file(&beside);
         failed(source)
     })
 }
 
-/// Creates a file that didn't exist, nor was a link; nobody but its owner can open it at any moment.
+/// Creates a file that must not exist, not even as a link; at no moment can anyone but its owner open it.
 fn create(path: &Path, content: &str) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(path)?;
     let written = file.write_all(content.as_bytes()).and_then(|()| file.sync_all());

@@ -1,6 +1,6 @@
 //! `coalesced journal`: exports, imports and checks the stored state.
 //!
-//! The only commands that open the journal: they are for a daemon that is stopped. `check` changes nothing.
+//! The only commands that open the journal: they are for a stopped daemon. `check` changes nothing.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -97,8 +97,7 @@ impl Run for Args {
 }
 
 impl Whose {
-    /// The directory that was named, else that of the named configuration, else the first that there is where
-    /// daemons usually have theirs.
+    /// The named directory, else the one in the named configuration, else the first existing one of the usual places.
     fn data_dir(&self, reach: &Reach) -> Result<PathBuf, CliError> {
         let named = reach.data_dir.as_ref().filter(|dir| !dir.as_os_str().is_empty());
         if let (None, Some(path)) = (named, &self.config) {
@@ -160,7 +159,7 @@ fn look(args: &CheckArgs, data_dir: &Path) -> Result<(), CliError> {
     Err(CliError::Failed(format!("the journal of {} is not sound; {cure}", data_dir.display())))
 }
 
-/// The findings, a line each.
+/// The findings, one line each.
 fn report(findings: &Findings) -> String {
     let mut text = String::new();
     let mut line = |what: std::fmt::Arguments<'_>| writeln!(text, "{what}").expect("a String takes all");

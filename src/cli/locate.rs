@@ -1,6 +1,6 @@
 //! Finds the daemon: its address and a token, given as options or left by the daemon in its data directory.
 //!
-//! A token found in the daemon's file is never sent to another address than the one beside it.
+//! A token from the daemon's file is sent only to the address in the same file.
 
 use std::ffi::OsStr;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use super::exit;
 use crate::client_file::{ClientFile, ClientFileError};
 use crate::config::Secret;
 
-/// Which daemon to speak to.
+/// Which daemon to talk to.
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Which daemon")]
 pub struct Reach {
@@ -29,15 +29,16 @@ fn secret(text: &str) -> Result<Secret, std::convert::Infallible> {
     Ok(Secret::new(text.to_owned()))
 }
 
-/// A daemon's address, and what to show there.
+/// A daemon's address, and the token to send there.
 #[derive(Clone, Debug)]
 pub struct Target {
-    /// Holds no password, no query and no slash at its end: it may be shown.
+    /// Contains no password, no query and no trailing slash, so it may be shown.
     pub url: String,
     pub token: Option<Secret>,
 }
 
-/// Where a daemon may have left its file, without --data-dir: in the working directory's data directory, or a service's.
+/// Where a daemon may have left its file, without --data-dir: in the working directory's data directory, or a
+/// service's.
 const USUAL_DATA_DIRS: [&str; 2] = ["./coalesced-data", "/var/lib/coalesced"];
 
 impl Reach {
@@ -46,12 +47,12 @@ impl Reach {
         self.find_in(&self.places(std::env::var_os("STATE_DIRECTORY").as_deref()))
     }
 
-    /// A data directory that was named is the only one asked: another daemon is never taken in its place.
+    /// If a data directory is named, only that one is searched: another daemon is never used instead.
     pub(super) fn places(&self, state_directory: Option<&OsStr>) -> Vec<PathBuf> {
         if let Some(named) = self.data_dir.as_ref().filter(|dir| !dir.as_os_str().is_empty()) {
             return vec![named.clone()];
         }
-        // systemd may name several there, with colons between.
+        // systemd may name several, separated by colons.
         let of_unit = state_directory.and_then(|dirs| std::env::split_paths(dirs).next());
         let of_unit = of_unit.filter(|dir| !dir.as_os_str().is_empty());
         of_unit.into_iter().chain(USUAL_DATA_DIRS.map(PathBuf::from)).collect()
@@ -76,7 +77,7 @@ impl Reach {
     }
 }
 
-/// The address without a slash at its end; None where it is no plain http or https address.
+/// The URL without a trailing slash; None if it is not a plain http or https URL.
 fn checked(text: &str) -> Option<String> {
     let url: reqwest::Url = text.parse().ok()?;
     let plain = url.username().is_empty() && url.password().is_none() && url.query().is_none();
@@ -84,7 +85,7 @@ fn checked(text: &str) -> Option<String> {
     fits.then(|| url.as_str().trim_end_matches('/').to_owned())
 }
 
-/// The first file there is. One that can't be read is an error only where no other is found.
+/// The first existing file. An unreadable one is an error only if no other is found.
 fn first_file(places: &[PathBuf]) -> Result<ClientFile, LocateError> {
     let mut closed = None;
     for place in places {

@@ -1,4 +1,4 @@
-//! `coalesced man` and `coalesced completions`: made from the definitions of the commands themselves.
+//! `coalesced man` and `coalesced completions`: generated from the definitions of the commands.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -39,18 +39,18 @@ fn man(args: &ManArgs) -> Result<(), CliError> {
     let pages = pages().map_err(failed("failed to make the manual".to_owned()))?;
     match &args.dir {
         Some(dir) => write(&pages, dir).map_err(failed(format!("failed to write the manual to {}", dir.display()))),
-        // One after the other, as `man -l -` shows them.
+        // One after the other, for `man -l -`.
         None => Ok(terminal::print(&pages.into_iter().map(|page| page.text).collect::<String>())?),
     }
 }
 
-/// A page of the manual, and the name of its file: `coalesced-build.1`.
+/// A manual page, and its file name: `coalesced-build.1`.
 struct Page {
     file: String,
     text: String,
 }
 
-/// What every page ends with; the definitions of the commands have no place for it.
+/// The end of every page; the definitions of the commands have no place for it.
 const EVERY_PAGE: &str = r#".SH "EXIT STATUS"
 .TP
 0
@@ -99,7 +99,7 @@ In the data directory: the database, and the three newest exports of its live st
 database of a running daemon. A damaged database is moved to journal.corrupt\-*, and the newest intact export replaces it.
 "#;
 
-/// The pages of commands that read the configuration have this, too.
+/// Added to the pages of commands that read the configuration.
 const CONFIGURED: [&str; 3] = ["coalesced.1", "coalesced-serve.1", "coalesced-check.1"];
 const CONFIGURATION: &str = r#".SH "WHAT IS NOT BUILT"
 These keys of an image, or of [defaults], skip pushes. A skipped push does not cancel earlier ones, and its receipt says
@@ -127,7 +127,7 @@ fn pages() -> io::Result<Vec<Page>> {
     Ok(pages)
 }
 
-/// The page of this command, and of all below it.
+/// The page of this command, and of all its subcommands.
 fn add_pages(command: &clap::Command, pages: &mut Vec<Page>) -> io::Result<()> {
     // The exit codes at the end of `--help` are on every page already.
     let man = Man::new(command.clone().after_long_help(Resettable::Reset));
@@ -161,7 +161,7 @@ impl Run for CompletionArgs {
 mod tests {
     use super::*;
 
-    /// The commands right below this one, less those under an old name.
+    /// The direct subcommands, except those under an old name.
     fn shown(command: &clap::Command) -> impl Iterator<Item = &clap::Command> {
         command.get_subcommands().filter(|below| !below.is_hide_set())
     }
@@ -170,7 +170,7 @@ mod tests {
         shown(&Cli::command()).map(|command| command.get_name().to_owned()).collect()
     }
 
-    /// The commands and those below them, as their pages are called: `build`, `journal`, `journal-check`.
+    /// The commands and their subcommands, by page name: `build`, `journal`, `journal-check`.
     fn names_of_pages() -> Vec<String> {
         let mut names = Vec::new();
         for command in shown(&Cli::command()) {

@@ -1,4 +1,4 @@
-//! `coalesced reload`: the daemon reads its configuration again.
+//! `coalesced reload`: makes the daemon reload its configuration.
 
 use std::io::Write as _;
 
@@ -15,8 +15,8 @@ pub(super) struct Args {
     json: bool,
 }
 
-/// Prints what changed. A configuration with mistakes is not put in force: each is printed at its place, and the exit code
-/// is 78.
+/// Prints what changed. A configuration with mistakes is not put in force: each mistake is printed with its position,
+/// and the exit code is 78.
 impl Run for Args {
     const NEEDS_DAEMON: bool = true;
 

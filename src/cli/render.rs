@@ -1,7 +1,7 @@
-//! Values to text: pure functions, so that what is shown is tested to the letter.
+//! Values to text: pure functions, so that output is tested to the letter.
 //!
-//! Nothing here reads a clock, a terminal or the network. Every text that a stranger may have written passes
-//! [`text::plain`] on its way.
+//! Nothing here reads a clock, a terminal or the network. Any text that a stranger may have written passes through
+//! [`text::plain`].
 
 pub(super) mod history;
 pub(super) mod lane;
@@ -22,14 +22,14 @@ const HELD: Style = AnsiColor::Yellow.on_default();
 const HEADING: Style = Style::new().bold();
 const FAINT: Style = Style::new().dimmed();
 
-/// The digits of a commit that are shown in tables and sentences.
+/// The digits of a commit shown in tables and sentences.
 const COMMIT_DIGITS: usize = 7;
 
 fn commit_name(commit: &CommitId) -> &str {
     commit.as_str().get(..COMMIT_DIGITS).unwrap_or(commit.as_str())
 }
 
-/// The short name of a branch; of a tag with the word, as they may share a name.
+/// The short name of a branch; a tag's has the word 'tag', as a branch may have the same name.
 fn ref_name(git_ref: &GitRef) -> String {
     match git_ref.kind() {
         RefKind::Branch => git_ref.short().to_owned(),
@@ -47,7 +47,7 @@ fn state_word(state: BuildState) -> &'static str {
     }
 }
 
-/// How the build ended, or else where it stands.
+/// How the build ended, or else its state.
 pub(super) fn build_word(build: &BuildView) -> &'static str {
     match build.outcome {
         Some(Outcome::NotStarted) => "not started",
@@ -65,14 +65,14 @@ fn build_style(build: &BuildView) -> Style {
     }
 }
 
-/// `build 41 (master)`; the ref of a foreign build may be unknown.
+/// `build 41 (master)`; a foreign build's ref may be unknown.
 fn build_name(build: &BuildView) -> String {
     let of = build.git_ref.as_ref().map(|git_ref| format!(" ({})", ref_name(git_ref))).unwrap_or_default();
     let foreign = if build.foreign { "foreign " } else { "" };
     format!("{foreign}build {}{of}", build.id)
 }
 
-/// What stands behind a state that was not seen but is taken for granted.
+/// The suffix of a state that was assumed rather than seen.
 fn assumed_mark(assumed: bool) -> &'static str {
     if assumed { " (assumed)" } else { "" }
 }

@@ -17,8 +17,8 @@ pub(super) struct Args {
     pub config: Option<PathBuf>,
 }
 
-/// Serves until SIGTERM or SIGINT, then ends in order: requests under way are answered, what was accepted is on
-/// disk. SIGHUP makes it read the configuration again.
+/// Serves until SIGTERM or SIGINT, then shuts down in order: requests in flight are answered, and what was accepted is
+/// on disk. SIGHUP makes it reload the configuration.
 impl Run for Args {
     const NEEDS_DAEMON: bool = false;
 
@@ -48,9 +48,9 @@ impl Run for Args {
     }
 }
 
-/// Whether both name one directory, or the configuration's would come to be where the other one points.
+/// Whether both name the same directory, or the configuration's would be created where the other one points.
 fn is_same(named: &Path, configured: &Path) -> bool {
-    // What is not there yet has a place below what is.
+    // A path that doesn't exist yet is below one that does.
     let whole = |path: &Path| {
         let path = std::path::absolute(path).ok()?;
         path.ancestors().find_map(|above| Some(above.canonicalize().ok()?.join(path.strip_prefix(above).ok()?)))

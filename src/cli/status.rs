@@ -1,4 +1,4 @@
-//! `coalesced status`: what runs, what waits and why, once or again and again.
+//! `coalesced status`: what runs, what waits and why, once or repeatedly.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ pub(super) struct Args {
     json: bool,
 }
 
-/// How often a watched status is asked for.
+/// How often a watched status is fetched.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
 
 impl Run for Args {
@@ -41,7 +41,7 @@ impl Run for Args {
     }
 }
 
-/// The lanes that were asked for, as they were at one moment.
+/// The requested lanes at one moment.
 struct Picture {
     json: String,
     lanes: Vec<LaneView>,
@@ -65,14 +65,14 @@ impl Picture {
         }
     }
 
-    /// A line a lane, made of what changes only when something happens.
+    /// One line per lane, made of what changes only when something happens.
     fn lines(&self, now: Timestamp) -> Vec<String> {
         self.lanes.iter().map(|lane| lane::change_line(lane, now)).collect()
     }
 }
 
 async fn redraw(client: &Client, first: Picture, args: &Args) -> Result<(), CliError> {
-    // What the terminal showed before would shine through: the screen is cleared once, then only drawn over.
+    // Old content would show through: the screen is cleared once, then only overwritten.
     terminal::print("\x1b[2J")?;
     let mut seen = first;
     let mut heard_at = super::now();
@@ -118,7 +118,7 @@ async fn report_changes(client: &Client, first: Picture, args: &Args) -> Result<
     }
 }
 
-/// The lines that are new, each with the time; and of an image that is gone, that.
+/// The new lines, each with the time; also reports images that are gone.
 fn news(lines: &[String], shown: &[String], now: Timestamp) -> String {
     let at = time::date_and_clock(&now.to_string());
     let image = |line: &str| line.split(':').next().unwrap_or_default().to_owned();

@@ -3,14 +3,14 @@
 //! Progress is one line without a known length, so `indicatif` would replace 40 lines here by four crates, and plain
 //! lines for a log would still be ours.
 //!
-//! Strangers' text (commit messages, names of senders) must pass [`render::text::plain`](super::render::text::plain)
-//! before it comes here: nothing below looks for control characters.
+//! Strangers' text (commit messages, names of senders) must pass through
+//! [`render::text::plain`](super::render::text::plain) first: nothing below looks for control characters.
 
 use std::io::{self, IsTerminal as _, Write};
 
 use clap::builder::styling::Style;
 
-/// Why text did not reach the standard output.
+/// Why text did not reach standard output.
 #[derive(Debug, thiserror::Error)]
 #[error("failed to write to the standard output: {0}")]
 pub struct OutputError(pub(super) io::Error);
@@ -37,17 +37,17 @@ impl Paint {
     }
 }
 
-/// Whether the standard output is a terminal that obeys escape sequences.
+/// Whether standard output is a terminal that understands escape sequences.
 pub(super) fn stdout_redraws() -> bool {
     io::stdout().is_terminal() && !dumb()
 }
 
-/// How many columns the terminal has; None where the output goes elsewhere.
+/// The terminal's width in columns; None if the output goes elsewhere.
 pub(super) fn columns() -> Option<usize> {
     terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0))
 }
 
-/// The same of the standard error, where progress is shown.
+/// The same for standard error, where progress is shown.
 pub(super) fn stderr_redraws() -> bool {
     io::stderr().is_terminal() && !dumb()
 }
@@ -56,20 +56,20 @@ fn dumb() -> bool {
     std::env::var_os("TERM").is_some_and(|term| term == "dumb")
 }
 
-/// Writes text to the standard output, with one line end at its end.
+/// Writes text to standard output, with exactly one trailing newline.
 pub(super) fn print(text: &str) -> Result<(), OutputError> {
     let mut out = io::stdout().lock();
     let written = out.write_all(text.trim_end_matches('\n').as_bytes()).and_then(|()| out.write_all(b"\n"));
     written.and_then(|()| out.flush()).map_err(OutputError)
 }
 
-/// Writes text to the standard output as it is, so that programs find no line end that was not there.
+/// Writes text to standard output unchanged, so that programs see no added newline.
 pub(super) fn print_raw(text: &[u8]) -> Result<(), OutputError> {
     let mut out = io::stdout().lock();
     out.write_all(text).and_then(|()| out.flush()).map_err(OutputError)
 }
 
-/// Shows `text` in place of what a terminal showed before.
+/// Shows `text` in place of what the terminal showed before.
 pub(super) fn redraw(text: &str) -> Result<(), OutputError> {
     let mut out = io::stdout().lock();
     out.write_all(screen(text).as_bytes()).and_then(|()| out.flush()).map_err(OutputError)
@@ -86,7 +86,7 @@ fn screen(text: &str) -> String {
     screen
 }
 
-/// Where the progress of one thing is shown: one line redrawn on a terminal, else a line a change.
+/// Shows the progress of one thing: one redrawn line on a terminal, else one line per change.
 #[derive(Debug)]
 pub(super) struct Progress<W> {
     out: W,
@@ -94,7 +94,7 @@ pub(super) struct Progress<W> {
     shown: String,
 }
 
-/// The columns that a redrawn line may take: one more, and narrow terminals wrap it, and it can't be erased.
+/// The columns that a redrawn line may take: with one more, narrow terminals wrap it, and it can't be erased.
 const PROGRESS_COLUMNS: usize = 79;
 
 impl Progress<io::Stderr> {
@@ -108,8 +108,8 @@ impl<W: Write> Progress<W> {
         Self { out, redraws, shown: String::new() }
     }
 
-    /// Shows how things are. `phase` is what must differ for a plain line to be written: the sentence itself
-    /// counts seconds, and would fill a log.
+    /// Shows the current state. A plain line is written only if `phase` differs: the sentence itself counts seconds,
+    /// and would fill a log.
     pub(super) fn show(&mut self, phase: &str, elapsed: &str, sentence: &str) {
         let text = if self.redraws {
             let line: String = format!("{elapsed}  {sentence}").chars().take(PROGRESS_COLUMNS).collect();
@@ -123,7 +123,7 @@ impl<W: Write> Progress<W> {
         self.write(&text);
     }
 
-    /// Takes the line away again.
+    /// Removes the line again.
     pub(super) fn clear(&mut self) {
         if self.redraws && !self.shown.is_empty() {
             self.write("\r\x1b[2K");
@@ -131,7 +131,7 @@ impl<W: Write> Progress<W> {
         self.shown.clear();
     }
 
-    /// Progress that can't be shown must not end what it is the progress of.
+    /// If progress can't be shown, the operation must go on.
     fn write(&mut self, text: &str) {
         let _unwritable = self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush());
     }

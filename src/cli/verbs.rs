@@ -66,7 +66,7 @@ impl Run for ResumeArgs {
     }
 }
 
-/// A verb that goes to one image only: a type of its own for each, so that the table of commands tells them apart.
+/// A verb that applies to one image only: a type for each, so that the table of commands can distinguish them.
 macro_rules! image_verbs {
     ($($name:ident: $verb:literal;)*) => {
         $(

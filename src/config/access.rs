@@ -1,4 +1,4 @@
-//! How requests come in, and who may send them: `[source.NAME]`, `[button.NAME]`, `[token.NAME]`.
+//! How requests arrive, and who may send them: `[source.NAME]`, `[button.NAME]`, `[token.NAME]`.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ use crate::model::{GitRef, ImageName};
 pub struct SourceConfig {
     /// One of [`crate::source::KINDS`].
     pub kind: &'static str,
-    /// Any may match: rotation.
+    /// Any may match, for rotation.
     pub secrets: Vec<Secret>,
 }
 
@@ -50,7 +50,7 @@ pub enum TokenScope {
     Admin,
 }
 
-/// The longest name of a source, button or token, in bytes: it stands in paths, logs and receipts.
+/// The longest name of a source, button or token, in bytes: it appears in paths, logs and receipts.
 const NAME_BYTES_MAX: usize = 64;
 
 pub(super) fn sources(
@@ -89,7 +89,7 @@ pub(super) fn tokens(reader: &mut Reader<'_>, top: &mut Section<'_>, images: &Im
         section.require(reader, "secret", "write the secret that a client sends");
         let secret = secrets::read(reader, section, "secret");
         if let Some(secret) = &secret {
-            // Which of the two a client is would be chance, and so would its scope.
+            // Which of the two a client is would be arbitrary, and so would its scope.
             if let Some((other, _)) = seen.iter().find(|(_, other)| other.matches(secret.expose().as_bytes())) {
                 let text = format!("'secret' is the same as that of [token.{other}], write another one");
                 reader.report.mistake(section.key_at("secret"), text);
@@ -172,7 +172,7 @@ fn source_secrets(reader: &mut Reader<'_>, section: &mut Section<'_>) -> Option<
             None
         }
         DeValue::Array(array) => {
-            // Each is read before any is given up, so that every mistake is found.
+            // All are read before giving up, so that every mistake is found.
             let read: Vec<_> = array.iter().map(|value| secrets::read_value(reader, "secrets", value)).collect();
             read.into_iter().collect()
         }
@@ -191,7 +191,7 @@ fn known_image(reader: &mut Reader<'_>, name: Text<'_>, images: &Images) -> Opti
     None
 }
 
-/// What the button builds: what it says, or the one branch that its image has.
+/// What the button builds: its own setting, or its image's only branch.
 fn button_ref(
     reader: &mut Reader<'_>,
     section: &mut Section<'_>,
@@ -210,7 +210,7 @@ fn button_ref(
         (_, Some(tag)) => (tag.at, GitRef::tag(tag.text)),
         (None, None) if section.has("branch") || section.has("tag") => return None,
         (None, None) => {
-            // An image with a mistake in it can't be asked; its own mistake is said.
+            // An image with a mistake in it can't be asked; its own mistake is reported.
             let image = images.whole.get(image?)?;
             let Some(branch) = image.only_branch() else {
                 section.require(

@@ -1,8 +1,8 @@
-//! A back-end as it is configured, whatever its kind.
+//! A back-end's configuration, whatever its kind.
 //!
-//! A kind says what it is called, how its tables are read and shown, and what it can do. What it reads is kept here
-//! unseen: only the kind itself looks into it again, when it connects. Must never name a kind, nor let a table's
-//! content into a `Debug`: it holds secrets.
+//! A kind defines its name, how its tables are read and shown, and what it can do. What it reads is stored here
+//! opaquely: only the kind itself reads it again, when it connects. Must never name a kind, nor let a table's content
+//! into a `Debug`: it holds secrets.
 
 pub(crate) mod docker_hub;
 
@@ -21,14 +21,14 @@ use crate::scheduler::policy::{AccountName, LabelRule};
 
 /// A kind of back-end, as the configuration knows it.
 pub(crate) trait BackendKind: Sync {
-    /// What `kind = "…"` says, and what its account's table is called where it has one.
+    /// The value of `kind = "…"`, and the name of its account table if it has one.
     fn name(&self) -> &'static str;
 
-    /// The keys of `[image.NAME.backend]` that an image can't do without, as the manual shows them, with
-    /// SECRET where a secret stands. A test reads them.
+    /// The required keys of `[image.NAME.backend]`, as the manual shows them, with SECRET in place of a secret. A test
+    /// reads them.
     fn example(&self) -> &'static str;
 
-    /// Reads an image's table, in which `kind` was read already. None where a mistake was reported.
+    /// Reads an image's table, whose `kind` was already read. None if a mistake was reported.
     fn read(
         &self,
         reader: &mut Reader<'_>,
@@ -36,8 +36,8 @@ pub(crate) trait BackendKind: Sync {
         image: Option<&ImageName>,
     ) -> Option<BackendTable>;
 
-    /// Reads the table at the top of the file that all images of the kind share, with its defaults where it is
-    /// absent. None where the kind has no such table.
+    /// Reads the top-level table that all images of the kind share, with its defaults if it is absent. None if the kind
+    /// has no such table.
     fn account(&self, _reader: &mut Reader<'_>, _top: &mut Section<'_>) -> Option<Account> {
         None
     }
@@ -48,7 +48,7 @@ pub(crate) trait BackendKind: Sync {
     }
 }
 
-/// What a kind read of a table. It alone knows the type; others can tell whether a reload changed it.
+/// What a kind read from a table. Only the kind knows the type; others can check whether a reload changed it.
 pub(crate) trait Keys: Any + Send + Sync {
     fn is_same(&self, other: &dyn Keys) -> bool;
 }
@@ -63,18 +63,18 @@ fn downcast<T: Any>(keys: &dyn Keys) -> Option<&T> {
     (keys as &dyn Any).downcast_ref()
 }
 
-/// What a kind makes of an image's table.
+/// An image's table, as read by a kind.
 pub(crate) struct BackendTable {
     /// What the kind needs to connect.
     pub(crate) keys: Arc<dyn Keys>,
-    /// The keys other than `kind`, with every default and without a secret.
+    /// The keys other than `kind`, with all defaults and without secrets.
     pub(crate) shown: Shown,
     pub(crate) policy: BackendPolicy,
 }
 
-/// What a back-end says of its image's policy.
+/// What a back-end contributes to its image's policy.
 pub(crate) struct BackendPolicy {
-    /// The default only: the operator's word wins.
+    /// Only the default: the operator's setting wins.
     pub(crate) prequeue: bool,
     pub(crate) capabilities: Capabilities,
     /// None: the default.
@@ -85,7 +85,7 @@ pub(crate) struct BackendPolicy {
 }
 
 impl BackendPolicy {
-    /// That of a back-end without an account, labels or a time that its builds take.
+    /// The policy of a back-end without an account, labels or a known build time.
     pub(crate) fn of(capabilities: Capabilities) -> Self {
         Self {
             prequeue: capabilities.has_waiting_place,
@@ -107,7 +107,7 @@ pub struct Account {
     pub(crate) shown: Shown,
 }
 
-/// The accounts by the names of their tables.
+/// The accounts by table name.
 #[derive(Clone, Debug, Default)]
 pub struct Accounts(pub(crate) BTreeMap<&'static str, Account>);
 
@@ -117,12 +117,12 @@ impl Accounts {
         Self(accounts.map(|account| (account.name, account)).collect())
     }
 
-    /// How many builds each may run at once.
+    /// How many builds each account may run at once.
     pub fn limits(&self) -> BTreeMap<AccountName, u32> {
         self.0.values().map(|account| (account.name.into(), account.concurrent_builds)).collect()
     }
 
-    /// What the account's table says, for the kind whose type it is.
+    /// The account's table, for the kind whose type it is.
     pub(crate) fn keys<T: 'static>(&self, name: &str) -> Option<&T> {
         downcast(&*self.0.get(name)?.keys)
     }
@@ -145,17 +145,17 @@ impl BackendConfig {
         self.kind.name()
     }
 
-    /// What the table says, for the kind whose type it is.
+    /// The table's content, for the kind whose type it is.
     pub(crate) fn keys<T: 'static>(&self) -> Option<&T> {
         downcast(&*self.keys)
     }
 
-    /// The table as it is in force.
+    /// The table in force.
     pub(super) fn shown(&self) -> Shown {
         Shown::default().with("kind", self.kind()).and(self.shown.clone())
     }
 
-    /// What an operator must know of its kind on that day.
+    /// What an operator must know about its kind on that day.
     pub(super) fn notice(&self, today: Timestamp) -> Option<String> {
         self.kind.notice(today)
     }
@@ -170,7 +170,7 @@ pub(super) fn read(
 ) -> Option<(BackendConfig, BackendPolicy)> {
     let names: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
     section.require(reader, "kind", &format!("write {}", with_kind(&names)));
-    // Where the kind is not known nothing can be said of the other keys.
+    // If the kind is unknown, nothing can be said about the other keys.
     let word = section.string(reader, "kind")?;
     let Some(kind) = kinds.iter().find(|kind| kind.name() == word.text) else {
         let shown = word.text.escape_debug();

@@ -1,7 +1,7 @@
-//! What is different between two configurations, in the words of their keys.
+//! The differences between two configurations, by their keys.
 //!
-//! Must never show a value: it may be a secret. A key that is added is added here, too: all fields are taken apart, so
-//! that the compiler asks for it.
+//! Must never show a value: it may be a secret. All structs are destructured, so that the compiler asks for each new
+//! key here.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -11,7 +11,7 @@ use super::{ButtonConfig, Fixed, ImageConfig, Rules, SourceConfig, TokenConfig};
 use crate::scheduler::policy::Policy;
 
 impl Fixed {
-    /// The keys that say something else in `other`.
+    /// The keys whose values differ in `other`.
     pub fn changed_keys(&self, other: &Self) -> Vec<&'static str> {
         let Self { listen, data_dir, public_url, connections_max, history, history_events } = self;
         changed([
@@ -26,7 +26,7 @@ impl Fixed {
 }
 
 impl Rules {
-    /// What is different in `new`, one line for each table: `image a/b changed: quiet, backend`.
+    /// What differs in `new`, one line per table: `image a/b changed: quiet, backend`.
     pub fn changes_to(&self, new: &Self) -> Vec<String> {
         let Self { images, sources, buttons, tokens, accounts } = self;
         let mut lines = Vec::new();
@@ -64,7 +64,7 @@ fn changed<const N: usize>(keys: [(&'static str, bool); N]) -> Keys {
 }
 
 fn image(old: &ImageConfig, new: &ImageConfig) -> Keys {
-    // The sets of globs are made of what is written.
+    // The glob sets are built from what is written.
     let ImageConfig { repository, remote, branches: _, branch_globs, tags: _, tag_globs, .. } = old;
     let ImageConfig { skip, paths, ignore_authors, policy: old_policy, backend, .. } = old;
     let digest = |image: &ImageConfig| image.paths.as_ref().map(|filter| filter.digest.clone());

@@ -1,6 +1,6 @@
-//! The configuration as it is in force, to be shown: every default visible, every secret masked.
+//! The configuration in force, for display: every default visible, every secret masked.
 //!
-//! A mask says that there is a secret, never how long it is or a part of it.
+//! A mask shows that there is a secret, but not its length or any part of it.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +28,7 @@ pub struct Effective {
     token: BTreeMap<String, Token>,
 }
 
-/// The other policy keys are shown in each image, where they are in force.
+/// The other policy keys are shown in each image, where they apply.
 #[derive(Serialize)]
 struct Defaults {
     history: String,
@@ -104,7 +104,7 @@ impl Effective {
         }
     }
 
-    /// As TOML that is itself a configuration, but for its masks.
+    /// As TOML that is itself a valid configuration, except for its masks.
     pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
         toml::to_string(self)
     }

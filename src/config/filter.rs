@@ -1,7 +1,7 @@
-//! `paths` and `ignore_authors`: which pushes are passed over for what they touch, or for who made them (semantics R10).
+//! `paths` and `ignore_authors`: which pushes are skipped because of their files or their authors (semantics R10).
 //!
-//! Owns how the two are written. A pattern that could never match is a mistake: a filter that doesn't filter is
-//! worse than none.
+//! Owns the syntax of both. A pattern that could never match is a mistake: a filter that doesn't filter is worse than
+//! none.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::reader::glob::globs;
 use super::reader::section::{Reader, Section, Text};
 
-/// The files that an image is built from, by their paths from the top of the repository.
+/// The files that an image is built from, by their paths from the root of the repository.
 #[derive(Clone, Debug)]
 pub struct PathFilter {
     include: GlobSet,
@@ -19,13 +19,13 @@ pub struct PathFilter {
     /// As written, for `check`.
     pub include_globs: Vec<String>,
     pub exclude_globs: Vec<String>,
-    /// Stands for the globs: what was passed over by others is to be looked at anew.
+    /// Fingerprint of the globs: pushes skipped by other globs must be looked at again.
     pub digest: Arc<str>,
 }
 
-/// What `include` is where nothing is written: every file.
+/// The default of `include`: every file.
 pub(super) const EVERY_FILE: &str = "**";
-/// The longest author's name, in bytes. GitHub's accounts have 39 at most, with `[bot]` behind it for an app's.
+/// The longest author name, in bytes. GitHub's accounts have at most 39, plus `[bot]` for an app's.
 const AUTHOR_BYTES_MAX: usize = 100;
 
 impl PathFilter {
@@ -40,7 +40,7 @@ impl PathFilter {
         }
     }
 
-    /// Whether the image is built from this file. What is excluded is so whatever includes it.
+    /// Whether the image is built from this file. `exclude` always wins.
     pub fn holds(&self, file: &str) -> bool {
         self.include.is_match(file) && !self.exclude.is_match(file)
     }
@@ -50,7 +50,7 @@ impl PathFilter {
     }
 }
 
-/// The inner None: every file counts. The outer None: not written, or a mistake was reported.
+/// Inner None: every file counts. Outer None: not written, or a mistake was reported.
 #[expect(clippy::option_option, reason = "every file and not written are different answers")]
 pub(super) fn paths(reader: &mut Reader<'_>, section: &mut Section<'_>) -> Option<Option<PathFilter>> {
     let value = section.value("paths")?;
@@ -106,7 +106,7 @@ fn never_matches(pattern: &str, key: &str) -> Option<String> {
     }
 }
 
-/// The authors whose pushes are passed over; None where nothing is written, or a mistake was reported.
+/// The authors whose pushes are skipped; None if not written, or a mistake was reported.
 pub(super) fn ignore_authors(reader: &mut Reader<'_>, section: &mut Section<'_>) -> Option<Vec<String>> {
     let texts = section.strings(reader, "ignore_authors")?;
     let form = "write the name of an account, such as \"renovate[bot]\"";

@@ -20,9 +20,9 @@ use crate::scheduler::policy::{Policy, Reconcile};
 pub struct ImageConfig {
     /// `host/owner/name`, lower case; pushes to it make events here.
     pub repository: Option<String>,
-    /// Where the heads of its refs can be read. None: nowhere, or that is switched off.
+    /// Where the heads of its refs can be read. None: unknown or disabled.
     pub remote: Option<RemoteConfig>,
-    /// Globs over short names. None: the repository's default branch only.
+    /// Globs over short names. None: only the repository's default branch.
     pub branches: Option<GlobSet>,
     /// The globs as written, for `check`.
     pub branch_globs: Option<Vec<String>>,
@@ -31,14 +31,14 @@ pub struct ImageConfig {
     pub skip: SkipRule,
     /// Which files it is built from. None: all.
     pub paths: Option<PathFilter>,
-    /// Whose pushes are passed over, by the names of their accounts.
+    /// Account names whose pushes are skipped.
     pub ignore_authors: Vec<String>,
-    /// Shared with the scheduler and the picture, so that there is one value of it.
+    /// Shared with the scheduler and the picture, so that there is only one copy.
     pub policy: Arc<Policy>,
     pub backend: BackendConfig,
 }
 
-/// A repository as Git reaches it.
+/// A repository, as Git reaches it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RemoteConfig {
     /// https, http, ssh, git or file; without a password.
@@ -49,7 +49,7 @@ pub struct RemoteConfig {
 /// The images of a file.
 #[derive(Default)]
 pub(super) struct Images {
-    /// All names, also of images with a mistake in them, so that one mistake isn't reported twice.
+    /// All names, including images with a mistake in them, so that one mistake isn't reported twice.
     pub(super) named: BTreeSet<ImageName>,
     pub(super) whole: BTreeMap<ImageName, ImageConfig>,
 }
@@ -74,7 +74,7 @@ pub(super) fn read_all(
     images
 }
 
-/// Images share a remote only where they show it the same token.
+/// Images share a remote only if they use the same token for it.
 fn part_by_token(images: &mut BTreeMap<ImageName, ImageConfig>) {
     let mut known: Vec<(RemoteConfig, Arc<str>)> = Vec::new();
     for image in images.values_mut() {
@@ -193,7 +193,7 @@ fn remote(reader: &mut Reader<'_>, section: &mut Section<'_>, repository: Option
     Some(RemoteConfig { url: url?, token })
 }
 
-/// Changes with the remote and the globs, and tells nothing of them: it is stored with every lane.
+/// A fingerprint of the remote and the globs that reveals nothing of them: it is stored with every lane.
 fn digest_of_rules(remote: &RemoteConfig, branches: Option<&[String]>, tags: &[String]) -> Arc<str> {
     let mut hash = Sha256::new();
     let branches = branches.map_or_else(|| "default".to_owned(), |globs| format!("{globs:?}"));

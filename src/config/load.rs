@@ -1,4 +1,4 @@
-//! From a file to a [`Config`]: the top of the file, and the order in which the rest is read.
+//! From a file to a [`Config`]: the top level of the file, and the order in which the rest is read.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -21,21 +21,21 @@ use super::{Config, FILE_HERE, FILE_OF_SYSTEM, access, image};
 
 /// The largest configuration file, in bytes.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
-/// The permission bit by which every user of the machine may read.
+/// The permission bit that lets every user of the machine read.
 const READABLE_BY_OTHERS: u32 = 0o004;
 
 const LISTEN_DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8484);
-/// Where state is kept when neither the file nor systemd says.
+/// Where state is kept if neither the file nor systemd says.
 const DATA_DIR_DEFAULT: &str = "./coalesced-data";
-/// Where systemd puts what `StateDirectory=` names; several are separated by colons.
+/// Where systemd puts the directories of `StateDirectory=`, separated by colons.
 const STATE_VARIABLE: &str = "STATE_DIRECTORY";
-/// The most connections at once, and the most that can be asked for.
+/// The most simultaneous connections by default, and the highest allowed setting.
 const CONNECTIONS_DEFAULT: usize = 1_024;
 const CONNECTIONS_MAX: u32 = 100_000;
 /// How long events and builds are kept (semantics §4).
 const HISTORY_DEFAULT: Duration = Duration::from_hours(90 * 24);
 const HISTORY_MIN: Duration = Duration::from_hours(1);
-/// The events, and the builds, that are kept at most.
+/// The most events, and the most builds, that are kept.
 const HISTORY_EVENTS_DEFAULT: u32 = 200_000;
 const HISTORY_EVENTS_MIN: u32 = 1_000;
 const HISTORY_EVENTS_MAX: u32 = 100_000_000;
@@ -46,8 +46,7 @@ pub(crate) struct Kinds {
 }
 
 impl Config {
-    /// Which file to load: the one that was named, else the first that exists of [`FILE_HERE`] and
-    /// [`FILE_OF_SYSTEM`].
+    /// Which file to load: the named one, else the first of [`FILE_HERE`] and [`FILE_OF_SYSTEM`] that exists.
     pub fn find(explicit: Option<&Path>) -> Result<PathBuf, ConfigError> {
         if let Some(path) = explicit {
             return Ok(path.to_owned());
@@ -91,7 +90,7 @@ pub(crate) fn parse(
     let mut report = Report::new(file_name, text);
     let (table, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
-        // What was recovered is a guess; checking a guess would report mistakes that aren't there.
+        // Recovered content is a guess; checking a guess would report mistakes that aren't there.
         for error in errors {
             report.mistake(error.span().map_or(text.len(), |span| span.start), not_toml(error.message()));
         }
@@ -103,7 +102,7 @@ pub(crate) fn parse(
     Ok(Config { warnings, ..config })
 }
 
-/// What the parser says, and the cure for the mistake that image names invite.
+/// The parser's message, and the fix for the mistake that image names invite.
 fn not_toml(message: &str) -> String {
     let names = if message.contains("unquoted key") {
         "; put a name with '/' in quotes, as in [image.\"namespace/name\"]"
@@ -113,7 +112,7 @@ fn not_toml(message: &str) -> String {
     format!("not TOML: {message}{names}")
 }
 
-/// Reads everything. Where there were mistakes the result is of no use and is thrown away.
+/// Reads everything. If there were mistakes the result is unusable and discarded.
 fn top(reader: &mut Reader<'_>, kinds: &Kinds, mut section: Section<'_>) -> Config {
     let listen = listen(reader, &mut section);
     let data_dir = data_dir(reader, &mut section);

@@ -1,4 +1,4 @@
-//! The policy keys, which stand in `[defaults]` and in every image.
+//! The policy keys, which can appear in `[defaults]` and in every image.
 
 use std::time::Duration;
 
@@ -17,17 +17,17 @@ pub enum SkipRule {
     Never,
 }
 
-/// What the policy keys of one table come to, over those of the table before it.
+/// The policy keys of one table, with those of the table before it as defaults.
 #[derive(Clone)]
 pub(super) struct PolicyKeys {
-    /// Its `prequeue`, `source_taken`, `observes`, `labels` and `account` are for the image to fill.
+    /// The image fills in `prequeue`, `source_taken`, `observes`, `labels` and `account`.
     pub(super) policy: Policy,
-    /// None: by back-end.
+    /// None: depends on the back-end.
     pub(super) prequeue: Option<bool>,
     pub(super) skip: SkipRule,
     pub(super) paths: Option<PathFilter>,
     pub(super) ignore_authors: Vec<String>,
-    /// How often the remote is compared with what was asked for; None: never.
+    /// How often the remote is compared with what was requested; None: never.
     pub(super) reconcile_every: Option<Duration>,
 }
 
@@ -43,18 +43,18 @@ impl PolicyKeys {
     };
 }
 
-/// How often a failed build may be tried again by itself, at most: beyond this it is a loop.
+/// How often a failed build may be retried automatically, at most: beyond this it is a loop.
 const RETRIES_MAX: u32 = 100;
-/// The shortest time between two questions to a back-end.
+/// The shortest time between two queries to a back-end.
 const QUESTION_MIN: Duration = Duration::from_millis(10);
-/// The shortest time between two questions to a remote, which may be someone else's.
+/// The shortest time between two queries to a remote, which may be someone else's.
 const RECONCILE_MIN: Duration = Duration::from_secs(1);
-/// The word for no questions to the remote.
+/// The word for no queries to the remote.
 pub(super) const OFF: &str = "off";
 /// The shortest time after which a build is given up.
 const LIMIT_MIN: Duration = Duration::from_millis(1);
 
-/// Reads the policy keys of `section`; those that it doesn't have are as in `base`.
+/// Reads the policy keys of `section`; missing ones are taken from `base`.
 pub(super) fn read(reader: &mut Reader<'_>, section: &mut Section<'_>, base: &PolicyKeys) -> PolicyKeys {
     let mut rules = base.clone();
     let policy = &mut rules.policy;
@@ -96,7 +96,7 @@ fn quiet(reader: &mut Reader<'_>, section: &mut Section<'_>) -> Option<Duration>
     duration(reader, "quiet", value, Duration::ZERO)
 }
 
-/// The inner None: never. The outer None: not written, or a mistake was reported.
+/// Inner None: never. Outer None: not written, or a mistake was reported.
 #[expect(clippy::option_option, reason = "'off' and not written are different answers")]
 fn reconcile_every(reader: &mut Reader<'_>, section: &mut Section<'_>) -> Option<Option<Duration>> {
     let value = section.value("reconcile_every")?;

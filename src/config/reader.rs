@@ -1,6 +1,7 @@
 //! How a file is read: its tables, its values, and what is wrong with them.
 //!
-//! Knows TOML, positions and how people write times, addresses, globs and secrets. Must never know what a key decides.
+//! Knows TOML, positions and how people write durations, addresses, globs and secrets. Must never know what a key
+//! decides.
 
 pub(crate) mod address;
 pub(crate) mod diagnostic;

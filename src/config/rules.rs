@@ -1,9 +1,8 @@
-//! What a configuration says, in two parts: what stays as it was at the start, and what may change while the daemon
-//! runs.
+//! A configuration in two parts: what is fixed at startup, and what may change while the daemon runs.
 //!
-//! [`Fixed`] is read once: sockets, files and limits that belong to the process. [`Rules`] are published as one
-//! `Arc`, and every reader reads that one value: no part of them may be copied and kept elsewhere, or a reload
-//! would be in force in one room and not in the other.
+//! [`Fixed`] is read once: sockets, files and limits that belong to the process. [`Rules`] are published as one `Arc`,
+//! and every reader reads that one value: no part of them may be copied and kept elsewhere, or a reload would take
+//! effect in one module and not in another.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,14 +14,14 @@ use super::image::ImageConfig;
 use super::reader::address::Listen;
 use crate::model::ImageName;
 
-/// What needs a restart to change.
+/// What can change only at a restart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fixed {
     pub listen: Vec<Listen>,
     pub data_dir: PathBuf,
-    /// Without a slash at the end.
+    /// Without a trailing slash.
     pub public_url: Option<String>,
-    /// The most connections at once.
+    /// The most simultaneous connections.
     pub connections_max: usize,
     /// How long events and builds are kept (R12).
     pub history: Duration,

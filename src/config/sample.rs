@@ -1,5 +1,5 @@
-//! One image and one configuration for the tests of other rooms: everything as its default, and a back-end that is
-//! never called. A new key of an image is written here and nowhere else.
+//! One image and one configuration for the tests of other modules: all defaults, and a back-end that is never called.
+//! New image keys are added here and nowhere else.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::{BackendConfig, ImageConfig, SkipRule};
 use crate::scheduler::policy::Policy;
 
 impl ImageConfig {
-    /// An image of no repository, without rules.
+    /// An image without a repository or rules.
     pub(crate) fn sample() -> Self {
         Self {
             repository: None,

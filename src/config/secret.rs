@@ -18,7 +18,7 @@ impl Secret {
         self.0.expose_secret()
     }
 
-    /// Whether `candidate` is this secret. The time it takes tells nothing of either.
+    /// Whether `candidate` is this secret. Timing reveals nothing of either.
     pub fn matches(&self, candidate: &[u8]) -> bool {
         let ours = Sha256::digest(self.expose().as_bytes());
         let theirs = Sha256::digest(candidate);

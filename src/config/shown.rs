@@ -1,12 +1,12 @@
-//! One table as `check` shows it: its keys in their order, and a mask where a secret is.
+//! One table as `check` shows it: its keys in order, and a mask for each secret.
 
 use serde::ser::{Serialize, Serializer};
 use toml::Value;
 
-/// What stands in the place of a secret: it says that there is one, never how long it is or a part of it.
+/// Replaces a secret: it shows that there is one, but not its length or any part of it.
 pub(crate) const MASK: &str = "(secret)";
 
-/// A table to be shown. What is not there is left out.
+/// A table to be shown. Absent values are left out.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Shown(Vec<(&'static str, Value)>);
 
@@ -27,7 +27,7 @@ impl Shown {
         self.with(key, MASK)
     }
 
-    /// These keys, and then those.
+    /// The keys of `self`, followed by those of the argument.
     pub(super) fn and(mut self, other: Self) -> Self {
         self.0.extend(other.0);
         self

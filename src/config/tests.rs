@@ -14,7 +14,7 @@ use crate::scheduler::policy::Policy;
 
 const TRIGGER: &str = "https://hub.docker.com/api/build/v1/source/test-source/trigger/test-token-trigger/call/";
 
-/// The shortest image.
+/// The smallest image.
 const IMAGE: &str = r#"[image."a/b"]
 [image."a/b".backend]
 kind = "docker_hub"
@@ -41,7 +41,7 @@ fn only_image(config: &Config) -> &ImageConfig {
     config.rules.images.values().next().expect("an image")
 }
 
-/// Docker Hub's address and how much the account builds at once.
+/// Docker Hub's URL and the account's concurrent builds.
 fn account(config: &Config) -> (String, u32) {
     let keys: &DockerHubAccount = config.rules.accounts.keys("docker_hub").expect("an account");
     (keys.api.clone(), config.rules.accounts.limits()[&"docker_hub".into()])
@@ -188,7 +188,7 @@ fn the_example_is_right() {
     let config = Config::parse(text, "coalesced.example.toml", directory.path(), &variable).expect("the example");
     assert_eq!(config.warnings, [""; 0]);
     assert!(config.rules.buttons["phone"].token.matches(b"test-token-of-the-phone"));
-    // What the example calls a default is the default.
+    // The example states its defaults correctly.
     let image = only_image(&config);
     let globs = "repository = \"github.com/mrraph/blog\"\nbranches = [\"master\", \"release/*\"]\ntags = [\"v*\"]\n";
     let named = IMAGE.replacen('\n', &format!("\n{globs}"), 1);
@@ -246,7 +246,7 @@ fn images_share_a_remote_where_they_show_it_the_same_token() {
 }
 
 proptest! {
-    /// Nothing that is shown of a configuration has a secret in it, and its shape tells nothing of their length.
+    /// Nothing shown of a configuration contains a secret, and its form reveals nothing of their length.
     #[test]
     fn what_is_shown_holds_no_secret(secret in "[A-Za-z0-9+/=_.-]{12,80}") {
         let written = |secret: &str| format!(
@@ -263,7 +263,7 @@ proptest! {
         prop_assert_eq!(shown, of_another);
     }
 
-    /// Any text is refused or taken, never a panic, and every mistake points into the text.
+    /// Any text is either refused or accepted without a panic, and every mistake points into the text.
     #[test]
     fn any_text_is_judged(lines in proptest::collection::vec(
         prop_oneof!["\\PC{0,30}", Just("[image.\"a/b\"]".to_owned()), "quiet = \"\\PC{0,6}\"", "[a-z.]{1,9} = \\{[a-z =\"]{0,9}\\}"],
@@ -280,7 +280,7 @@ proptest! {
         }
     }
 
-    /// A misspelled key is answered with the right one.
+    /// The message about a misspelled key names the right one.
     #[test]
     fn a_swapped_letter_is_recognised(at in 0_usize..6) {
         let mut key: Vec<char> = "max_wait".chars().collect();

@@ -1,15 +1,15 @@
-//! Which refs an image's rules name. Pure: a source asks, and what looks at remotes.
+//! Which refs an image's rules name. Pure; used by sources and by the query of remotes.
 
 use super::image::ImageConfig;
 use crate::model::{GitRef, RefKind};
 use crate::reason::IgnoreReason;
 
-/// What a default branch is called where the sender doesn't say.
+/// The default branch's name if the sender doesn't say.
 const DEFAULT_BRANCHES: [&str; 2] = ["master", "main"];
 
 impl ImageConfig {
-    /// Whether a rule of the image names this ref; if not, which rules there are. `default_branch` is the
-    /// repository's, where it is known.
+    /// Whether a rule of the image names this ref; if not, which rules there are. `default_branch` is the repository's,
+    /// if known.
     pub fn watches(&self, git_ref: &GitRef, default_branch: Option<&str>) -> Result<(), IgnoreReason> {
         let short = git_ref.short();
         match (git_ref.kind(), &self.branches) {
@@ -27,8 +27,8 @@ impl ImageConfig {
         }
     }
 
-    /// The one branch that the rules name without a wildcard: what is built when no ref is named. None where they
-    /// name none, or several, since then it isn't clear which is meant.
+    /// The only branch that the rules name without a wildcard, built when no ref is named. None if they name none or
+    /// several, since then it isn't clear which is meant.
     pub fn only_branch(&self) -> Option<GitRef> {
         let globs = self.branch_globs.as_deref().unwrap_or_default();
         let mut literal = globs.iter().filter(|glob| !glob.contains(is_wildcard));

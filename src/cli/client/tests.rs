@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use super::super::render::samples::{idle_lane, waiting_push};
 use super::*;
 
-/// A server that ends with the test's runtime, and what it was asked.
+/// A server that ends with the test's runtime, and the requests it received.
 pub(in crate::cli) struct Server {
     pub(in crate::cli) url: String,
     pub(in crate::cli) asked: Arc<Mutex<Vec<Asked>>>,
@@ -35,7 +35,7 @@ impl Server {
     }
 }
 
-/// Serves `answer` on a port of its own: a status and a body for each request.
+/// Serves `answer` on its own port: a status and a body for each request.
 pub(in crate::cli) async fn serve<F>(answer: F) -> Server
 where
     F: Fn(&Asked) -> (u16, String) + Clone + Send + Sync + 'static,

@@ -1,4 +1,4 @@
-//! What came of the demo: counted at the emulated Docker Hub, beside what that would have done alone.
+//! The demo's result: counted at the emulated Docker Hub, next to what that would have done alone.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -17,7 +17,7 @@ pub(super) struct Outcome {
     triggers_ignored: u64,
     builds: u64,
     events_folded: u64,
-    /// Pushes that are in no image, neither themselves nor by a later push.
+    /// Pushes that are in no image, neither by themselves nor through a later push.
     pushes_lost: u64,
     last_push_built: bool,
     most_running: usize,

@@ -6,8 +6,8 @@ use crate::model::CommitId;
 
 const PUSHES: &str = include_str!("pushes.csv");
 
-/// Seconds since the first push at which the button is pressed: a double tap in the middle of the first evening, and one
-/// after the last push, by somebody who does not trust it yet.
+/// Seconds since the first push at which the button is pressed: a double tap in the middle of the first evening, and
+/// one after the last push, by somebody who doesn't trust it yet.
 const TAPS: [u64; 3] = [1_000, 1_001, 5_730];
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ impl Happening {
     }
 }
 
-/// Everything in its order.
+/// All events in order.
 pub(super) fn read() -> Vec<Happening> {
     let pushes = PUSHES.lines().filter(|line| !line.starts_with('#')).filter_map(|line| {
         let mut fields = line.split(',');

@@ -1,4 +1,4 @@
-//! The words of `coalesced init`: the commented configuration, and the steps that a person must take.
+//! The text of `coalesced init`: the commented configuration, and the steps for a person to take.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use super::{Facts, IMAGE_EXAMPLE};
 use crate::config::backend::docker_hub::TRIGGER_URL_PLACEHOLDER;
 
-/// Stands for the daemon's address until it is known.
+/// Placeholder for the daemon's URL.
 const ADDRESS_EXAMPLE: &str = "https://YOUR-ADDRESS";
 
 /// The configuration file.

@@ -1,4 +1,4 @@
-//! What is found where, and to whom a token is shown.
+//! What is found where, and who gets a token.
 
 use std::fs;
 use std::io;

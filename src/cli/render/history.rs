@@ -15,7 +15,8 @@ pub(in crate::cli) fn events(receipts: &[Receipt], now: Timestamp, paint: Paint,
     }
     let rows = receipts.iter().map(|receipt| event_row(receipt, now)).collect();
     let images = receipts.iter().map(|receipt| receipt.image.as_ref());
-    // What goes first where the terminal is too narrow: what is the same in every row, then what `explain` says, too.
+    // What to leave out first if the terminal is too narrow: what is the same in every row, then what `explain` says,
+    // too.
     let given_up: &[usize] = if all_alike(images) { &[4, 3, 2, 5] } else { &[3, 2, 5, 4] };
     let headings = ["ACCEPTED", "STATE", "BUILD", "COMMIT", "IMAGE", "REF", "EVENT"];
     Table { headings, rows, given_up }.render(paint, columns)

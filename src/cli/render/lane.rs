@@ -1,4 +1,4 @@
-//! Lanes: the overview of all images, one image in detail, and the line that tells of a change.
+//! Lanes: the overview of all images, one image in detail, and the line that reports a change.
 
 use clap::builder::styling::Style;
 
@@ -11,15 +11,15 @@ use super::{
 use crate::model::Timestamp;
 use crate::status::{BuildState, BuildView, HoldView, KeyView, LaneView, by};
 
-/// The columns that the overview fills where the terminal's are not known, as long as names are short.
+/// The columns that the overview fills if the terminal's width is unknown, as long as names are short.
 pub(in crate::cli) const COLUMNS: usize = 80;
-/// A longer name of an image gets a line of its own.
+/// A longer image name gets its own line.
 const IMAGE_COLUMNS_MAX: usize = 26;
 /// `running`, `waiting`, `blocked`.
 const STATE_COLUMNS: usize = 7;
 /// `cancelled? 59m ago`.
 const LAST_COLUMNS: usize = 18;
-/// The least that is left for what happens now.
+/// The least width left for the NOW column.
 const NOW_COLUMNS_MIN: usize = 20;
 const GAP_COLUMNS: usize = 2;
 /// `last build:`, in the picture of one image.
@@ -27,7 +27,7 @@ const LABEL_COLUMNS: usize = 11;
 /// The keys of one image that the overview shows; `status IMAGE` shows all.
 const KEYS_SHOWN: usize = 3;
 
-/// The one word for how an image stands. What needs a person comes first.
+/// The one word for an image's state. What needs a person comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum LaneState {
     Blocked,
@@ -36,7 +36,7 @@ enum LaneState {
     Queued,
     /// Something is open and was pushed a moment ago.
     Quiet,
-    /// Something is open and due, and waits for something else than quiet.
+    /// Something is open and due, and waits for something other than quiet.
     Waiting,
     Idle,
 }
@@ -88,7 +88,7 @@ impl LaneState {
     }
 }
 
-/// All images: how each stands, what runs and waits and why, and the last build.
+/// All images: the state of each, what runs and waits and why, and the last build.
 pub(in crate::cli) fn overview(lanes: &[LaneView], now: Timestamp, paint: Paint, columns: usize) -> String {
     if lanes.is_empty() {
         return "no image is configured\n".to_owned();
@@ -107,7 +107,7 @@ pub(in crate::cli) fn overview(lanes: &[LaneView], now: Timestamp, paint: Paint,
     text
 }
 
-/// One image below the other, where the terminal is too narrow for a table.
+/// One image below the other, if the terminal is too narrow for a table.
 fn stacked(lane: &LaneView, now: Timestamp, paint: Paint, columns: usize) -> String {
     const INDENT: usize = 2;
     let state = LaneState::of(lane, now);
@@ -141,7 +141,7 @@ fn lane_rows(lane: &LaneView, columns: [usize; 3], now: Timestamp, paint: Paint)
     text
 }
 
-/// One line: three columns that are filled up, and the last as it is.
+/// One line: three padded columns, and the last as it is.
 fn row(columns: [usize; 3], cells: [&str; 4], styles: [Style; 4], paint: Paint) -> String {
     let mut line = String::new();
     let filled = cells.iter().rposition(|cell| !cell.is_empty()).unwrap_or(0);
@@ -157,14 +157,14 @@ fn row(columns: [usize; 3], cells: [&str; 4], styles: [Style; 4], paint: Paint) 
 
 fn last_build(build: &BuildView, now: Timestamp) -> String {
     match &build.finished_at {
-        // A mark for "(assumed)", as a column has no room for the word; `status IMAGE` and `builds` say it.
+        // A mark for "(assumed)", as the column is too narrow for the word; `status IMAGE` and `builds` spell it out.
         Some(ended) if build.assumed => format!("{}? {}", build_word(build), time::ago(now, ended)),
         Some(ended) => format!("{} {}", build_word(build), time::ago(now, ended)),
         None => build_word(build).to_owned(),
     }
 }
 
-/// What there is to say of the lane as it is now, a sentence each.
+/// The lane's current situation, one sentence each.
 fn facts(lane: &LaneView, now: Timestamp) -> Vec<String> {
     let mut facts = Vec::new();
     facts.extend(lane.blocked.as_deref().map(plain));
@@ -212,17 +212,17 @@ fn live_build(build: &BuildView, now: Timestamp) -> String {
 
 fn key_text(key: &KeyView, lane: &LaneView) -> String {
     let (name, events) = (ref_name(&key.git_ref), count(key.open, "event"));
-    // That it is paused is said of the whole image already.
+    // The image's pause is reported already.
     if lane.held.is_some() {
         return format!("{name}: {events} waiting");
     }
     format!("{name}, {events}: {}", plain(&key.why))
 }
 
-/// The line that is written when something changed: no word of it changes by the mere passing of time.
+/// The line written when something changed: no word of it changes with the mere passing of time.
 pub(in crate::cli) fn change_line(lane: &LaneView, now: Timestamp) -> String {
     let state = LaneState::of(lane, now);
-    // What a pause is told by begins with the same word.
+    // A pause's sentence begins with the same word.
     let mut parts: Vec<String> = Vec::new();
     if state != LaneState::Paused {
         parts.push(state.word().to_owned());
@@ -253,7 +253,7 @@ pub(in crate::cli) fn detail(lane: &LaneView, now: Timestamp, paint: Paint, colu
         let text = text.strip_prefix("paused ").unwrap_or(&text);
         say("paused", format!("{text}; since {}", time::moment(now, &hold.since)));
     }
-    // By what they do, not by the place that they take: two may run at once.
+    // By state, not by place: two may run at once.
     for build in lane.running.iter().chain(&lane.queued) {
         say(state_word(build.state), build_text(build, now, paint));
     }
@@ -278,7 +278,7 @@ pub(in crate::cli) fn detail(lane: &LaneView, now: Timestamp, paint: Paint, colu
     lines.join("\n") + "\n"
 }
 
-/// The text behind its head, in as many lines as the terminal's width asks for, all below the first word.
+/// The text after its label, wrapped to the terminal's width and aligned with the first word.
 fn hanging(head: &str, text: &str, columns: Option<usize>) -> Vec<String> {
     let indent = width(head);
     let room = columns.map_or(usize::MAX, |columns| columns.saturating_sub(indent).max(NOW_COLUMNS_MIN));
@@ -302,7 +302,7 @@ fn build_text(build: &BuildView, now: Timestamp, paint: Paint) -> String {
     parts.extend(build.commit.as_ref().map(|commit| format!("commit {}", commit_name(commit))));
     parts.push(paint.on(build_style(build), &build_words(build)));
     let moments = [("triggered", &build.triggered_at), ("started", &build.started_at), ("ended", &build.finished_at)];
-    // The latest of them is the one that tells where it stands.
+    // The latest of them says where it is now.
     if let Some((word, Some(at))) = moments.iter().rev().find(|(_, at)| at.is_some()) {
         parts.push(format!("{word} {}", time::moment(now, at)));
     }

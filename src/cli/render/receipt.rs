@@ -7,7 +7,7 @@ use crate::event::CauseKind;
 use crate::model::Timestamp;
 use crate::status::{BuildState, BuildView, EventState, Receipt, by};
 
-/// The whole story of one event; `build` is the one that its receipt names.
+/// The whole story of one event; `build` is the one named in its receipt.
 pub(in crate::cli) fn story(receipt: &Receipt, build: Option<&BuildView>, now: Timestamp) -> String {
     let mut lines = vec![opening(receipt)];
     lines.extend(receipt.reason.as_deref().map(|reason| format!("\"{}\"", plain(reason))));
@@ -34,7 +34,7 @@ fn opening(receipt: &Receipt) -> String {
     format!("{what}{}.", who(receipt))
 }
 
-/// `mrraph/blog master`, as far as it is known.
+/// `mrraph/blog master`, as far as known.
 fn target(receipt: &Receipt) -> String {
     let image = receipt.image.as_ref().map(ToString::to_string);
     let git_ref = receipt.git_ref.as_ref().map(ref_name);
@@ -42,9 +42,9 @@ fn target(receipt: &Receipt) -> String {
     if known.is_empty() { "no image".to_owned() } else { known.join(" ") }
 }
 
-/// ` (delivery 72d3162e, by mrraph)`, as far as it is known.
+/// ` (delivery 72d3162e, by mrraph)`, as far as known.
 fn who(receipt: &Receipt) -> String {
-    // The key of a request over the API tells people nothing: the command line makes a random one each time.
+    // An API request's key means nothing to people: the command line generates a random one each time.
     let delivery = receipt.delivery.as_deref().filter(|_| receipt.kind != CauseKind::Api);
     let delivery = delivery.map(|delivery| format!("delivery {}", plain(delivery)));
     let actor = receipt.actor.as_deref().map(|actor| format!("by {}", plain(actor)));

@@ -1,4 +1,4 @@
-//! Values for the tests of the command line, as the API would send them.
+//! Values for the command line's tests, as the API would send them.
 
 use serde_json::json;
 
@@ -9,7 +9,7 @@ pub(in crate::cli) fn now() -> Timestamp {
     "2026-11-23T10:04:10Z".parse().expect("a moment")
 }
 
-/// Build 41 of master, which runs.
+/// Build 41 of master, which is running.
 pub(in crate::cli) fn running_build() -> BuildView {
     serde_json::from_value(json!({
         "id": 41, "image": "mrraph/blog", "ref": "refs/heads/master", "state": "running", "outcome": null,
@@ -20,7 +20,7 @@ pub(in crate::cli) fn running_build() -> BuildView {
     .expect("a build")
 }
 
-/// The same, ended well.
+/// The same, after a success.
 pub(in crate::cli) fn finished_build() -> BuildView {
     let mut build = running_build();
     build.state = crate::status::BuildState::Finished;
@@ -29,7 +29,7 @@ pub(in crate::cli) fn finished_build() -> BuildView {
     build
 }
 
-/// An image without anything to do.
+/// An image with nothing to do.
 pub(in crate::cli) fn idle_lane() -> LaneView {
     serde_json::from_value(json!({
         "image": "mrraph/blog", "held": null, "blocked": null, "running": null, "queued": null, "foreign": [],
@@ -38,7 +38,7 @@ pub(in crate::cli) fn idle_lane() -> LaneView {
     .expect("a lane")
 }
 
-/// An image with three events that wait for quiet.
+/// An image with three events waiting for quiet.
 pub(in crate::cli) fn quiet_lane() -> LaneView {
     let mut lane = idle_lane();
     let key = json!({
@@ -49,7 +49,7 @@ pub(in crate::cli) fn quiet_lane() -> LaneView {
     lane
 }
 
-/// A push to master that waits.
+/// A push to master that is waiting.
 pub(in crate::cli) fn waiting_push() -> Receipt {
     serde_json::from_value(json!({
         "id": "01JD0000000000000000000001", "image": "mrraph/blog", "ref": "refs/heads/master",

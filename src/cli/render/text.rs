@@ -8,7 +8,7 @@ use super::HEADING;
 /// The gap between two columns.
 const GAP: &str = "  ";
 
-/// A stranger's text without what could move the cursor or turn the writing direction.
+/// A stranger's text without anything that could move the cursor or change the text direction.
 pub(in crate::cli) fn plain(text: &str) -> String {
     let harmful = |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     text.chars().map(|c| if harmful(c) { '\u{fffd}' } else { c }).collect()
@@ -23,7 +23,7 @@ pub(in crate::cli) fn width(text: &str) -> usize {
     text.chars().count()
 }
 
-/// The text in lines of at most `columns`, broken between words; a longer word keeps a line of its own.
+/// The text in lines of at most `columns`, broken between words; a longer word gets its own line.
 pub(in crate::cli) fn wrap(text: &str, columns: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
@@ -38,7 +38,7 @@ pub(in crate::cli) fn wrap(text: &str, columns: usize) -> Vec<String> {
     lines
 }
 
-/// Text filled up with blanks: padded first and painted then, as colours have no width.
+/// Padded text: padded first and painted then, as colours have no width.
 pub(in crate::cli) fn padded(text: &str, columns: usize) -> String {
     format!("{text:<columns$}")
 }
@@ -62,16 +62,16 @@ impl<T: Into<String>> From<T> for Cell {
     }
 }
 
-/// A table with headings; each column is as wide as its widest cell, and the last is not filled up.
+/// A table with headings; each column is as wide as its widest cell, and the last is not padded.
 pub(in crate::cli) struct Table<'a, const N: usize> {
     pub(in crate::cli) headings: [&'a str; N],
     pub(in crate::cli) rows: Vec<[Cell; N]>,
-    /// The columns that are left out, in this order, while it is wider than it may be.
+    /// The columns to leave out, in this order, while the table is too wide.
     pub(in crate::cli) given_up: &'a [usize],
 }
 
 impl<const N: usize> Table<'_, N> {
-    /// In `columns` where they are known, as far as that can be.
+    /// In `columns` if known, as far as possible.
     pub(in crate::cli) fn render(self, paint: Paint, columns: Option<usize>) -> String {
         let mut all: Vec<Vec<Cell>> = vec![self.headings.map(|heading| Cell::styled(HEADING, heading)).into()];
         all.extend(self.rows.into_iter().map(Vec::from));

@@ -1,5 +1,5 @@
-//! Moments as the API sends them, as people read them. Lengths and times of day are written by
-//! [`status::time`](crate::status::time), as in the daemon's own sentences.
+//! The API's timestamps, for people. Durations and times of day are written by [`status::time`](crate::status::time),
+//! as in the daemon's own sentences.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use super::text::plain;
 use crate::model::Timestamp;
 use crate::status::time;
 
-/// `10:01:10 UTC (3m ago)`, with the date where it is not today's. What is no moment is shown as it is.
+/// `10:01:10 UTC (3m ago)`, with the date if it is not today. An invalid timestamp is shown as it is.
 pub(in crate::cli) fn moment(now: Timestamp, text: &str) -> String {
     match text.parse() {
         Ok(at) => format!("{} ({})", time::clock(now, at), distance(now, at)),
@@ -27,24 +27,24 @@ pub(in crate::cli) fn date_and_clock(text: &str) -> String {
     text.parse().map_or_else(|_| plain(text), |at| format!("{} UTC", time::date_and_clock(at)))
 }
 
-/// `10:01:10 UTC`, with the date where it is not today's.
+/// `10:01:10 UTC`, with the date if it is not today.
 pub(in crate::cli) fn clock(now: Timestamp, text: &str) -> String {
     text.parse().map_or_else(|_| plain(text), |at| time::clock(now, at))
 }
 
-/// `10:01:10 to 10:05:02 UTC`, with dates where they are not today's.
+/// `10:01:10 to 10:05:02 UTC`, with dates if they are not today.
 pub(in crate::cli) fn range(now: Timestamp, start: &str, end: &str) -> String {
     let start = start.parse().map_or_else(|_| plain(start), |at| time::bare_clock(now, at));
     format!("{start} to {}", clock(now, end))
 }
 
-/// How much time lies between two moments; None where one is unknown or they are in the wrong order.
+/// The time between two timestamps; None if one is unknown or they are in the wrong order.
 pub(in crate::cli) fn between(start: Option<&str>, end: Option<&str>) -> Option<Duration> {
     let (start, end): (Timestamp, Timestamp) = (start?.parse().ok()?, end?.parse().ok()?);
     (start <= end).then(|| end.since(start))
 }
 
-/// How long ago it was; zero where it lies ahead or is no moment.
+/// How long ago it was; zero if it is in the future or invalid.
 pub(in crate::cli) fn since(now: Timestamp, text: &str) -> Duration {
     text.parse().map_or(Duration::ZERO, |at| now.since(at))
 }

@@ -1,6 +1,6 @@
-//! Docker Hub's Automated Builds as they are configured: its two tables, and what it can do.
+//! The configuration of Docker Hub's Automated Builds: its two tables, and what it can do.
 //!
-//! A trigger URL is a password: no sentence here quotes one. Must never call out: that is `backend/docker_hub.rs`.
+//! A trigger URL is a password: no sentence here quotes one. Must never make calls: that is `backend/docker_hub.rs`.
 
 mod retirement;
 
@@ -22,7 +22,7 @@ use crate::config::shown::{MASK, Shown};
 use crate::model::{ImageName, Timestamp};
 use crate::scheduler::policy::{LabelRule, Policy};
 
-/// The kind, and the table at the top of the file: all its images are of one account.
+/// The kind, and the top-level table: all its images belong to one account.
 const NAME: &str = "docker_hub";
 
 /// Docker Hub as a kind of back-end.
@@ -32,9 +32,9 @@ pub(crate) struct DockerHubKind;
 /// `[image.NAME.backend]` of this kind.
 #[derive(PartialEq, Eq)]
 pub(crate) struct DockerHubKeys {
-    /// Of the old or the new form; it is a password.
+    /// In the old or the new form; it is a password.
     pub(crate) trigger_url: Secret,
-    /// Both or none: without them the back-end is blind.
+    /// Both or neither: without them the back-end is blind.
     pub(crate) login: Option<Login>,
 }
 
@@ -47,11 +47,11 @@ pub(crate) struct Login {
 /// `[docker_hub]`.
 #[derive(PartialEq, Eq)]
 pub(crate) struct DockerHubAccount {
-    /// Without a slash at the end.
+    /// Without a trailing slash.
     pub(crate) api: String,
 }
 
-/// What Docker Hub can do, with a login.
+/// What Docker Hub can do with a login.
 const CAPABILITIES: Capabilities = Capabilities {
     names_build: false,
     // Its trigger takes no commit, and whether the branch's tip is read when a build is queued or when it starts was
@@ -65,14 +65,14 @@ const CAPABILITIES: Capabilities = Capabilities {
     longest_build: Some(Duration::from_hours(4)),
 };
 
-/// What `init` writes where the operator has to paste the trigger URL.
+/// What `init` writes where the operator must paste the trigger URL.
 pub(crate) const TRIGGER_URL_PLACEHOLDER: &str = "PASTE-THE-TRIGGER-URL-OF-DOCKER-HUB-HERE";
 
 const API_DEFAULT: &str = "https://hub.docker.com";
-/// An account's builds at once, where the file doesn't say, and the most that it may say.
+/// An account's concurrent builds by default, and at most.
 const CONCURRENT_BUILDS_DEFAULT: u32 = 5;
 const CONCURRENT_BUILDS_MAX: u32 = 1_000;
-/// The shortest time that a build may be expected to take.
+/// The shortest expected build time.
 const BUILD_TIME_MIN: Duration = Duration::from_millis(1);
 
 impl BackendKind for DockerHubKind {
@@ -155,7 +155,7 @@ fn trigger_url_of(reader: &mut Reader<'_>, section: &mut Section<'_>, image: Opt
     Some(secret)
 }
 
-/// The inner None: there is none. The outer None: a mistake was reported.
+/// Inner None: there is none. Outer None: a mistake was reported.
 #[expect(clippy::option_option, reason = "no login and a wrong login are different answers")]
 fn login(reader: &mut Reader<'_>, section: &mut Section<'_>) -> Option<Option<Login>> {
     let username = section.string(reader, "username");
@@ -180,7 +180,7 @@ fn login(reader: &mut Reader<'_>, section: &mut Section<'_>) -> Option<Option<Lo
     Some(Some(Login { username: username.text.to_owned(), token: token? }))
 }
 
-/// The rules of `image_tags`, in the order of the file.
+/// The rules of `image_tags`, in file order.
 fn labels(reader: &mut Reader<'_>, table: &DeTable<'_>) -> Vec<LabelRule> {
     let mut rules = Vec::new();
     for (key, value) in table {
@@ -199,14 +199,14 @@ fn labels(reader: &mut Reader<'_>, table: &DeTable<'_>) -> Vec<LabelRule> {
     rules.into_iter().map(|(_, rule)| rule).collect()
 }
 
-/// Whether this is a tag that a registry takes, once the placeholders are filled.
+/// Whether a registry accepts this tag once the placeholders are filled in.
 fn is_label(text: &str) -> bool {
     let filled = text.replace("{tag}", "x").replace("{branch}", "x");
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     (1..=128).contains(&filled.len()) && filled.bytes().all(allowed) && !filled.starts_with(['.', '-'])
 }
 
-/// The base of Docker Hub's API, without a slash at its end.
+/// The base of Docker Hub's API, without a trailing slash.
 fn api(text: &str) -> Result<String, String> {
     let form = "write \"https://hub.docker.com\"";
     let url = Url::parse(text).map_err(|_| format!("'api' is not a URL, {form}"))?;
@@ -216,7 +216,7 @@ fn api(text: &str) -> Result<String, String> {
     plain_base(&url, text, "api", form)
 }
 
-/// Checks a build trigger's URL; the warning is for a form that Docker Hub is not known to hand out.
+/// Checks a build trigger's URL; warns about a form that Docker Hub is not known to use.
 pub(crate) fn trigger_url(text: &str, image: Option<&ImageName>) -> Result<Option<String>, String> {
     if text.contains(TRIGGER_URL_PLACEHOLDER) {
         return Err(

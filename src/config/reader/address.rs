@@ -1,6 +1,6 @@
-//! Addresses of every sort, as people write them: repositories, URLs, listeners.
+//! Addresses of all kinds, as people write them: repositories, URLs, listeners.
 //!
-//! Pure: text in, checked value or a sentence out. Some URLs are passwords: no sentence here quotes one.
+//! Pure: text in, checked value or error sentence out. Some URLs are passwords: no sentence here quotes one.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ pub enum Listen {
 
 const UNIX_PREFIX: &str = "unix:";
 
-/// `host/owner/name` in lower case. Groups within groups are fine, where the host has them.
+/// `host/owner/name` in lower case. Nested groups are fine, if the host has them.
 pub(crate) fn repository(text: &str) -> Result<String, String> {
     let lower = text.to_lowercase();
     let bare = lower.split_once("://").map_or(lower.as_str(), |(_, rest)| rest);
@@ -58,12 +58,12 @@ pub(crate) fn remote(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// Whether a token may be sent to this remote: over HTTP, where no one on the way can read it.
+/// Whether a token may be sent to this remote: over HTTP, if it can't be read in transit.
 pub(crate) fn takes_token(remote: &str) -> bool {
     Url::parse(remote).is_ok_and(|url| is_private_way(&url))
 }
 
-/// An address to listen at, with `unix:` paths relative to `base_dir`.
+/// A listen address, with `unix:` paths relative to `base_dir`.
 pub(crate) fn listen(text: &str, base_dir: &Path) -> Result<Listen, String> {
     let shown = text.escape_debug();
     if let Some(path) = text.strip_prefix(UNIX_PREFIX) {
@@ -89,7 +89,7 @@ pub(crate) fn listen(text: &str, base_dir: &Path) -> Result<Listen, String> {
     Err(format!("'{shown}' is not an IP address and a port, write \"{instead}\", or \"unix:/path\""))
 }
 
-/// The address under which others reach the daemon, without a slash at its end.
+/// The URL at which others reach the daemon, without a trailing slash.
 pub(crate) fn public_url(text: &str) -> Result<String, String> {
     let form = "write one such as \"https://builds.example.org\"";
     let url = Url::parse(text).map_err(|_| format!("'public_url' is not a URL, {form}"))?;
@@ -110,12 +110,12 @@ pub(crate) fn plain_base(url: &Url, text: &str, key: &str, form: &str) -> Result
     Ok(text.trim_end_matches('/').to_owned())
 }
 
-/// Whether no one on the way can read what is sent.
+/// Whether what is sent can't be read in transit.
 pub(crate) fn is_private_way(url: &Url) -> bool {
     url.scheme() == "https" || (url.scheme() == "http" && is_this_machine(url))
 }
 
-/// Whether this is an address of the machine itself.
+/// Whether this is an address of this machine.
 pub(crate) fn is_this_machine(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     let bare = host.trim_start_matches('[').trim_end_matches(']');

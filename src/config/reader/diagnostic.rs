@@ -1,6 +1,6 @@
 //! Mistakes in a configuration: where they are, what they are, and what to write instead.
 //!
-//! Owns the way from a byte of the text to `file:line:column`. Must never quote a value that may be a secret.
+//! Owns the conversion from a byte offset to `file:line:column`. Must never quote a value that may be a secret.
 
 use std::fmt;
 use std::io;
@@ -36,13 +36,13 @@ pub enum ConfigError {
     NotFound,
     #[error("failed to read the configuration {}: {source}", path.display())]
     Read { path: PathBuf, source: io::Error },
-    /// All that could be found, in the order of the file; one line each.
+    /// All mistakes found, in file order; one line each.
     #[error("{}", lines(.0))]
     Mistakes(Vec<Diagnostic>),
 }
 
 impl ConfigError {
-    /// 78 where the operator has to change the configuration or its name, 74 where reading it failed.
+    /// 78 if the operator has to change the configuration or its name, 74 if reading it failed.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Read { source, .. } if source.kind() != io::ErrorKind::NotFound => EXIT_IO,
@@ -60,11 +60,11 @@ fn lines(mistakes: &[Diagnostic]) -> String {
     mistakes.iter().map(Diagnostic::to_string).collect::<Vec<_>>().join("\n")
 }
 
-/// What has been found so far while one file is read.
+/// What has been found so far while reading one file.
 pub(crate) struct Report<'a> {
     file_name: &'a str,
     text: &'a str,
-    /// By the byte of the text that they are about.
+    /// By the byte offset that they are about.
     mistakes: Vec<(usize, String)>,
     warnings: Vec<(usize, String)>,
 }
@@ -82,7 +82,7 @@ impl<'a> Report<'a> {
         self.warnings.push((at, text.into()));
     }
 
-    /// The warnings of a file without a mistake, or all mistakes.
+    /// The warnings of a file without mistakes, or all mistakes.
     pub(crate) fn finish(self) -> Result<Vec<String>, ConfigError> {
         if self.mistakes.is_empty() {
             Ok(self.placed(&self.warnings).iter().map(Diagnostic::to_string).collect())

@@ -4,7 +4,7 @@ use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
 
 use super::section::{Reader, Text};
 
-/// Makes one set of the globs, where `*` stops at a slash and `**` doesn't.
+/// Compiles the globs into one set, in which `*` stops at a slash and `**` doesn't.
 pub(crate) fn globs(reader: &mut Reader<'_>, texts: &[Text<'_>]) -> Option<(GlobSet, Vec<String>)> {
     let mut set = GlobSetBuilder::new();
     let parsed: Vec<Option<Glob>> = texts.iter().map(|text| glob(reader, *text)).collect();

@@ -1,11 +1,11 @@
-//! Lengths of time as an operator writes them: `4h10m`, `90d`.
+//! Durations as an operator writes them: `4h10m`, `90d`.
 //!
 //! Days are the largest unit: 90 days should not read as "2months 29days 2h 52m 48s".
 
 use std::fmt::Write;
 use std::time::Duration;
 
-/// The units, from the largest, in nanoseconds.
+/// The units, largest first, in nanoseconds.
 const UNITS: [(&str, u128); 7] = [
     ("d", 86_400_000_000_000),
     ("h", 3_600_000_000_000),
@@ -16,7 +16,7 @@ const UNITS: [(&str, u128); 7] = [
     ("ns", 1),
 ];
 
-/// The text that reads back as the same length.
+/// The text that parses back to the same duration.
 pub(crate) fn written(length: Duration) -> String {
     let mut rest = length.as_nanos();
     let mut text = String::new();

@@ -1,6 +1,6 @@
-//! Words that are kept for what this version doesn't carry out yet.
+//! Words reserved for what this version doesn't implement yet.
 //!
-//! Such a word is refused, never accepted in silence. When it is carried out, it goes from here.
+//! Such a word is refused, never silently accepted. Once implemented, it is removed from here.
 
 /// Keys at the top of the file.
 pub(crate) const TOP: &[&str] = &["notify"];

@@ -1,4 +1,4 @@
-//! Secrets as they are written in the file: a string, or where to find one.
+//! Secrets as written in the file: a string, or where to find one.
 //!
 //! Nothing here may put a secret's text into a mistake or a warning; names of variables and files may be shown.
 
@@ -14,14 +14,14 @@ use crate::config::Secret;
 
 /// The largest file that is read as a secret, in bytes.
 const SECRET_BYTES_MAX: u64 = 64 * 1024;
-/// A shorter secret draws a warning, in characters.
+/// A shorter secret causes a warning, in characters.
 const SECRET_CHARS_ADVISED: usize = 16;
-/// Where systemd puts what `LoadCredential=` names.
+/// Where systemd puts the files of `LoadCredential=`.
 const CREDENTIALS_VARIABLE: &str = "CREDENTIALS_DIRECTORY";
-/// The permission bits by which group and others may read.
+/// The permission bits that let group and others read.
 const READABLE_BY_GROUP_OR_OTHERS: u32 = 0o044;
 
-/// Reads the secret under `key`, from wherever it is. None where a mistake was reported, or the key is absent.
+/// Reads the secret under `key`, wherever it is. None if a mistake was reported, or the key is absent.
 pub(crate) fn read(reader: &mut Reader<'_>, section: &mut Section<'_>, key: &'static str) -> Option<Secret> {
     let value = section.value(key)?;
     read_value(reader, key, value)
@@ -79,7 +79,7 @@ fn found(reader: &mut Reader<'_>, key: &str, mut section: Section<'_>) -> Option
             content(reader, key, &path, file.at, Guard::WarnIfReadable)
         }
         (_, _, Some(name)) => from_systemd(reader, key, name),
-        // Of another type: said where it was read.
+        // Of another type: reported when it was read.
         (None, None, None) => None,
     }
 }
@@ -114,7 +114,7 @@ fn from_systemd(reader: &mut Reader<'_>, key: &str, name: Text<'_>) -> Option<St
     content(reader, key, &Path::new(&directory).join(name.text), name.at, Guard::SystemdMade)
 }
 
-/// Who answers for a secret file's permissions.
+/// Who is responsible for a secret file's permissions.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Guard {
     WarnIfReadable,
@@ -139,14 +139,14 @@ fn content(reader: &mut Reader<'_>, key: &str, path: &Path, at: usize, guard: Gu
     }
 }
 
-/// The text of a file without the newline at its end, and the file's permissions.
+/// A file's text without its trailing newline, and the file's permissions.
 fn read_file(path: &Path) -> Result<(String, u32), String> {
     let unreadable = |source: std::io::Error| match source.kind() {
         ErrorKind::NotFound => "does not exist; create it".to_owned(),
         ErrorKind::PermissionDenied => "can't be read by this user; change its owner or its mode".to_owned(),
         _ => format!("can't be read: {source}"),
     };
-    // Asked before it is opened: opening a pipe waits for its other end.
+    // Checked before opening: opening a pipe waits for its other end.
     let metadata = std::fs::metadata(path).map_err(unreadable)?;
     if !metadata.is_file() {
         return Err("is not a regular file; name one".to_owned());

@@ -1,4 +1,4 @@
-//! One table of the file while it is read: every key is asked for by name, and any other is refused.
+//! One table of the file while it is being read: every key is requested by name, and any other is refused.
 //!
 //! Knows TOML's types and positions, nothing of what the keys mean. Never quotes a value: it may be a secret.
 
@@ -12,10 +12,10 @@ use toml::de::{DeTable, DeValue};
 use super::diagnostic::Report;
 use super::length;
 
-/// What is needed to make sense of a file, apart from its text.
+/// What is needed to interpret a file, apart from its text.
 pub(crate) struct Reader<'a> {
     pub(crate) report: Report<'a>,
-    /// What relative paths in the file start from.
+    /// The base of relative paths in the file.
     pub(crate) base_dir: &'a Path,
     /// The environment.
     pub(crate) variable: &'a dyn Fn(&str) -> Option<String>,
@@ -25,17 +25,17 @@ pub(crate) struct Reader<'a> {
 
 /// A table that is being read.
 pub(crate) struct Section<'a> {
-    /// None where the file doesn't have it and all of it is optional.
+    /// None if the file doesn't have it and all of it is optional.
     table: Option<&'a DeTable<'a>>,
-    /// The byte of the file that stands for the table as a whole: its name.
+    /// The byte offset of the table's name, used as the position of the table as a whole.
     pub(crate) at: usize,
-    /// Every key that this table may have, once all have been asked for.
+    /// Every key that this table may have, once all have been requested.
     known: Vec<&'static str>,
-    /// Keys that are kept for later.
+    /// Reserved keys.
     reserved: &'static [&'static str],
 }
 
-/// A text, and where it stands.
+/// A text, and its position.
 #[derive(Clone, Copy)]
 pub(crate) struct Text<'a> {
     pub(crate) text: &'a str,
@@ -44,7 +44,7 @@ pub(crate) struct Text<'a> {
 
 pub(crate) type Value<'a> = Spanned<DeValue<'a>>;
 
-/// The longest time that can be configured: 100 years. Sums of such times stay far from the end of any clock.
+/// The longest configurable duration: 100 years. Sums of such durations stay far from the end of any clock.
 const DURATION_MAX: Duration = Duration::from_hours(100 * 366 * 24);
 
 impl<'a> Section<'a> {
@@ -56,7 +56,7 @@ impl<'a> Section<'a> {
         Self { table: None, at: 0, known: Vec::new(), reserved: &[] }
     }
 
-    /// The same table, in which these keys are kept for later.
+    /// The same table, with these keys reserved.
     pub(crate) fn reserving(self, reserved: &'static [&'static str]) -> Self {
         Self { reserved, ..self }
     }
@@ -71,7 +71,7 @@ impl<'a> Section<'a> {
         text(reader, key, value)
     }
 
-    /// A text that `check` makes into what is kept.
+    /// A text, converted by `check`.
     pub(crate) fn checked(
         &mut self,
         reader: &mut Reader<'_>,
@@ -82,7 +82,7 @@ impl<'a> Section<'a> {
         check(text.text).map_err(|why| reader.report.mistake(text.at, why)).ok()
     }
 
-    /// A text, or a list of texts; None where the key is absent or a mistake was reported.
+    /// A text, or a list of texts; None if the key is absent or a mistake was reported.
     pub(crate) fn strings(&mut self, reader: &mut Reader<'_>, key: &'static str) -> Option<Vec<Text<'a>>> {
         let value = self.value(key)?;
         match value.get_ref() {
@@ -123,7 +123,7 @@ impl<'a> Section<'a> {
         number
     }
 
-    /// A length of time that is not shorter than `least`.
+    /// A duration of at least `least`.
     pub(crate) fn duration(&mut self, reader: &mut Reader<'_>, key: &'static str, least: Duration) -> Option<Duration> {
         let value = self.value(key)?;
         duration(reader, key, value, least)
@@ -135,12 +135,12 @@ impl<'a> Section<'a> {
         if table.is_none() {
             wrong_type(reader, key, value, "a table", value.get_ref().type_str());
         }
-        // The key is the better place to point at: the table itself begins anywhere, or nowhere.
+        // The key is the better position: the table itself begins anywhere, or nowhere.
         let at = self.key_at(key);
         table.map(|table| (table, at))
     }
 
-    /// The tables in the table `key`, in the order of the file: name, where it stands, content.
+    /// The tables in the table `key`, in file order: name, position, content.
     pub(crate) fn tables(&mut self, reader: &mut Reader<'_>, key: &'static str) -> Vec<(Text<'a>, &'a DeTable<'a>)> {
         let Some((outer, _)) = self.table(reader, key) else {
             return Vec::new();
@@ -159,7 +159,7 @@ impl<'a> Section<'a> {
         tables
     }
 
-    /// Where a key of this table stands; the table's own place where it is absent.
+    /// The position of a key of this table; the table's own if it is absent.
     pub(crate) fn key_at(&self, key: &str) -> usize {
         self.table.and_then(|table| table.get_key_value(key)).map_or(self.at, |(name, _)| name.span().start)
     }
@@ -169,14 +169,14 @@ impl<'a> Section<'a> {
         self.table.is_some_and(|table| table.contains_key(key))
     }
 
-    /// Says that a key is missing and what to write; only where it is.
+    /// Reports a missing key and what to write, if it is missing.
     pub(crate) fn require(&self, reader: &mut Reader<'_>, key: &str, what_to_write: &str) {
         if !self.has(key) {
             reader.report.mistake(self.at, format!("'{key}' is missing, {what_to_write}"));
         }
     }
 
-    /// Refuses every key that was not asked for.
+    /// Refuses every key that was not requested.
     pub(crate) fn finish(self, reader: &mut Reader<'_>) {
         for key in self.table.into_iter().flat_map(|table| table.keys()) {
             let (name, at) = (key.get_ref().as_ref(), key.span().start);
@@ -232,13 +232,13 @@ fn with_article(noun: &str) -> String {
     format!("{article} {noun}")
 }
 
-/// The key by which a table says of what kind it is: `kind = "a" or "b"`.
+/// The key with which a table names its kind: `kind = "a" or "b"`.
 pub(crate) fn with_kind(names: &[&str]) -> String {
     let quoted: Vec<String> = names.iter().map(|name| format!("\"{name}\"")).collect();
     format!("kind = {}", quoted.join(" or "))
 }
 
-/// What to write instead of `name`: the known word nearest to it, and all of them where none is near.
+/// What to write instead of `name`: the nearest known word, or all of them if none is near.
 pub(crate) fn nearest(name: &str, known: &[&str]) -> String {
     // Half of the word may be wrong; beyond that a guess would mislead.
     let reach = (name.chars().count() / 2).max(1);
@@ -252,20 +252,20 @@ pub(crate) fn nearest(name: &str, known: &[&str]) -> String {
     }
 }
 
-/// The fewest letters that a beginning of a word must have to stand for the word.
+/// The fewest letters that a prefix must have to count as an abbreviation of the word.
 const BEGINNING_MIN: usize = 3;
 
-/// How far two words are from each other; a word and its beginning are near.
+/// The distance between two words; a word and its prefix are near.
 fn distance(a: &str, b: &str) -> usize {
     let (short, long) = if a.len() < b.len() { (a, b) } else { (b, a) };
     let begins = short.len() >= BEGINNING_MIN && long.starts_with(short);
     edits(a, b).min(if begins { 1 } else { usize::MAX })
 }
 
-/// The fewest insertions, deletions, replacements and swaps of neighbours that make `b` of `a`.
+/// The fewest insertions, deletions, replacements and transpositions that turn `a` into `b`.
 fn edits(a: &str, b: &str) -> usize {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    // Three rows of the table are enough: a swap looks two rows back.
+    // Three rows of the matrix are enough: a transposition looks two rows back.
     let mut before_last = vec![0; b.len() + 1];
     let mut last: Vec<usize> = (0..=b.len()).collect();
     for i in 1..=a.len() {

@@ -1,11 +1,11 @@
-//! Every mistake, with the very line that it draws.
+//! Every mistake, with the exact line that it causes.
 
 use super::*;
 use crate::config::reader::section::with_kind;
 
 const BACKEND: &str = "[image.\"a/b\".backend]\nkind = \"docker_hub\"\ntrigger_url = \"https://hub.docker.com/u/a/b/trigger/test-token-x/\"\n";
 
-/// All lines that the text draws.
+/// All lines that the text causes.
 fn refused(text: &str) -> Vec<String> {
     match parse(text) {
         Err(ConfigError::Mistakes(mistakes)) => mistakes.iter().map(Diagnostic::to_string).collect(),
@@ -19,7 +19,7 @@ fn assert_refused(cases: &[(&str, &str)]) {
     }
 }
 
-/// The line that is expected, with the kinds that there are.
+/// The expected line, with the existing kinds.
 fn in_file(expected: &str) -> String {
     let kinds = crate::kinds::kinds();
     let backends: Vec<&str> = kinds.backends.iter().map(|kind| kind.name()).collect();

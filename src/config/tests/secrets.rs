@@ -1,4 +1,4 @@
-//! Where secrets come from, and what is said about where they lie.
+//! Where secrets come from, and the warnings about where they are stored.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use super::*;
 use crate::config::backend::docker_hub::DockerHubKeys;
 
-/// A file with one token, whose secret is as written.
+/// A file with one token, with the secret as written.
 fn token(secret: &str) -> String {
     format!("{IMAGE}[token.x]\nsecret = {secret}\n")
 }
@@ -24,7 +24,7 @@ fn in_directory(secret: &str, directory: &Path) -> Result<Config, ConfigError> {
     Config::parse(&token(secret), "c.toml", directory, &variable)
 }
 
-/// The warnings, but for the one that the image has no login.
+/// The warnings, except the one that the image has no login.
 fn warnings(config: &Config) -> Vec<&str> {
     config.warnings.iter().map(String::as_str).filter(|warning| !warning.contains("expected_build_time")).collect()
 }
@@ -93,7 +93,7 @@ fn one_that_others_can_read_or_guess_is_warned_about() {
         "c.toml:6:19: the secret file {shown} is readable by its group or by everyone; use mode 0600: chmod 600 {shown}"
     );
     assert_eq!(warnings(&config), [expected]);
-    // Under systemd its permissions are systemd's affair.
+    // Under systemd its permissions are systemd's business.
     assert_eq!(warnings(&in_directory("{ credential = \"open\" }", directory.path()).expect("taken")), [""; 0]);
     let config = parsed(&token("\"test-token-15ch\""));
     assert_eq!(warnings(&config), ["c.toml:6:10: 'secret' is shorter than 16 characters, use a longer one"]);

@@ -4,15 +4,15 @@ use crate::model::Timestamp;
 
 /// 2027-04-01, when Automated Builds are fully retired (Docker's manual, "Migrate from Automated Builds").
 const RETIREMENT: Timestamp = Timestamp::from_millis(1_806_537_600_000);
-/// 2026-05-07, when that was announced. A clock that shows less was never set.
+/// 2026-05-07, when that was announced. A clock that shows an earlier date was never set.
 const ANNOUNCEMENT: Timestamp = Timestamp::from_millis(1_778_112_000_000);
 const DAY_SECONDS: u64 = 24 * 60 * 60;
 
 const WHAT_TO_DO: &str = "This version has no other back-end; plan to move each image's build to a workflow.";
 
-/// What the operator of a Docker Hub back-end has to know of its end: shown at start and by `check`.
+/// What the operator of a Docker Hub back-end must know about its end: shown at startup and by `check`.
 ///
-/// None where `today` lies before the announcement: days counted by a clock that was never set would mislead.
+/// None if `today` is before the announcement: days counted by a clock that was never set would mislead.
 pub(super) fn notice(today: Timestamp) -> Option<String> {
     if today < ANNOUNCEMENT {
         return None;
