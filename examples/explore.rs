@@ -54,7 +54,7 @@ fn main() -> ExitCode {
     run(scopes, threads, words.iter().any(|word| word == "--layers"))
 }
 
-/// Success where the wrong design is found.
+/// Success if the wrong design is found.
 fn prove(wrong: Wrong, threads: usize) -> ExitCode {
     println!("{wrong:?}");
     let Some(story) = story_of(wrong, threads) else {

@@ -28,7 +28,7 @@ const CUTS: u64 = 300;
 const STARTED: usize = 4;
 /// How many cuts show what a missing sync does.
 const CUTS_WITHOUT: usize = 60;
-/// Journals that are opened at a time.
+/// Journals opened at the same time.
 const BESIDE: usize = 2;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -81,7 +81,7 @@ fn choose(recording: &Recording, cuts: usize, seed: u64) -> Vec<usize> {
     chosen
 }
 
-/// What many cuts came to.
+/// The result of many cuts.
 #[derive(Debug, Default)]
 struct Sum {
     fine: usize,

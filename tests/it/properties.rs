@@ -180,7 +180,7 @@ impl History {
         self.handle(vec![Input::Configured(self.settings.clone())]);
     }
 
-    /// Carries answers back until nothing is under way.
+    /// Delivers answers until nothing is in flight.
     fn settle(&mut self) {
         loop {
             if std::mem::take(&mut self.crash) {
@@ -312,7 +312,7 @@ impl History {
         running.filter_map(|build| Some(build.started_at?.plus(self.setting.build_time))).min()
     }
 
-    /// Lets builds end and begin, in the order in which they were asked for.
+    /// Ends and starts builds, in the order in which they were requested.
     fn run_back_end(&mut self) {
         for build in self.builds.iter_mut().filter(|build| build.ended_at.is_none()) {
             let end = build.started_at.map(|at| at.plus(self.setting.build_time));

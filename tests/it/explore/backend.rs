@@ -5,7 +5,7 @@ use coalesced::model::{BuildId, Seq, Timestamp};
 
 use super::scope::{BUILD_MS, LINGER_MS, START, Scope};
 
-/// One build as it truly is.
+/// One build in its true state.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Build {
     pub number: u16,

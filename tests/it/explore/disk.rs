@@ -56,7 +56,7 @@ impl Store for Disk {
     }
 }
 
-/// The word of a journal that was given nothing to write.
+/// The error of a journal without anything to write.
 pub(crate) fn proof() -> Committed {
     MemoryJournal::default().commit(Vec::new())
 }

@@ -25,7 +25,7 @@ const PARTS: usize = 64;
 /// A worker takes this many states at a time.
 const CHUNK: usize = 64;
 
-/// What an exploration came to.
+/// The result of an exploration.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Count {
     pub states: u32,
@@ -34,7 +34,7 @@ pub(crate) struct Count {
     pub depth: u32,
     /// States in which nothing is left to do.
     pub at_rest: u32,
-    /// The most states that were waiting to be gone on from.
+    /// The most states waiting to be expanded.
     pub widest: usize,
 }
 
@@ -185,7 +185,7 @@ fn go_on(number: u32, world: &World, scope: &Scope, known: &Known, found: &mut F
     }
 }
 
-/// A state from which no way leads to rest.
+/// A state from which rest can't be reached.
 fn never_at_rest(states: u32, edges: &[(u32, u32)], at_rest: Vec<u32>) -> Option<u32> {
     let states = states as usize;
     // Who leads to each state, as one list with a beginning for each.
@@ -226,7 +226,7 @@ fn way(reached: &HashMap<u32, (u32, Turn)>, state: u32, last: Turn) -> Vec<Turn>
     way
 }
 
-/// Plays the way once more and tells it.
+/// Replays the path and reports it.
 fn story(scope: &Scope, way: &[Turn], why: &str) -> String {
     let mut text = format!("In '{}', in {} turns: {why}\n", scope.name, way.len());
     let mut world = World::new(scope);

@@ -1,4 +1,4 @@
-//! What may never happen, checked in every state by the back-end's truth (invariants I1 to I4, I7, I8).
+//! What must never happen, checked in every state against the back-end's true state (invariants I1 to I4, I7, I8).
 
 use coalesced::build::{BuildRequest, Outcome};
 use coalesced::event::{End, Verdict};
@@ -18,7 +18,7 @@ use super::world::World;
 const ORPHAN_MS: i64 = 600_000;
 
 impl World {
-    /// Takes into the books what was just written.
+    /// Records what was just written.
     pub(crate) fn note(&mut self, changes: &Changes, ticket: Option<Ticket>, scope: &Scope) -> Result<(), String> {
         for event in &changes.events {
             let ticket = ticket.expect("only a delivery makes events");
@@ -153,7 +153,7 @@ impl World {
         Ok(())
     }
 
-    /// I3, I4 at each decision to call. A call that is under way, or of unknown outcome, counts as queued.
+    /// I3, I4 at each decision to call. A call in flight, or of unknown outcome, counts as queued.
     pub(crate) fn judge_call(&mut self, request: &BuildRequest, scope: &Scope) -> Result<(), String> {
         self.tell(|| format!("    calls the trigger for build {}", request.build));
         let live = self.driver.scheduler().lane(&request.image).and_then(|lane| lane.live(request.build));
@@ -186,7 +186,7 @@ impl World {
         Ok(())
     }
 
-    /// Leaves aside what can make no difference any more.
+    /// Drops what can no longer make a difference.
     pub(crate) fn forget(&mut self) {
         let Some(lane) = self.driver.scheduler().lanes().next() else { return };
         let at = self.at;

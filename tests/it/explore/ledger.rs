@@ -52,7 +52,7 @@ pub(crate) struct Asked {
 pub(crate) struct Books {
     /// Events that opened their key.
     pub opened: u8,
-    /// Builds that there truly were.
+    /// Builds that actually existed.
     pub made: u8,
     pub crashes: u8,
     /// Calls whose effect could not be known.

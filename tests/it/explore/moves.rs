@@ -58,7 +58,7 @@ pub(crate) enum Move {
     Wake,
     /// A little time in which nothing is due.
     Wait,
-    /// The process dies and starts again.
+    /// The process dies and restarts.
     Crash,
 }
 
@@ -71,7 +71,7 @@ pub(crate) enum CallFate {
     /// It never arrives, and that can't be known.
     Lost,
     RefusedForNow,
-    /// It is answered OK, and thrown away.
+    /// It is answered OK, and discarded.
     ThrownAway,
 }
 

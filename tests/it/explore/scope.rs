@@ -59,7 +59,7 @@ pub(crate) struct Scope {
     pub budget: Budget,
     /// Whether the back-end takes its source at the start, or at the trigger.
     pub at_start: bool,
-    /// What the daemon believes of that.
+    /// What the daemon assumes about that.
     pub source_taken: SourceTaken,
     /// Builds say which commit was built.
     pub commits: bool,
@@ -70,7 +70,7 @@ pub(crate) struct Scope {
     pub names: Names,
 }
 
-/// Names that are made once.
+/// Names, made once.
 #[derive(Clone, Debug)]
 pub(crate) struct Names {
     pub image: ImageName,
@@ -87,7 +87,7 @@ pub(crate) enum Wrong {
     CallsBeforeTheCommit,
     /// A lost answer counts as a refusal.
     LostMeansRefused,
-    /// Deliveries are not recognised when they come again.
+    /// Repeated deliveries are not recognised.
     EveryDeliveryIsNew,
     /// Entries of keys are not written.
     KeysAreNotWritten,

@@ -61,7 +61,7 @@ impl World {
         }
     }
 
-    /// Goes on by one turn; an error says which promise was broken.
+    /// Takes one turn; an error says which promise was broken.
     pub(crate) fn take(&mut self, turn: Turn, scope: &Scope) -> Result<(), String> {
         let how = turn.how;
         if how != How::Lives || turn.what == Move::Crash {
@@ -223,7 +223,7 @@ impl World {
         }
     }
 
-    /// What becomes of the call at the back-end.
+    /// What happens to the call at the back-end.
     fn effect(&mut self, fate: CallFate, scope: &Scope) -> Result<(), String> {
         self.left.calls -= u8::from(fate != CallFate::Accepted);
         self.books.uncertain += u8::from(matches!(fate, CallFate::AnswerLost | CallFate::Lost));

@@ -17,7 +17,7 @@ pub(crate) enum Model {
     Strict,
     /// Each page of each write with probability 1/2, so that files are torn anywhere.
     Torn(u64),
-    /// All: the power stayed on.
+    /// Everything: the power stayed on.
     Whole,
 }
 
@@ -44,7 +44,7 @@ pub(crate) struct Disk {
     names: BTreeMap<String, usize>,
     files: Vec<File>,
     directories: BTreeSet<String>,
-    /// Syncs under way, by thread: the file, and how much had been written when it began.
+    /// Syncs in flight, by thread: the file, and how much had been written when it began.
     syncs: BTreeMap<u32, (usize, u64)>,
 }
 
@@ -107,7 +107,7 @@ impl Disk {
         }
     }
 
-    /// What is there after a power cut now.
+    /// What is left if the power is cut now.
     pub(crate) fn image(&self, model: Model) -> Image {
         let mut random = Random::new(if let Model::Torn(seed) = model { seed } else { 0 });
         let files = self.names.iter().map(|(path, id)| (path.clone(), self.files[*id].after_a_cut(model, &mut random)));
@@ -219,7 +219,7 @@ impl Image {
         }
     }
 
-    /// Where two images differ, in words.
+    /// Describes where two images differ.
     pub(crate) fn differences(&self, other: &Self) -> String {
         let paths: BTreeSet<&String> = self.files.keys().chain(other.files.keys()).collect();
         let differ = paths.into_iter().filter(|path| self.files.get(*path) != other.files.get(*path));

@@ -20,7 +20,7 @@ pub(crate) enum Finding {
     CantBeOpened(String),
     /// So many acknowledged events are gone.
     Lost(usize),
-    /// It opens, but does not hold together.
+    /// It opens, but is inconsistent.
     Inconsistent(String),
 }
 
@@ -49,7 +49,7 @@ fn look(reader: &Reader, snapshot: &Snapshot, acknowledged: &[EventId]) -> Resul
     Ok(consistent(reader, snapshot, &events)?.map_or(Finding::Fine, Finding::Inconsistent))
 }
 
-/// What does not hold together, in words.
+/// Describes what is inconsistent.
 fn consistent(reader: &Reader, snapshot: &Snapshot, events: &[Event]) -> Result<Option<String>, JournalError> {
     let rise = events.windows(2).all(|pair| pair[0].seq > pair[1].seq);
     let newest = events.first().map_or(0, |event| event.seq.0);

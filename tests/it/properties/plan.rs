@@ -42,14 +42,14 @@ pub(super) enum Op {
     },
 }
 
-/// What becomes of a trigger call.
+/// What happens to a trigger call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CallFate {
     Accepted,
     DoneButAnswerLost,
     LostOnTheWay,
     RefusedForNow,
-    /// Accepted, and thrown away in silence.
+    /// Accepted, and silently discarded.
     Discarded,
     /// The process dies after the call has had its effect.
     DoneThenCrash,
@@ -98,7 +98,7 @@ pub(super) struct Setting {
     pub build_time: Duration,
     /// How long a new build stays invisible.
     pub visible_after: Duration,
-    /// Whether builds of one image run one by one.
+    /// Whether builds of one image run one at a time.
     pub serial: bool,
 }
 
@@ -115,11 +115,11 @@ pub(super) fn setting() -> impl Strategy<Value = Setting> {
     )
 }
 
-/// One build as it truly is.
+/// One build in its true state.
 #[derive(Clone, Debug)]
 pub(super) struct TrueBuild {
     pub id: u64,
-    /// Which of our triggers made it; None: somebody else.
+    /// The trigger of ours that made it; None: it is foreign.
     pub ours: Option<BuildId>,
     pub git_ref: GitRef,
     pub created_at: Timestamp,

@@ -218,7 +218,7 @@ impl<'a> History<'a> {
         history
     }
 
-    /// Plays it to its end and says what was broken.
+    /// Plays it to its end and returns what was broken.
     pub(crate) fn play(&mut self, ops: &[Op]) -> Result<(), String> {
         for op in ops {
             self.carry_out(op);
@@ -243,7 +243,7 @@ impl<'a> History<'a> {
         self.broken.take().map_or(Ok(()), Err)
     }
 
-    /// Lets the world go on to a moment.
+    /// Advances the world to a moment.
     fn run_until(&mut self, end: i64) {
         while self.broken.is_none() {
             let due = self.driver.deadline().map(|at| (at.as_millis() - START.as_millis()) - self.ahead);

@@ -14,11 +14,11 @@ use coalesced::scheduler::Input;
 use super::super::plan::QuestionFate;
 use super::{CallFateNow, History, Pending, world};
 
-/// An answer to a question comes this late where it comes too late.
+/// How late a late answer to a question comes.
 const TOO_LATE_MS: i64 = 150_000;
 
 impl History<'_> {
-    /// Carries out what is due outside, and answers with what comes in.
+    /// Carries out what is due outside, and returns what comes in.
     pub(super) fn take_due(&mut self) -> Vec<Input> {
         let mut inputs = Vec::new();
         while let Some(entry) = self.queue.first_entry().filter(|entry| entry.key().0 <= self.at) {
