@@ -153,13 +153,9 @@ const MUTANTS: &[Mutant] = &[
         from: "Fact::Attached { build, backend_ids, only_through: Some(Seq(0)) }",
         to: "Fact::Attached { build, backend_ids, only_through: None }",
     },
+    Mutant { name: "listed builds that ended may be ours again", from: "self.claimed.push_back(id);", to: "drop(id);" },
     Mutant {
-        name: "rows of builds that ended may be ours again",
-        from: "self.claimed.push_back(id);",
-        to: "drop(id);",
-    },
-    Mutant {
-        name: "the row of the next call is the running build's",
+        name: "the build of the next call is taken for the running one",
         from: "found.filter(|theirs| !self.may_be_of_a_call_under_way(theirs)).map",
         to: "found.map",
     },
@@ -184,7 +180,7 @@ const MUTANTS: &[Mutant] = &[
         to: "if received || id > NoticeId(0) { self.remove(id, changes);",
     },
     Mutant {
-        name: "any row is young enough to be ours",
+        name: "any listed build is recent enough to be ours",
         from: "Some(created_at) => created_at >= called_at.minus(CLOCK_TOLERANCE),",
         to: "Some(created_at) => created_at >= called_at.minus(CLOCK_TOLERANCE * 1_000),",
     },

@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trigger_url_that_may_not_be_called_is_told_by_its_image_only() {
+    fn a_forbidden_trigger_url_is_reported_by_its_image_only() {
         let mut rules = rules();
         let trigger_url = Secret::new("http://example.org/test-token-1/".to_owned());
         let keys = Arc::new(DockerHubKeys { trigger_url, login: None });

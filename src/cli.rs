@@ -1,4 +1,4 @@
-//! The command line: which commands there are, and what they share.
+//! The command line: its commands, and what they share.
 //!
 //! Owns the arguments, the text on the terminal and the exit codes. The client commands know the daemon only
 //! by its HTTP API and the shapes in [`status`](crate::status): they never open the journal. Only `journal` does, for a
@@ -50,7 +50,7 @@ const EXIT_CODES: &str = "\
 Exit codes: 0 done; 1 what was asked for failed (a red build, an unknown event, a damaged journal); 2 usage; \
 69 daemon unreachable; 74 input or output failed; 77 not allowed; 78 configuration wrong.";
 
-/// What a line of the table of commands needs.
+/// What an entry in the table of commands must implement.
 trait Run {
     /// Whether it speaks to a running daemon: only then do `--url` and `--token` mean something.
     const NEEDS_DAEMON: bool;
@@ -58,12 +58,12 @@ trait Run {
     async fn run(self, reach: &Reach) -> Result<(), CliError>;
 }
 
-/// A length of time as the configuration writes it.
+/// A duration as the configuration writes it.
 fn duration(text: &str) -> Result<std::time::Duration, &'static str> {
     humantime::parse_duration(text).map_err(|_| "not a duration; write 30m, 2h or 3d")
 }
 
-/// Makes the table of commands into what clap reads, and into the call of each.
+/// Turns the table of commands into clap's definitions and a call of each.
 macro_rules! commands {
     ($($(#[$attribute:meta])* $name:ident($args:ty),)*) => {
         #[derive(Debug, clap::Subcommand)]
@@ -132,13 +132,13 @@ commands! {
 }
 
 impl Cli {
-    /// Reads the command line of this process; ends it with a usage message where that makes no sense.
+    /// Parses this process's command line; exits with a usage message if it makes no sense.
     pub fn parse() -> Self {
         Self::try_parse_from(std::env::args_os()).unwrap_or_else(|error| error.exit())
     }
 
-    /// Refuses `--url` and `--token` on a command that speaks to no daemon: passed over, they would seem to have had
-    /// an effect. In the environment they may be meant for other commands.
+    /// Refuses `--url` and `--token` on a command that doesn't talk to a daemon: if ignored, they would seem to have
+    /// had an effect. In the environment they may be meant for other commands.
     fn try_parse_from(words: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Self, clap::Error> {
         let mut definition = Self::command();
         let matches = definition.try_get_matches_from_mut(words)?;
@@ -155,7 +155,7 @@ impl Cli {
     }
 }
 
-/// Runs the command that was asked for.
+/// Runs the requested command.
 pub async fn run(cli: Cli) -> Result<(), CliError> {
     cli.command.run(&cli.reach).await
 }

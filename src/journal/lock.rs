@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_waits_gets_the_lock_when_the_other_leaves_and_else_hears_who_holds_it() {
+    fn a_waiter_gets_the_lock_when_it_is_released_and_otherwise_learns_who_holds_it() {
         let directory = tempfile::tempdir().expect("a directory");
         let held = Lock::take(directory.path(), Duration::ZERO).expect("free");
         let refused = Lock::take(directory.path(), Duration::from_millis(30)).expect_err("held").to_string();

@@ -203,7 +203,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn files_outside_of_the_paths_are_told_with_the_paths_that_they_are_outside_of() {
+    fn files_outside_the_paths_are_reported_with_those_paths() {
         let before = "1111111".parse().ok();
         let pushed = Push { before, commits: &drafts_only, ..push("refs/heads/trunk") };
         let digest = without_drafts().paths.expect("paths").digest;

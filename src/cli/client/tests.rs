@@ -84,7 +84,7 @@ pub(in crate::cli) fn client_of(server: &Server, token: Option<&str>) -> Client 
 }
 
 #[tokio::test]
-async fn a_wish_is_sent_with_token_key_and_body() {
+async fn a_build_request_is_sent_with_token_key_and_body() {
     let receipt = serde_json::to_string(&waiting_push()).expect("a receipt");
     let text = receipt.clone();
     let server = serve(move |_| (202, receipt.clone())).await;
@@ -162,7 +162,7 @@ async fn a_refusal_without_words_shows_its_status() {
 }
 
 #[tokio::test]
-async fn who_shows_no_token_is_told_how_to() {
+async fn a_missing_token_is_explained() {
     let server = serve(|_| (401, r#"{"detail":"a token is needed"}"#.to_owned())).await;
     let error = client_of(&server, None).lanes().await.expect_err("a refusal");
     assert_eq!(error.to_string(), "not allowed: a token is needed (no token was sent; pass one with --token)");

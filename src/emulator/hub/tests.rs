@@ -71,7 +71,7 @@ fn the_tip_is_taken_at_the_moment_that_is_set() {
 }
 
 #[test]
-fn a_row_is_seen_late_and_a_vanished_one_never_again() {
+fn a_build_is_listed_late_and_a_vanished_one_never_again() {
     let mut hub = hub(HubSettings { visible_after: Duration::from_mins(1), ..HubSettings::default() });
     trigger(&mut hub, 0);
     assert_eq!(hub.list(at(59), &image()).map(|rows| rows.len()), Ok(0));

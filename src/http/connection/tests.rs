@@ -163,7 +163,7 @@ async fn a_file_that_is_no_socket_is_left_alone() {
 }
 
 #[tokio::test]
-async fn a_client_that_takes_nothing_is_given_up() {
+async fn a_client_that_reads_nothing_is_given_up() {
     use std::future::poll_fn;
     let (ours, theirs) = tokio::net::UnixStream::pair().expect("a pair");
     let mut ours = StallLimit::new(ours, SHORT);

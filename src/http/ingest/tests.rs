@@ -40,7 +40,7 @@ fn receipt(state: EventState, why: &str) -> Receipt {
 }
 
 #[test]
-fn a_build_asked_for_is_manual_and_waits_unless_told() {
+fn a_requested_build_is_manual_and_waits_unless_start_now_is_set() {
     let disposition = |body: &str| asked(&[], body).expect("a delivery").new_events.remove(0).disposition;
     assert_eq!(disposition(""), Disposition::Build { immediate: false, manual: true, ensure: false });
     assert_eq!(

@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn sentences_of_before_are_read_as_they_stand() {
+    fn sentences_of_older_versions_are_read_unchanged() {
         let (skipped, ignored) = ("every commit of the push carries a skip marker", "no image is configured for it");
         let mut page = vec![LAYOUT];
         for verdict in [StoredVerdict::Skipped(skipped.into()), StoredVerdict::Ignored(ignored.into())] {

@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn every_bit_of_a_row_counts() {
+    fn every_bit_of_an_entry_counts() {
         let entry: Vec<u8> = (0..=60).collect();
         let whole = number_of(b"key", &entry);
         let seen: std::collections::BTreeSet<u64> = (0..entry.len() * 8)

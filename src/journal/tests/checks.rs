@@ -18,7 +18,7 @@ fn the_check_finds_a_sound_journal_sound_and_changes_nothing() {
 }
 
 #[test]
-fn the_check_tells_of_rows_that_do_not_fit() {
+fn the_check_reports_inconsistent_entries() {
     let (directory, _) = stored(&state());
     let mut opened = open(directory.path(), PATIENCE).expect("it opens");
     let put = |key: Vec<u8>, value: &str| Put { key, value: Some(value.as_bytes().to_vec()) };
@@ -40,7 +40,7 @@ fn the_check_tells_of_rows_that_do_not_fit() {
 }
 
 #[test]
-fn the_check_tells_of_a_damaged_journal() {
+fn the_check_reports_a_damaged_journal() {
     for (what, damage) in &DAMAGES[..DAMAGES.len() - 1] {
         let (directory, paths) = stored(&state());
         damage(&paths);

@@ -189,7 +189,7 @@ fn is_the_history_of_then(reader: &Reader) {
 }
 
 #[test]
-fn a_journal_of_schema_3_is_taken_over_with_all_that_it_tells() {
+fn a_journal_of_schema_3_is_taken_over_completely() {
     let (directory, _) = left_by_the_version_before();
     let findings = check::check(directory.path()).expect("looked at").journal.expect("there is one");
     assert_eq!((findings.problems, findings.events, findings.builds), (Vec::new(), 21, 15));

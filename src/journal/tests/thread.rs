@@ -43,7 +43,7 @@ async fn a_write_that_fails_is_the_last_one() {
 }
 
 #[tokio::test]
-async fn what_fails_after_a_step_is_told_to_the_next_and_ends_the_thread() {
+async fn a_failure_after_a_step_is_reported_to_the_next_and_ends_the_thread() {
     let mut steps = 0;
     let write = move |_, _| {
         steps += 1;
@@ -63,7 +63,7 @@ async fn what_fails_after_a_step_is_told_to_the_next_and_ends_the_thread() {
 }
 
 #[tokio::test]
-async fn a_panic_of_the_thread_is_an_error_for_whoever_waits() {
+async fn a_panic_of_the_thread_is_an_error_for_the_waiting_caller() {
     let journal = served(|_, _| panic!("as sled may"));
     assert!(matches!(commit_one(&journal).await, Err(JournalError::Ended)));
     let vitals = journal.vitals();

@@ -178,7 +178,7 @@ fn a_tag_is_immediate_and_an_annotated_ones_commit_is_the_head_commit() {
 }
 
 #[test]
-fn a_deleted_ref_is_told_by_the_flag_or_by_zeros() {
+fn a_deleted_ref_is_recognised_by_the_flag_or_by_zeros() {
     for changes in [
         json!({"deleted": true, "after": ZEROS, "head_commit": null, "commits": []}),
         json!({"deleted": null, "after": ZEROS, "head_commit": null, "commits": []}),
@@ -241,7 +241,7 @@ fn a_request_without_an_event_or_with_broken_json_is_refused() {
 }
 
 #[test]
-fn a_delivery_is_known_again_by_its_id_and_by_its_body() {
+fn a_delivery_is_recognised_by_its_id_and_by_its_body() {
     let first = delivered(&json!({}));
     assert_eq!(first.fingerprints.len(), 3, "its id, and what each of the two secrets makes of the body");
     let body = push(&json!({})).to_string();

@@ -100,7 +100,7 @@ fn every_state_has_its_class() {
 }
 
 #[test]
-fn only_builds_are_rows() {
+fn only_builds_are_read() {
     let observation = observed(&json!([
         { "uuid": "push", "action": "Repository Push", "build_tag": "latest", "state": "Success" },
         { "uuid": "create", "action": "Repository Create", "state": "Success" },
@@ -179,7 +179,7 @@ fn a_list_that_goes_on_says_how_far_it_was_read() {
 }
 
 #[test]
-fn more_rows_than_an_observation_holds_are_cut_and_said_to_be() {
+fn more_builds_than_an_observation_holds_are_cut_and_marked_incomplete() {
     let entries: Vec<Value> =
         (0..150).map(|n| build(n, &format!("2016-02-29T{:02}:{:02}:00Z", 23 - n / 60, 59 - n % 60))).collect();
     let observation = observed(&json!(entries));
@@ -188,7 +188,7 @@ fn more_rows_than_an_observation_holds_are_cut_and_said_to_be() {
 }
 
 #[test]
-fn whether_there_is_more_is_told_by_what_is_there() {
+fn whether_the_list_continues_is_inferred_from_its_content() {
     let full: Vec<Value> = (0..50).map(|n| build(n, "2016-02-29T10:00:00Z")).collect();
     assert!(says_more(&json!({}), 50, full.len()));
     assert!(!says_more(&json!({}), 49, 49));
