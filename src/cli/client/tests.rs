@@ -182,7 +182,7 @@ async fn a_daemon_that_is_not_there_is_named_with_its_address() {
     let url = format!("http://{}", listener.local_addr().expect("its address"));
     drop(listener);
     let client = Client::new(Target { url: url.clone(), token: None }).expect("a client");
-    let error = client.lanes().await.expect_err("nobody there");
+    let error = client.lanes().await.expect_err("no daemon there");
     assert!(error.exit_code() == 69 && error.may_pass());
     let text = error.to_string();
     assert!(text.contains(&url) && text.contains("refused") && text.contains("coalesced serve"), "{text}");

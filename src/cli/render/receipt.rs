@@ -158,7 +158,7 @@ Push of 3f2a91c to mrraph/blog master, received 2026-11-23 10:00:00 UTC from git
         let mut build = running_build();
         (build.state, build.started_at) = (BuildState::Queued, None);
         build.commit = "aaaaaaa".parse().ok();
-        build.note = Some("nobody knows yet whether it was taken".to_owned());
+        build.note = Some("it is not known yet whether it was taken".to_owned());
         let story = story(&receipt, Some(&build), now());
         let told: Vec<&str> = story.lines().skip(2).collect();
         assert_eq!(
@@ -168,7 +168,7 @@ Push of 3f2a91c to mrraph/blog master, received 2026-11-23 10:00:00 UTC from git
                 "  build 41: queued, triggered 10:00:30 UTC.",
                 "  1 other event shares this build.",
                 "  it builds commit aaaaaaa.",
-                "  note: nobody knows yet whether it was taken.",
+                "  note: it is not known yet whether it was taken.",
                 "  event 01JD0000000000000000000001",
             ]
         );

@@ -40,8 +40,8 @@ fn no_flipped_bit_and_no_missing_end_passes_for_a_whole_export() {
     for at in 0..right.len() {
         let mut wrong = right.clone();
         wrong[at] ^= 1 << (at % 8);
-        assert!(!is_whole(&wrong), "byte {at} was another, and nobody saw it");
-        assert!(!is_whole(&right[..at]), "it ended after {at} bytes, and nobody saw it");
+        assert!(!is_whole(&wrong), "a change of byte {at} went unnoticed");
+        assert!(!is_whole(&right[..at]), "a cut after {at} bytes went unnoticed");
     }
     assert!(!is_whole(&[&right[..], b"{}\n"].concat()));
 }

@@ -30,7 +30,7 @@ fn every_file_says_what_it_is_for_and_has_a_bound() {
 /// Words that read as translated. Their number may only fall; lower `MOST` when it does.
 #[test]
 fn words_that_read_as_translated_become_fewer() {
-    const MOST: usize = 17;
+    const MOST: usize = 4;
     let words = ["whom", "whoever", "nobody", "wish", "wishes"];
     let all = sources(&["src"]);
     let split = all.iter().flat_map(|source| source.text.split(|c: char| !is_word(c)));

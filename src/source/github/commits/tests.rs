@@ -88,7 +88,7 @@ fn what_is_not_known_whole_is_not_outside() {
     for (why, body) in [
         ("no commits", push(&[])),
         ("forced", with(body(), "forced", json!(true))),
-        ("nobody says whether it was forced", with(body(), "forced", json!(null))),
+        ("unknown whether it was forced", with(body(), "forced", json!(null))),
         ("more commits than are listed", with(body(), "size", json!(2))),
         ("more of them that are new", with(body(), "distinct_size", json!(2))),
         ("as many commits as are ever listed", push(&many(COMMITS_LISTED_MAX))),
@@ -124,7 +124,7 @@ fn a_push_is_ignored_when_every_author_and_whoever_pushed_is() {
     for (why, body) in [
         ("a person's commit", push(&[bot(), commit("ada", &["a"])])),
         ("a person merged it", with(push(&[bot()]), "sender", json!({"login": "ada"}))),
-        ("nobody knows who pushed", with(with(push(&[bot()]), "sender", json!(null)), "pusher", json!(null))),
+        ("unknown pusher", with(with(push(&[bot()]), "sender", json!(null)), "pusher", json!(null))),
         ("no commits", push(&[])),
         ("a list that is cut off", push(&vec![bot(); COMMITS_LISTED_MAX])),
         ("more commits than are listed", with(push(&[bot()]), "distinct_size", json!(3))),
