@@ -155,11 +155,11 @@ impl Calls for DockerHub {
         Ok(history.into_observation())
     }
 
-    async fn cancel(&self, row: &BackendBuildId) -> CancelAnswer {
+    async fn cancel(&self, backend_id: &BackendBuildId) -> CancelAnswer {
         let Some(session) = &self.session else {
             return CancelAnswer::Unsupported;
         };
-        let Some(url) = urls::cancel(&self.api, row) else {
+        let Some(url) = urls::cancel(&self.api, backend_id) else {
             return CancelAnswer::Failed { detail: "the build's id is not one of Docker Hub's".to_owned() };
         };
         let answer = match session.send(|| Call::post(url.clone(), &json!({}), SHORT_ANSWER_BYTES_MAX)).await {

@@ -56,9 +56,14 @@ pub(super) async fn heads(rules: Arc<Rules>, remote: Arc<str>, question: u64) ->
     Input::Heads { remote, question, answer }
 }
 
-pub(super) async fn cancel(backends: Arc<Backends>, image: ImageName, build: BuildId, row: BackendBuildId) -> Input {
+pub(super) async fn cancel(
+    backends: Arc<Backends>,
+    image: ImageName,
+    build: BuildId,
+    backend_id: BackendBuildId,
+) -> Input {
     let answer = match backends.get(&image) {
-        Some(backend) => within(backend.cancel(&row))
+        Some(backend) => within(backend.cancel(&backend_id))
             .await
             .unwrap_or(CancelAnswer::Failed { detail: format!("no answer within {} s", CALL_LIMIT.as_secs()) }),
         None => CancelAnswer::Unsupported,

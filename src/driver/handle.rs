@@ -180,13 +180,13 @@ impl Handle {
         query.limit = query.limit.min(LIST_LIMIT_MAX);
         self.read(move |handle| {
             let builds = handle.reader.builds(&query)?;
-            builds.iter().map(|row| handle.build_of(row)).collect()
+            builds.iter().map(|record| handle.build_of(record)).collect()
         })
         .await
     }
 
     pub async fn build(&self, id: BuildId) -> Result<Option<BuildView>, HistoryError> {
-        self.read(move |handle| handle.reader.build(id)?.map(|row| handle.build_of(&row)).transpose()).await
+        self.read(move |handle| handle.reader.build(id)?.map(|record| handle.build_of(&record)).transpose()).await
     }
 
     /// The driver's counters as Prometheus text.
@@ -250,12 +250,12 @@ impl Handle {
         Ok((Some(closure), build))
     }
 
-    fn build_of(&self, row: &BuildRecord) -> Result<BuildView, JournalError> {
-        let events = match (&row.git_ref, row.span) {
-            (Some(git_ref), Some(span)) => self.reader.span(&row.image, git_ref, span, BUILD_EVENTS_MAX)?,
+    fn build_of(&self, record: &BuildRecord) -> Result<BuildView, JournalError> {
+        let events = match (&record.git_ref, record.span) {
+            (Some(git_ref), Some(span)) => self.reader.span(&record.image, git_ref, span, BUILD_EVENTS_MAX)?,
             _ => Vec::new(),
         };
         let ids = events.iter().map(|event| event.id().to_string()).collect();
-        Ok(status::build_view(row, ids, &self.picture.borrow()))
+        Ok(status::build_view(record, ids, &self.picture.borrow()))
     }
 }

@@ -150,15 +150,15 @@ fn reaches_event(caller: &Caller<'_>, receipt: &Receipt) -> bool {
 
 /// The newest `limit` entries that `reaches` accepts, from `before` on. A page from the driver may contain few or none
 /// of them, so several are requested.
-async fn search<Row, Id, Page>(
+async fn search<Item, Id, Page>(
     limit: usize,
     mut before: Option<Id>,
     page_from: impl Fn(Option<Id>) -> Page,
-    reaches: impl Fn(&Row) -> bool,
-    id_of: impl Fn(&Row) -> Option<Id>,
-) -> Result<Vec<Row>, HistoryError>
+    reaches: impl Fn(&Item) -> bool,
+    id_of: impl Fn(&Item) -> Option<Id>,
+) -> Result<Vec<Item>, HistoryError>
 where
-    Page: Future<Output = Result<Vec<Row>, HistoryError>>,
+    Page: Future<Output = Result<Vec<Item>, HistoryError>>,
     Id: Copy,
 {
     let mut found = Vec::new();
@@ -185,13 +185,13 @@ mod tests {
             let page = (1..before.unwrap_or(newest + 1)).rev().take(LIST_LIMIT_MAX).collect();
             std::future::ready(Ok(page))
         };
-        search(limit, None, page_from, wanted, |row| Some(*row)).await.expect("found")
+        search(limit, None, page_from, wanted, |item| Some(*item)).await.expect("found")
     }
 
     #[tokio::test]
     async fn a_limited_token_gets_full_pages_from_a_thin_history() {
-        assert_eq!(search_in(5_000, 3, |row| row % 1_500 == 0).await, [4_500, 3_000, 1_500]);
-        assert_eq!(search_in(5_000, 2, |row| row % 1_500 == 0).await, [4_500, 3_000]);
+        assert_eq!(search_in(5_000, 3, |item| item % 1_500 == 0).await, [4_500, 3_000, 1_500]);
+        assert_eq!(search_in(5_000, 2, |item| item % 1_500 == 0).await, [4_500, 3_000]);
         assert_eq!(search_in(3, 10, |_| true).await, [3, 2, 1]);
     }
 

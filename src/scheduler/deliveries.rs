@@ -30,13 +30,13 @@ pub struct Deliveries {
 
 impl Deliveries {
     /// Loads what the journal holds, in any order.
-    pub fn recover(mut rows: Vec<(Fingerprint, Remembered)>) -> Self {
-        rows.sort_by_key(|(_, remembered)| remembered.first);
+    pub fn recover(mut stored: Vec<(Fingerprint, Remembered)>) -> Self {
+        stored.sort_by_key(|(_, remembered)| remembered.first);
         // Reserve all at once, with some to spare: growing step by step would hold twice as much meanwhile.
-        let room = if rows.is_empty() { 0 } else { rows.len() + GROWTH_MAX };
+        let room = if stored.is_empty() { 0 } else { stored.len() + GROWTH_MAX };
         let known = VecDeque::with_capacity(room);
-        let mut deliveries = Self { known, forgotten: 0, index: Index::with_room_for(rows.len()) };
-        for (fingerprint, remembered) in rows {
+        let mut deliveries = Self { known, forgotten: 0, index: Index::with_room_for(stored.len()) };
+        for (fingerprint, remembered) in stored {
             deliveries.remember(fingerprint, remembered);
         }
         deliveries

@@ -252,7 +252,7 @@ pub struct Changes {
     /// Lanes of which anything changed, keys included.
     pub lanes: BTreeSet<ImageName>,
     /// Lanes to rewrite.
-    pub lane_rows: BTreeSet<ImageName>,
+    pub lane_entries: BTreeSet<ImageName>,
     /// Keys to rewrite.
     pub keys: BTreeSet<(ImageName, GitRef)>,
     /// Where refs are at the remote; None: no longer known.

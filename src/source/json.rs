@@ -27,8 +27,8 @@ pub enum Diagnostic {
 impl JsonMistake {
     pub fn new(error: &serde_json::Error, body: &[u8]) -> Self {
         let line = error.line();
-        let row = body.split(|&byte| byte == b'\n').nth(line.saturating_sub(1)).unwrap_or_default();
-        let (column, character) = character_at(row, error.column());
+        let line_text = body.split(|&byte| byte == b'\n').nth(line.saturating_sub(1)).unwrap_or_default();
+        let (column, character) = character_at(line_text, error.column());
         let what = match error.classify() {
             serde_json::error::Category::Eof => Diagnostic::EndsTooEarly,
             serde_json::error::Category::Data => Diagnostic::Shape,
@@ -43,11 +43,11 @@ impl JsonMistake {
     }
 }
 
-/// The character that holds the byte at `column` (from 1) of `row`, and its position in characters.
-fn character_at(row: &[u8], column: usize) -> (usize, Option<char>) {
-    let text = String::from_utf8_lossy(row);
-    // A row that is not UTF-8 was lengthened above; its byte columns no longer mean anything.
-    if text.len() != row.len() || column == 0 {
+/// The character that holds the byte at `column` (from 1) of `line_text`, and its position in characters.
+fn character_at(line_text: &[u8], column: usize) -> (usize, Option<char>) {
+    let text = String::from_utf8_lossy(line_text);
+    // A line that is not UTF-8 was lengthened above; its byte columns no longer mean anything.
+    if text.len() != line_text.len() || column == 0 {
         return (column, None);
     }
     let start = text.floor_char_boundary(column - 1);

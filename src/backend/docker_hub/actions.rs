@@ -3,7 +3,7 @@
 //! The list was never documented, so each field may be missing or of another type, and only what can't be tracked at
 //! all (an entry without an id) is left out. No URL in it is ever called.
 
-mod row;
+mod build;
 
 use std::collections::BTreeSet;
 
@@ -19,7 +19,7 @@ use crate::model::{ImageName, Timestamp};
 pub(super) struct History<'a> {
     api: &'a str,
     image: &'a ImageName,
-    rows: Vec<BackendBuild>,
+    builds: Vec<BackendBuild>,
     seen: BTreeSet<String>,
     /// How many entries were read, builds or not.
     entries: usize,
@@ -37,7 +37,7 @@ impl<'a> History<'a> {
         let mut history = Self {
             api,
             image,
-            rows: Vec::new(),
+            builds: Vec::new(),
             seen: BTreeSet::new(),
             entries: 0,
             newest_created: None,
@@ -67,20 +67,20 @@ impl<'a> History<'a> {
 
     pub(super) fn into_observation(self) -> Observation {
         let complete_since = self.more.then(|| self.reach());
-        Observation { builds: self.rows, complete_since, clock_ahead_ms: self.clock_ahead_ms }
+        Observation { builds: self.builds, complete_since, clock_ahead_ms: self.clock_ahead_ms }
     }
 
     fn read(&mut self, page: &Value) {
         let entries = entries_of(page).map_or(&[][..], Vec::as_slice);
         let room = Observation::BUILDS_MAX.saturating_sub(self.entries);
         for entry in &entries[..entries.len().min(room)] {
-            let created = row::created(entry).map(|moment| self.ours(moment));
+            let created = build::created(entry).map(|moment| self.ours(moment));
             self.newest_created = self.newest_created.or(created);
             self.last_created = created.or(self.last_created);
-            if let Some(row) = row::row(entry, self.api, self.image, |moment| self.ours(moment))
-                && self.seen.insert(row.id.0.clone())
+            if let Some(build) = build::build(entry, self.api, self.image, |moment| self.ours(moment))
+                && self.seen.insert(build.id.0.clone())
             {
-                self.rows.push(row);
+                self.builds.push(build);
             }
         }
         self.entries += entries.len();

@@ -103,12 +103,12 @@ async fn cancel_asks_for_one_build() {
     })
     .await;
     let hub = hub(&base);
-    let row = |id: &str| BackendBuildId(id.to_owned());
-    assert_eq!(hub.cancel(&row("u-1")).await, CancelAnswer::Requested);
-    assert_eq!(hub.cancel(&row("u-2")).await, CancelAnswer::Unsupported);
+    let backend_id = |id: &str| BackendBuildId(id.to_owned());
+    assert_eq!(hub.cancel(&backend_id("u-1")).await, CancelAnswer::Requested);
+    assert_eq!(hub.cancel(&backend_id("u-2")).await, CancelAnswer::Unsupported);
     let failed = CancelAnswer::Failed { detail: "400 Bad Request: it has ended".to_owned() };
-    assert_eq!(hub.cancel(&row("u-3")).await, failed);
-    assert!(matches!(hub.cancel(&row("u-1/../x")).await, CancelAnswer::Failed { .. }));
+    assert_eq!(hub.cancel(&backend_id("u-3")).await, failed);
+    assert!(matches!(hub.cancel(&backend_id("u-1/../x")).await, CancelAnswer::Failed { .. }));
     assert_eq!(log.lock().expect("a log").len(), 3);
     assert_eq!(log.lock().expect("a log")[0], "POST /api/audit/v1/action/u-1/cancel/");
 }

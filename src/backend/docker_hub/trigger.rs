@@ -142,7 +142,7 @@ fn refusal(body: &[u8]) -> String {
 }
 
 fn named_action(headers: &HeaderMap) -> Option<BackendBuildId> {
-    urls::row_id_in_path(headers.get(ACTION_HEADER)?.to_str().ok()?)
+    urls::build_id_in_path(headers.get(ACTION_HEADER)?.to_str().ok()?)
 }
 
 #[cfg(test)]

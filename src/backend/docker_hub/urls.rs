@@ -43,8 +43,9 @@ pub(super) fn actions(api: &str, image: &ImageName, offset: usize) -> Option<Url
 }
 
 /// The URL of a cancel request; None if the id could lead elsewhere.
-pub(super) fn cancel(api: &str, row: &BackendBuildId) -> Option<Url> {
-    is_row_id(&row.0).then(|| Url::parse(&format!("{api}/api/audit/v1/action/{}/cancel/", row.0)).ok())?
+pub(super) fn cancel(api: &str, backend_id: &BackendBuildId) -> Option<Url> {
+    is_build_id(&backend_id.0)
+        .then(|| Url::parse(&format!("{api}/api/audit/v1/action/{}/cancel/", backend_id.0)).ok())?
 }
 
 pub(super) fn login(api: &str) -> Option<Url> {
@@ -52,16 +53,16 @@ pub(super) fn login(api: &str) -> Option<Url> {
 }
 
 /// Whether this text can be a build's id: short, and without characters that have a meaning in a URL.
-pub(super) fn is_row_id(text: &str) -> bool {
+pub(super) fn is_build_id(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     (1..=ROW_ID_BYTES_MAX).contains(&text.len()) && text.bytes().all(allowed)
 }
 
 /// The id in `/api/audit/v1/action/ID/` or in a full URL that ends like that.
-pub(super) fn row_id_in_path(text: &str) -> Option<BackendBuildId> {
+pub(super) fn build_id_in_path(text: &str) -> Option<BackendBuildId> {
     let (_, rest) = text.rsplit_once("/action/")?;
     let id = rest.split('/').next()?;
-    is_row_id(id).then(|| BackendBuildId(id.to_owned()))
+    is_build_id(id).then(|| BackendBuildId(id.to_owned()))
 }
 
 fn is_loopback(host: &str) -> bool {
@@ -111,9 +112,9 @@ mod tests {
         for bad in ["", "..", "a/b", "a?b", "a#b", "a%2Fb", &"a".repeat(65)] {
             assert_eq!(cancel("https://hub.docker.com", &BackendBuildId(bad.to_owned())), None, "{bad}");
         }
-        let id = row_id_in_path("/api/audit/v1/action/0b1c-2d/").expect("an id");
+        let id = build_id_in_path("/api/audit/v1/action/0b1c-2d/").expect("an id");
         let url = cancel("https://hub.docker.com", &id).expect("an address");
         assert_eq!(url.as_str(), "https://hub.docker.com/api/audit/v1/action/0b1c-2d/cancel/");
-        assert_eq!(row_id_in_path("/api/audit/v1/build/0b1c/"), None);
+        assert_eq!(build_id_in_path("/api/audit/v1/build/0b1c/"), None);
     }
 }

@@ -102,7 +102,7 @@ pub(in crate::cli) fn overview(lanes: &[LaneView], now: Timestamp, paint: Paint,
     let columns = [image_columns, STATE_COLUMNS, columns - fixed];
     let mut text = row(columns, ["IMAGE", "STATE", "NOW", "LAST BUILD"], [HEADING; 4], paint);
     for lane in lanes {
-        text.push_str(&lane_rows(lane, columns, now, paint));
+        text.push_str(&lane_entries(lane, columns, now, paint));
     }
     text
 }
@@ -119,7 +119,7 @@ fn stacked(lane: &LaneView, now: Timestamp, paint: Paint, columns: usize) -> Str
     std::iter::once(heading).chain(indented).map(|line| line + "\n").collect()
 }
 
-fn lane_rows(lane: &LaneView, columns: [usize; 3], now: Timestamp, paint: Paint) -> String {
+fn lane_entries(lane: &LaneView, columns: [usize; 3], now: Timestamp, paint: Paint) -> String {
     let state = LaneState::of(lane, now);
     let facts = facts(lane, now);
     let lines: Vec<String> = facts.iter().flat_map(|fact| wrap(fact, columns[2])).collect();

@@ -53,7 +53,7 @@ pub fn encode(changes: &Changes, scheduler: &Scheduler) -> Vec<Put> {
         let head = MetaEntry { schema: SCHEMA, newest, newest_build, newest_notice, hold };
         put(meta_key(), Some(json(&head)));
     }
-    for image in &changes.lane_rows {
+    for image in &changes.lane_entries {
         if let Some(lane) = scheduler.stored_lane(image) {
             put(lane_key(image), Some(json(lane)));
         }

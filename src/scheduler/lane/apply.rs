@@ -21,7 +21,7 @@ impl Lane {
     pub(in crate::scheduler) fn apply(&mut self, fact: Fact, changes: &mut Changes) {
         changes.lanes.insert(self.image.clone());
         if !fact.is_about_a_key_alone() {
-            changes.lane_rows.insert(self.image.clone());
+            changes.lane_entries.insert(self.image.clone());
         }
         self.state.change(&fact, changes);
         changes.records.push(Record { image: self.image.clone(), fact });

@@ -115,13 +115,13 @@ fn only_builds_are_read() {
         { "uuid": "by-tag", "build_tag": "the same again" },
         "no object", null, 7, []
     ]));
-    let ids: Vec<_> = observation.builds.iter().map(|row| row.id.0.as_str()).collect();
+    let ids: Vec<_> = observation.builds.iter().map(|build| build.id.0.as_str()).collect();
     assert_eq!(ids, ["by-action", "by-tag", "by-path", "by-uri", "17"]);
 }
 
 #[test]
 fn missing_and_odd_fields_cost_the_field_only() {
-    let rows = observed(&json!([
+    let builds = observed(&json!([
         { "uuid": "a", "build_tag": null, "object": "/api/repo/v1/repository/mrraph/blog/rule/v1/", "commit": null,
           "build_code": "b", "created": 1.456_742_185e9, "end_date": null, "state": "Pending",
           "start_date": "Mon, 29 Feb 2016 10:36:25 +0000" },
@@ -131,12 +131,12 @@ fn missing_and_odd_fields_cost_the_field_only() {
     ]))
     .builds;
     let moment = |text: &str| Some(text.parse().expect("a moment"));
-    assert_eq!((rows[0].label.as_deref(), rows[0].started_at), (Some("v1"), None), "what waits has not started");
-    assert_eq!(rows[0].created_at, moment("2016-02-29T10:36:25Z"));
-    assert_eq!((rows[1].label.as_deref(), &rows[1].commit), (None, &None));
-    assert_eq!(rows[1].created_at, moment("2016-02-29T10:36:30Z"), "the start stands in");
-    assert_eq!(rows[1].finished_at, None, "what is being cancelled has not ended");
-    assert_eq!((rows[2].created_at, &rows[2].commit), (None, &None));
+    assert_eq!((builds[0].label.as_deref(), builds[0].started_at), (Some("v1"), None), "what waits has not started");
+    assert_eq!(builds[0].created_at, moment("2016-02-29T10:36:25Z"));
+    assert_eq!((builds[1].label.as_deref(), &builds[1].commit), (None, &None));
+    assert_eq!(builds[1].created_at, moment("2016-02-29T10:36:30Z"), "the start stands in");
+    assert_eq!(builds[1].finished_at, None, "what is being cancelled has not ended");
+    assert_eq!((builds[2].created_at, &builds[2].commit), (None, &None));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::build::{BackendBuild, BackendBuildId, BackendBuildState, Outcome};
 use crate::model::{CommitId, ImageName, NAME_BYTES_MAX, Timestamp};
 
 /// The entry as a build, with its times converted to our clock by `ours`. None if it is no build or has no id.
-pub(super) fn row(
+pub(super) fn build(
     entry: &Value,
     api: &str,
     image: &ImageName,
@@ -63,11 +63,11 @@ fn is_build(entry: &Value) -> bool {
 
 fn id(entry: &Value) -> Option<BackendBuildId> {
     let own = ["uuid", "id"].iter().find_map(|field| match entry.get(field)? {
-        Value::String(id) => urls::is_row_id(id).then(|| BackendBuildId(id.clone())),
+        Value::String(id) => urls::is_build_id(id).then(|| BackendBuildId(id.clone())),
         Value::Number(id) => Some(BackendBuildId(id.to_string())),
         _ => None,
     });
-    own.or_else(|| urls::row_id_in_path(text(entry, "resource_uri")?))
+    own.or_else(|| urls::build_id_in_path(text(entry, "resource_uri")?))
 }
 
 /// The image's tag: `build_tag`, which may be a comma-separated list and is kept as it is, or the last part of the
