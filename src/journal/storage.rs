@@ -8,7 +8,7 @@ use super::history::keys::Put;
 use super::history::retention::Retention;
 use super::vitals::Vitals;
 
-/// Where a driver commits its steps: the [`Journal`], or its in-memory twin, which shows what the disk costs.
+/// Where a driver commits its steps: the [`Journal`](super::Journal), or its in-memory twin, which shows what the disk costs.
 pub trait Storage: Send + 'static {
     /// Writes one step atomically, and waits until it is as safe as it will be.
     fn commit(
