@@ -13,7 +13,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("random", &[]),
     ("clock", &["model"]),
-    ("reason", &["model"]),
+    ("reason", &[]),
     ("build", &["model"]),
     ("remote", &["model"]),
     ("event", &["model", "reason"]),
@@ -45,7 +45,6 @@ const ROOMS: &[(&str, &[&str])] = &[
             "config",
             "event",
             "journal",
-            "journal::committed",
             "model",
             "notice",
             "refs",
@@ -104,7 +103,6 @@ const ROOMS: &[(&str, &[&str])] = &[
             "journal",
             "kinds",
             "model",
-            "reload",
             "status",
             "telemetry",
         ],
@@ -144,9 +142,7 @@ fn a_room_names_only_what_the_table_allows() {
             .collect();
         println!("{room:<20} {}", named.join(", "));
         let unused = may.iter().filter(|other| !counted.contains_key(&((*room).to_owned(), (**other).to_owned())));
-        for other in unused {
-            println!("{:<20} ({other} is allowed and not named)", "");
-        }
+        wrong.extend(unused.map(|other| format!("the table lets {room} name {other}, which it does not")));
     }
     let listed: BTreeMap<&str, &[&str]> = ROOMS.iter().copied().collect();
     let all: BTreeSet<String> = modules.iter().filter(|module| !module.is_empty()).map(room_of).collect();
