@@ -126,7 +126,7 @@ impl Calm {
         let (directory, load) = place(world, again).await;
         let mut process = Process::spawn(directory.path(), &under(directory.path(), None));
         process.until_ready().await.expect("nothing fails");
-        push(&load, &process.url).await;
+        push(&load, &process, None).await;
         assert!(process.terminate().await.is_some_and(|status| status.success()), "{}", process.log());
         let mut by_thread: BTreeMap<(String, String), usize> = BTreeMap::new();
         for line in trace(directory.path()).await.lines() {
@@ -153,7 +153,7 @@ async fn place(world: &World, again: bool) -> (TempDir, Load) {
     world.configure(directory.path());
     if again {
         let mut process = Process::start(directory.path()).await;
-        push(&load, &process.url).await;
+        push(&load, &process, None).await;
         process.kill();
         std::fs::remove_file(directory.path().join("log")).expect("a log");
     }
@@ -161,10 +161,10 @@ async fn place(world: &World, again: bool) -> (TempDir, Load) {
 }
 
 /// Pushes until all is done or the server stops answering.
-async fn push(load: &Load, url: &str) {
-    let mut clients = load.begin(CLIENTS, PUSHES, url);
+async fn push(load: &Load, process: &Process, fault: Option<&Fault>) {
+    let mut clients = load.begin(CLIENTS, PUSHES, &process.url);
     while let Some(client) = clients.join_next().await {
-        client.expect("no client fails");
+        client.unwrap_or_else(|why| panic!("{fault:?}: {why}: {}", process.log()));
     }
 }
 
@@ -174,7 +174,7 @@ async fn suffer(world: &World, fault: &Fault) -> Outcome {
     let mut outcome = if process.until_ready().await.is_err() {
         Outcome::Refused
     } else {
-        push(&load, &process.url).await;
+        push(&load, &process, Some(fault)).await;
         if load.push_next(&process.url).await == Some(202) {
             process.ask_to_end();
             Outcome::FailedAtItsEnd
