@@ -8,6 +8,7 @@ use crate::event::Event;
 use crate::model::{BuildId, GitRef, ImageName, Seq, Timestamp};
 use crate::notice::{Notice, NoticeId};
 use crate::scheduler::lane::{Lane, Phase};
+use crate::scheduler::open::Open;
 use crate::scheduler::policy::Policy;
 use crate::scheduler::record::Changes;
 use crate::scheduler::wait::{Rank, Standing, rank, standing};
@@ -55,9 +56,11 @@ impl Picture {
         Self { lanes, policies, hold, starved, notices, newest_notice, counters: scheduler.counters(), edition: 0 }
     }
 
-    /// Shows the images and the rules of a new configuration.
+    /// Shows the images and the rules of a new configuration. The notices stay: those that are delivered are nowhere else.
     pub fn configure(&mut self, scheduler: &Scheduler) {
-        *self = Self { edition: self.edition + 1, ..Self::of(scheduler) };
+        let notices = std::mem::take(&mut self.notices);
+        let (newest_notice, edition) = (self.newest_notice, self.edition + 1);
+        *self = Self { notices, newest_notice, edition, ..Self::of(scheduler) };
     }
 
     /// Applies what one step changed.
@@ -130,7 +133,7 @@ impl Picture {
     pub fn oldest_open(&self) -> Option<Seq> {
         let open = self.lanes.values().flat_map(|lane| lane.keys.values()).filter_map(|key| key.open.as_ref());
         let carried = self.lanes.values().flat_map(|lane| lane.lives()).filter_map(|live| live.carries.as_ref());
-        open.chain(carried).map(super::super::scheduler::open::Open::first).min()
+        open.chain(carried).map(Open::first).min()
     }
 
     /// Since when the image lacks something: the oldest event that no ended build covers.
@@ -138,7 +141,7 @@ impl Picture {
         let lane = self.lanes.get(image)?;
         let open = lane.keys.values().filter_map(|key| key.open.as_ref());
         let carried = lane.lives().filter_map(|live| live.carries.as_ref());
-        open.chain(carried).map(super::super::scheduler::open::Open::first_at).min()
+        open.chain(carried).map(Open::first_at).min()
     }
 }
 
@@ -150,8 +153,10 @@ pub(super) fn overlaps(lane: &Lane) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::notice::NoticeKind;
     use crate::scheduler::lane::{Key, LaneState};
-    use crate::scheduler::open::{Group, Open};
+    use crate::scheduler::open::Group;
+    use crate::scheduler::{Settings, Snapshot};
 
     fn open(seq: u64, manual: bool) -> Key {
         let (seq, at) = (Seq(seq), Timestamp::from_millis(0));
@@ -188,5 +193,20 @@ mod tests {
         let at = Timestamp::from_millis(0).plus(aged);
         assert_eq!(places(at), [Some(2), Some(1)], "a person's request goes first");
         assert_eq!(places(Timestamp::from_millis(at.as_millis() + 1)), [Some(1), Some(2)], "as it will be decided");
+    }
+
+    #[test]
+    fn delivered_notices_are_still_shown_under_new_rules() {
+        let now = Timestamp::from_millis(0);
+        let image: ImageName = "acme/web".parse().expect("an image");
+        let settings = Settings::new([(image.clone(), Policy::DEFAULT)], 1);
+        // Nothing is pending: the notice was delivered.
+        let (scheduler, _first_step) = Scheduler::recover(settings, Snapshot::default(), now);
+        let notice = Notice { id: NoticeId(3), at: now, image: None, kind: NoticeKind::Unblocked };
+        let mut picture =
+            Picture { notices: [notice.clone()].into(), newest_notice: NoticeId(3), edition: 7, ..Picture::default() };
+        picture.configure(&scheduler);
+        assert_eq!((picture.notices, picture.newest_notice, picture.edition), ([notice].into(), NoticeId(3), 8));
+        assert!(picture.lanes.contains_key(&image));
     }
 }
