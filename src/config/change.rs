@@ -65,8 +65,19 @@ fn changed<const N: usize>(keys: [(&'static str, bool); N]) -> Keys {
 
 fn image(old: &ImageConfig, new: &ImageConfig) -> Keys {
     // The glob sets are built from what is written.
-    let ImageConfig { repository, remote, branches: _, branch_globs, tags: _, tag_globs, .. } = old;
-    let ImageConfig { skip, paths, ignore_authors, policy: old_policy, backend, .. } = old;
+    let ImageConfig {
+        repository,
+        remote,
+        branches: _,
+        branch_globs,
+        tags: _,
+        tag_globs,
+        skip,
+        paths,
+        ignore_authors,
+        policy: old_policy,
+        backend,
+    } = old;
     let digest = |image: &ImageConfig| image.paths.as_ref().map(|filter| filter.digest.clone());
     let mut keys = changed([
         ("repository", *repository != new.repository),
@@ -86,9 +97,22 @@ fn image(old: &ImageConfig, new: &ImageConfig) -> Keys {
 }
 
 fn policy(old: &Policy, new: &Policy) -> Keys {
-    let Policy { quiet, max_wait, prequeue, capabilities, expected_build_time, .. } = old;
-    let Policy { observe_after, observe_every, uncertain_grace, uncertain_limit, build_deadline, .. } = old;
-    let Policy { retry_failed, labels, account, reconcile, .. } = old;
+    let Policy {
+        quiet,
+        max_wait,
+        prequeue,
+        capabilities,
+        expected_build_time,
+        observe_after,
+        observe_every,
+        uncertain_grace,
+        uncertain_limit,
+        build_deadline,
+        retry_failed,
+        labels,
+        account,
+        reconcile,
+    } = old;
     let every = |policy: &Policy| policy.reconcile.as_ref().map(|reconcile| reconcile.every);
     changed([
         ("quiet", *quiet != new.quiet),
