@@ -94,7 +94,8 @@ impl Counters {
             if build.started_at.is_some() && build.events > 1 {
                 self.saved.get_or_create(&ImageLabel { image: image.clone() }).inc_by(build.events - 1);
             }
-            self.builds.get_or_create(&BuildLabels { image, outcome: outcome_of(build.outcome) }).inc();
+            let outcome = build.outcome.unwrap_or(Outcome::Lost).name();
+            self.builds.get_or_create(&BuildLabels { image, outcome }).inc();
         }
     }
 
@@ -118,15 +119,5 @@ fn state_of(event: &Event) -> &'static str {
         Verdict::Ignored { .. } => "ignored",
         Verdict::RefDeleted => "ref_deleted",
         Verdict::DuplicateOf { .. } => "duplicate",
-    }
-}
-
-fn outcome_of(outcome: Option<Outcome>) -> &'static str {
-    match outcome {
-        Some(Outcome::Success) => "success",
-        Some(Outcome::Failure) => "failure",
-        Some(Outcome::Cancelled) => "cancelled",
-        Some(Outcome::NotStarted) => "not_started",
-        Some(Outcome::Lost) | None => "lost",
     }
 }

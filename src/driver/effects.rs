@@ -25,9 +25,9 @@ const EVENTS_LOGGED_MAX: usize = 4;
 
 pub(super) async fn trigger(backends: Arc<Backends>, request: BuildRequest, counters: Counters) -> Input {
     let answer = match backends.get(&request.image) {
-        Some(backend) => within(backend.trigger(&request)).await.unwrap_or_else(|| TriggerAnswer::Uncertain {
-            detail: format!("no answer within {} s", CALL_LIMIT.as_secs()),
-        }),
+        Some(backend) => {
+            within(backend.trigger(&request)).await.unwrap_or_else(|| TriggerAnswer::Uncertain { detail: no_answer() })
+        }
         None => TriggerAnswer::Refused { detail: "it has no back-end".to_owned() },
     };
     counters.count_trigger(&request.image, &answer);
@@ -35,7 +35,7 @@ pub(super) async fn trigger(backends: Arc<Backends>, request: BuildRequest, coun
 }
 
 pub(super) async fn observe(backends: Arc<Backends>, image: ImageName, question: u64) -> Input {
-    let late = || Err(ObserveError::Unavailable { detail: format!("no answer within {} s", CALL_LIMIT.as_secs()) });
+    let late = || Err(ObserveError::Unavailable { detail: no_answer() });
     let answer = match backends.get(&image) {
         Some(backend) => within(backend.observe(&image)).await.unwrap_or_else(late),
         None => Err(ObserveError::Unavailable { detail: "it has no back-end".to_owned() }),
@@ -47,8 +47,7 @@ pub(super) async fn observe(backends: Arc<Backends>, image: ImageName, question:
 }
 
 pub(super) async fn heads(rules: Arc<Rules>, remote: Arc<str>, question: u64) -> Input {
-    let late = || Err(format!("no answer within {} s", CALL_LIMIT.as_secs()));
-    let answer = within(refs::heads(&rules, &remote)).await.unwrap_or_else(late);
+    let answer = within(refs::heads(&rules, &remote)).await.unwrap_or_else(|| Err(no_answer()));
     let answer = answer.map_err(|detail| format!("{remote}: {detail}"));
     if let Err(detail) = &answer {
         tracing::debug!("failed to ask a remote: {detail}");
@@ -63,9 +62,9 @@ pub(super) async fn cancel(
     backend_id: BackendBuildId,
 ) -> Input {
     let answer = match backends.get(&image) {
-        Some(backend) => within(backend.cancel(&backend_id))
-            .await
-            .unwrap_or(CancelAnswer::Failed { detail: format!("no answer within {} s", CALL_LIMIT.as_secs()) }),
+        Some(backend) => {
+            within(backend.cancel(&backend_id)).await.unwrap_or_else(|| CancelAnswer::Failed { detail: no_answer() })
+        }
         None => CancelAnswer::Unsupported,
     };
     Input::CancelAnswered { image, build, answer }
@@ -92,6 +91,11 @@ pub(super) fn outcome(answer: Result<Input, JoinError>, ahead: Duration) -> Opti
 
 async fn within<T>(call: impl Future<Output = T>) -> Option<T> {
     tokio::time::timeout(CALL_LIMIT, call).await.ok()
+}
+
+/// What is said of a call that reached its limit.
+fn no_answer() -> String {
+    format!("no answer within {} s", CALL_LIMIT.as_secs())
 }
 
 /// Logs what a step decided.

@@ -26,7 +26,7 @@ impl Scheduler {
     pub(super) fn configure(&mut self, settings: Settings, turn: &mut Turn) {
         let Settings { policies, account_limits, button_fold, seed } = settings;
         (self.button_fold, self.seed, turn.seed) = (button_fold, seed, seed);
-        self.set_aside_all_but(&policies, turn);
+        self.set_aside_all_but(&policies);
         for (image, policy) in policies {
             if let Some(controller) = self.images.get_mut(&image) {
                 controller.follow(policy, turn);
@@ -50,12 +50,11 @@ impl Scheduler {
     }
 
     /// Late answers for an image that is set aside are dropped: if it returns, the back-end is asked again.
-    fn set_aside_all_but(&mut self, policies: &BTreeMap<ImageName, Arc<Policy>>, turn: &mut Turn) {
+    fn set_aside_all_but(&mut self, policies: &BTreeMap<ImageName, Arc<Policy>>) {
         for (image, controller) in self.images.extract_if(.., |image, _| !policies.contains_key(image)) {
             if let Some(timer) = controller.timer {
                 self.timers.remove(&(timer, image.clone()));
             }
-            turn.touched.remove(&image);
             self.aside.insert(image, controller.lane);
         }
     }

@@ -98,25 +98,28 @@ mod tests {
         assert_eq!(remembered_back, remembered);
     }
 
+    fn packed(verdict: StoredVerdict<'_>) -> PackedEvent<'_> {
+        PackedEvent {
+            seq: 7,
+            at: 5,
+            image: Again::None,
+            git_ref: Again::None,
+            commit: None,
+            kind: StoredKind::Push,
+            source: Again::Text("github"),
+            actor: Again::None,
+            delivery: None,
+            reason: Again::None,
+            verdict,
+        }
+    }
+
     #[test]
     fn sentences_of_older_versions_are_read_unchanged() {
         let (skipped, ignored) = ("every commit of the push carries a skip marker", "no image is configured for it");
         let mut page = vec![LAYOUT];
         for verdict in [StoredVerdict::Skipped(skipped.into()), StoredVerdict::Ignored(ignored.into())] {
-            let event = PackedEvent {
-                seq: 7,
-                at: 5,
-                image: Again::None,
-                git_ref: Again::None,
-                commit: None,
-                kind: StoredKind::Push,
-                source: Again::Text("github"),
-                actor: Again::None,
-                delivery: None,
-                reason: Again::None,
-                verdict,
-            };
-            page = postcard::to_extend(&Packed::Event(event), page).expect("written");
+            page = postcard::to_extend(&Packed::Event(packed(verdict)), page).expect("written");
         }
         let mut verdicts = Vec::new();
         read(&page, |record| {
@@ -153,19 +156,7 @@ mod tests {
         for broken in [&[][..], &[9], &page[..page.len() - 3]] {
             assert!(read(broken, |_| {}).is_err(), "{broken:?}");
         }
-        let event = PackedEvent {
-            seq: 7,
-            at: 5,
-            image: Again::Same,
-            git_ref: Again::None,
-            commit: None,
-            kind: StoredKind::Push,
-            source: Again::Text("github"),
-            actor: Again::None,
-            delivery: None,
-            reason: Again::None,
-            verdict: StoredVerdict::Opened,
-        };
+        let event = PackedEvent { image: Again::Same, ..packed(StoredVerdict::Opened) };
         let first_repeats = postcard::to_extend(&Packed::Event(event), vec![LAYOUT]).expect("written");
         assert!(read(&first_repeats, |_| {}).is_err(), "there is nothing before it");
     }

@@ -8,7 +8,6 @@ use crate::reason::EndReason;
 use crate::scheduler::lane::Phase;
 use crate::scheduler::record::Fact;
 use crate::scheduler::turn::Turn;
-use crate::scheduler::wait::back_off;
 
 impl ImageController {
     /// R8: a started build ends. A failure is retried only as often as the policy allows; a loss once.
@@ -42,8 +41,7 @@ impl ImageController {
         let live = &self.lane.queued.as_ref().expect("a build that never started is in the waiting place").live;
         let build = live.record.id;
         let cancelled_by = live.cancelled_by.clone().filter(|_| outcome == Outcome::Cancelled);
-        let times = self.lane.refusal.as_ref().map_or(0, |refusal| refusal.times);
-        let again_at = jitter.map(|jitter| turn.now.plus(back_off(times, jitter)));
+        let again_at = jitter.map(|jitter| self.next_try(jitter, turn.now));
         self.lane.apply(
             Fact::NeverStarted { build, at: turn.now, outcome, reason, cancelled_by, again_at },
             &mut turn.changes,

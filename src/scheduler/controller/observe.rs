@@ -12,7 +12,6 @@ use crate::scheduler::question::Question;
 use crate::scheduler::record::Fact;
 use crate::scheduler::step::Effect;
 use crate::scheduler::turn::Turn;
-use crate::scheduler::wait::back_off;
 
 /// No known back-end has longer ids, and a longer one would not fit a small journal entry.
 const BACKEND_ID_BYTES_MAX: usize = 64;
@@ -133,8 +132,7 @@ impl ImageController {
             self.lane.apply(Fact::Attached { build, backend_ids, only_through: Some(Seq(0)) }, &mut turn.changes);
         } else {
             let reason = RefusalReason::PendingNotShown;
-            let times = self.lane.refusal.as_ref().map_or(0, |refusal| refusal.times);
-            let again_at = turn.now.plus(back_off(times, turn.jitter(asked.id)));
+            let again_at = self.next_try(turn.jitter(asked.id), turn.now);
             self.lane.apply(Fact::Refused { build, at: turn.now, reason, again_at, blocked: false }, &mut turn.changes);
         }
     }

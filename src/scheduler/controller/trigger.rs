@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::ImageController;
 use crate::build::TriggerAnswer;
-use crate::model::BuildId;
+use crate::model::{BuildId, Timestamp};
 use crate::notice::NoticeKind;
 use crate::reason::{RefusalReason, UncertainReason};
 use crate::scheduler::lane::Phase;
@@ -70,10 +70,18 @@ impl ImageController {
     }
 
     fn refused(&mut self, build: BuildId, retry_after: Option<Duration>, reason: RefusalReason, turn: &mut Turn) {
-        let times = self.lane.refusal.as_ref().map_or(0, |refusal| refusal.times);
-        let again_at = turn.now.plus(retry_after.unwrap_or_else(|| back_off(times, turn.jitter(build.0))));
+        let again_at = match retry_after {
+            Some(wait) => turn.now.plus(wait),
+            None => self.next_try(turn.jitter(build.0), turn.now),
+        };
         self.lane.apply(Fact::Refused { build, at: turn.now, reason, again_at, blocked: false }, &mut turn.changes);
         self.notice_long_refusal(turn);
+    }
+
+    /// When the next try is due after one more that failed.
+    pub(super) fn next_try(&self, jitter: u64, now: Timestamp) -> Timestamp {
+        let times = self.lane.refusal.as_ref().map_or(0, |refusal| refusal.times);
+        now.plus(back_off(times, jitter))
     }
 
     /// Reports once that tries have failed for long.
